@@ -1,0 +1,1 @@
+"""Settings, instruments and venues from YAML, checked strictly; secrets from the environment."""

@@ -1,0 +1,1 @@
+"""What the fund owns and what it is worth: ledger, NAV, reconciliation."""

@@ -1,0 +1,1 @@
+"""From wanted trades to orders: safety, gate, jobs, prices, order life cycle."""

@@ -1,0 +1,1 @@
+"""Currency, tail and overlay hedges, and the crisis playbook."""

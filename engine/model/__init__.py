@@ -1,0 +1,1 @@
+"""The vocabulary: immutable values, valid when made."""

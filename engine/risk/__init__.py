@@ -1,0 +1,1 @@
+"""How much risk the fund may take today, and why."""

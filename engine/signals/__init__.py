@@ -1,0 +1,1 @@
+"""Factor signals and their health."""

@@ -1,0 +1,1 @@
+"""What each sleeve of the fund wants to hold."""

@@ -1,0 +1,1 @@
+"""The fund's day, said in order."""

@@ -1,0 +1,1 @@
+"""The book of record: SQL tables, transactions and the send gate."""

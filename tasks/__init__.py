@@ -1,0 +1,1 @@
+"""The imperative shell: one Prefect task per daily step; fetch, decide, store."""

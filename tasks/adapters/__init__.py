@@ -1,0 +1,1 @@
+"""The outside world: broker, calendars, market data store."""

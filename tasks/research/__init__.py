@@ -1,0 +1,1 @@
+"""Research tasks: database and settings, no broker."""
