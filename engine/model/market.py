@@ -1,0 +1,274 @@
+"""What the market says: marks, quotes, rates, chains and history, each with its time and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+
+import numpy as np
+
+from engine.errors import InvariantError, MissingFxRate, MissingMark, NonFiniteValue
+from engine.model.instruments import Contract
+
+BASE_CURRENCY = "USD"
+
+
+class Source(Enum):
+    """Where a price comes from; live code accepts IBKR only."""
+
+    IBKR = "IBKR"
+    SIMULATED = "SIMULATED"
+    RESEARCH = "RESEARCH"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """Best bid and ask of a contract at one time, in quote units; absent sides are ``None``."""
+
+    contract_id: str
+    observed_at: datetime
+    bid: Decimal | None
+    ask: Decimal | None
+    bid_size: Decimal
+    ask_size: Decimal
+    last: Decimal | None
+    close: Decimal | None
+    source: Source
+
+    @property
+    def is_two_sided(self) -> bool:
+        """Both sides present, positive where they must be, and not crossed."""
+        return self.bid is not None and self.ask is not None and self.bid <= self.ask
+
+    @property
+    def mid(self) -> Decimal:
+        """Midpoint; raises `MissingMark` when a side is missing."""
+        if self.bid is None or self.ask is None:
+            raise MissingMark(
+                f"{self.contract_id}: expected a two-sided quote, found bid {self.bid} ask {self.ask}"
+            )
+        return (self.bid + self.ask) / 2
+
+    @property
+    def spread(self) -> Decimal:
+        """Ask less bid; raises `MissingMark` when a side is missing."""
+        if self.bid is None or self.ask is None:
+            raise MissingMark(
+                f"{self.contract_id}: expected a two-sided quote, found bid {self.bid} ask {self.ask}"
+            )
+        return self.ask - self.bid
+
+    def age_seconds(self, now: datetime) -> float:
+        """Seconds since the quote was observed."""
+        return (now - self.observed_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Price used to value a line.
+
+    ``session_date`` is the session that it closes; ``age_sessions`` counts the later sessions of the
+    instrument's own venue that brought no price (R-105): 0 is fresh.
+    """
+
+    contract_id: str
+    price: Decimal
+    session_date: date
+    age_sessions: int
+    source: Source
+
+    def __post_init__(self) -> None:
+        if not self.price.is_finite():
+            raise NonFiniteValue(f"{self.contract_id}: expected a finite mark, found {self.price}")
+        if self.age_sessions < 0:
+            raise InvariantError(f"{self.contract_id}: a mark can not come from the future")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FxRate:
+    """Units of the second currency for one unit of the first (``EURUSD`` = USD per EUR)."""
+
+    pair: str
+    rate: Decimal
+    observed_at: datetime
+    source: str
+
+    def __post_init__(self) -> None:
+        if not self.rate.is_finite() or self.rate <= 0:
+            raise NonFiniteValue(f"{self.pair}: expected a positive rate, found {self.rate}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FxRates:
+    """Exchange rates at one time. A missing rate raises; it is never 1.0."""
+
+    as_of: datetime
+    rates: Mapping[str, FxRate]
+
+    def get_rate(self, source: str, target: str) -> Decimal:
+        """Units of ``target`` per unit of ``source``: direct, inverse, or by way of USD (FX-02).
+
+        ``GBX`` is a hundredth of ``GBP``. Raises `MissingFxRate`.
+        """
+        if source == target:
+            return Decimal(1)
+        if source == "GBX":
+            return self.get_rate("GBP", target) / 100
+        if target == "GBX":
+            return self.get_rate(source, "GBP") * 100
+        rate = self._pair_rate(source, target)
+        if rate is not None:
+            return rate
+        first, second = self._pair_rate(source, BASE_CURRENCY), self._pair_rate(BASE_CURRENCY, target)
+        if first is None or second is None:
+            raise MissingFxRate(source, target, tuple(sorted(self.rates)))
+        return first * second
+
+    def _pair_rate(self, source: str, target: str) -> Decimal | None:
+        if source == target:
+            return Decimal(1)
+        direct = self.rates.get(source + target)
+        if direct is not None:
+            return direct.rate
+        inverse = self.rates.get(target + source)
+        return None if inverse is None else 1 / inverse.rate
+
+    def convert(self, amount: Decimal, source: str, target: str) -> Decimal:
+        """An amount in another currency, unrounded."""
+        return amount * self.get_rate(source, target)
+
+    def to_base(self, amount: Decimal, currency: str) -> Decimal:
+        """An amount in USD, unrounded."""
+        return amount * self.get_rate(currency, BASE_CURRENCY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketHistory:
+    """Causal daily history up to the decision: row t is the session ``dates[t]``, the last one is the newest.
+
+    Attributes
+    ----------
+    returns : ndarray of shape (days, instruments), float64
+        Total return of each instrument in its own currency; NaN where the day brought no price.
+    fx_returns : ndarray of shape (days, currencies), float64
+        Return of one unit of each currency in USD; 0 for USD.
+    vix, v2x : ndarray of shape (days,), float64
+        Closes of the volatility indices; NaN where not published.
+    """
+
+    dates: tuple[date, ...]
+    instrument_ids: tuple[str, ...]
+    currencies: tuple[str, ...]
+    returns: np.ndarray
+    fx_returns: np.ndarray
+    vix: np.ndarray
+    v2x: np.ndarray
+
+    def __post_init__(self) -> None:
+        days, lines, units = len(self.dates), len(self.instrument_ids), len(self.currencies)
+        if self.returns.shape != (days, lines) or self.fx_returns.shape != (days, units):
+            raise InvariantError("history arrays do not match their dates, instruments and currencies")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionQuote:
+    """One listed option of a chain: premium quote, implied volatility (annual), delta (signed, per unit)."""
+
+    contract: Contract
+    bid: Decimal | None
+    ask: Decimal | None
+    implied_volatility: float
+    delta: float
+    open_interest: int
+    underlying_price: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundamentalRecord:
+    """Accounts of one company as known on ``filed_on``; a figure that was not reported is ``None``.
+
+    Ratios are fractions; ``interest_coverage`` holds EBIT/interest of the last three years, newest first;
+    ``tobin_q`` = (market value of equity + debt) / assets; ``market_cap_usd`` in USD.
+    """
+
+    instrument_id: str
+    period_end: date
+    filed_on: date
+    sector: str
+    return_on_equity: float | None
+    gross_profit_to_assets: float | None
+    debt_to_equity: float | None
+    accruals_to_assets: float | None
+    market_cap_usd: float | None
+    interest_coverage: tuple[float | None, ...]
+    tobin_q: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BorrowQuote:
+    """Shares that can be borrowed and their fee per year (basis points of collateral)."""
+
+    instrument_id: str
+    available_shares: Decimal
+    fee_bps_annual: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dividend:
+    """Cash per share in the instrument's currency, owed to holders before ``ex_date``, paid on ``pay_date``."""
+
+    instrument_id: str
+    ex_date: date
+    pay_date: date
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """``new_shares`` for ``old_shares`` from the open of ``ex_date``."""
+
+    instrument_id: str
+    ex_date: date
+    new_shares: int
+    old_shares: int
+
+    @property
+    def ratio(self) -> Decimal:
+        """New shares per old share."""
+        return Decimal(self.new_shares) / Decimal(self.old_shares)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketInputs:
+    """Everything about the market that a decision may see, cut at ``as_of``; recorded for replay.
+
+    ``marks`` are the last official closes by contract id. ``chains`` lists each future's contracts by last
+    trade date, nearest first, with ``marks`` for those that have a price. ``average_daily_volume`` is in
+    contracts or shares over complete sessions. ``sleeve_gaps`` names sleeves that have no data and why.
+    """
+
+    as_of: datetime
+    trade_date: date
+    marks: Mapping[str, Mark]
+    fx: FxRates
+    history: MarketHistory
+    chains: Mapping[str, tuple[Contract, ...]]
+    option_chains: Mapping[str, tuple[OptionQuote, ...]]
+    fundamentals: tuple[FundamentalRecord, ...]
+    borrow: Mapping[str, BorrowQuote]
+    dividends: tuple[Dividend, ...]
+    splits: tuple[Split, ...]
+    average_daily_volume: Mapping[str, Decimal]
+    data_notes: tuple[str, ...] = field(default=())
+
+    def mark(self, contract_id: str) -> Mark:
+        """Mark of a contract; raises `MissingMark`."""
+        found = self.marks.get(contract_id)
+        if found is None:
+            raise MissingMark(
+                f"expected a price for {contract_id}, found none up to {self.as_of:%Y-%m-%d %H:%M}Z"
+            )
+        return found

@@ -1,0 +1,131 @@
+"""What the engine asks of the outside world, in the engine's words. Adapters implement these; tests fake them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Protocol
+
+from engine.model.instruments import Contract
+from engine.model.market import Dividend, FxRates, MarketInputs, Quote, Split
+from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder, TransportEvent
+from engine.model.portfolio import BrokerSnapshot
+from engine.sessions import SessionTable
+
+
+class MarketFacts(Protocol):
+    """The world's prices, as the exchange knows them (the fund never reads this port)."""
+
+    @property
+    def sessions(self) -> SessionTable:
+        """Sessions of every venue."""
+
+    def contract(self, contract_id: str) -> Contract:
+        """Listed contract; raises `UnknownContract`."""
+
+    def quote(self, contract_id: str, at: datetime) -> Quote | None:
+        """Quote at a time, ``None`` while the venue is closed or the contract is not listed."""
+
+    def official_close(self, contract_id: str, session_date: date) -> Decimal | None:
+        """Settlement or closing price of a session, ``None`` where the day has none."""
+
+    def fx(self, at: datetime) -> FxRates:
+        """Exchange rates at a time."""
+
+    def dividends(self, ex_date: date) -> tuple[Dividend, ...]:
+        """Dividends whose ex-date is this date."""
+
+    def splits(self, ex_date: date) -> tuple[Split, ...]:
+        """Splits whose ex-date is this date."""
+
+
+class MarketDataSource(Protocol):
+    """Point-in-time market data of a decision."""
+
+    def inputs(self, trade_date: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
+        """All that was known at ``as_of``, with marks for every held contract that ever had a price."""
+
+
+class BrokerAccount(Protocol):
+    """Reads of the broker's account."""
+
+    def snapshot(self, as_of: datetime) -> BrokerSnapshot:
+        """Positions, cash, orders and executions now; raises `BrokerUnavailable`."""
+
+
+class OrderTransport(Protocol):
+    """The only way orders leave and news returns. It never retries and never invents an outcome."""
+
+    def now(self) -> datetime:
+        """Time of the venue's clock, UTC."""
+
+    def quote(self, contract_id: str) -> Quote | None:
+        """Live quote, ``None`` when there is none."""
+
+    def send(self, child: ChildOrder) -> None:
+        """Write one order once; raises `BrokerUnavailable` when it may or may not have left."""
+
+    def cancel(self, order_ref: str) -> None:
+        """Ask for a cancel; the outcome arrives as an event."""
+
+    def next_event(self, until: datetime) -> TransportEvent | None:
+        """Next message in order, or ``None`` when ``until`` has come (virtual time jumps there)."""
+
+    def orders(self) -> tuple[OpenOrder, ...]:
+        """All orders the broker lists, open and completed."""
+
+    def executions(self) -> tuple[Fill, ...]:
+        """All executions the broker still lists."""
+
+
+class GateOutcome(Enum):
+    """Answer of the send gate."""
+
+    CLAIMED = "claimed"
+    HALTED = "halted"
+    REDUCE_ONLY = "reduce_only"
+    STALE_EPOCH = "stale_epoch"
+    ALREADY_CLAIMED = "already_claimed"
+    OVER_RESERVED = "over_reserved"
+    LIMIT = "limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRecord:
+    """Durable state of one child order: what a restart finds."""
+
+    child: ChildOrder
+    status: ChildStatus
+    filled: Decimal
+    sent_at: datetime | None
+
+
+class OrderBook(Protocol):
+    """Durable order state: the send gate and the journal of the executor (architecture §6)."""
+
+    def plan_child(self, child: ChildOrder) -> None:
+        """Store a PLANNED child; storing the same child again changes nothing."""
+
+    def claim(self, order_ref: str, notional_usd: Decimal, now: datetime) -> GateOutcome:
+        """One transaction: control state, epoch, reservation, limits, PLANNED→SENDING. Commits before it answers."""
+
+    def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
+        """Store a child's new state; raises `IllegalTransition` when the table has no such arrow."""
+
+    def record_fill(self, fill: Fill) -> bool:
+        """Book an execution into fills and ledger in one transaction; ``False`` when it was booked already."""
+
+    def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
+        """Children of a parent in order of attempts."""
+
+    def unresolved(self) -> tuple[ChildRecord, ...]:
+        """All children of the account that still hold a reservation, or are PLANNED."""
+
+    def may_send(self) -> bool:
+        """Whether the control state lets new risk leave."""
+
+
+RatesByCurrency = Mapping[str, Decimal]
