@@ -98,7 +98,7 @@ class SessionTable:
 
     def in_session(self, venue: str, at: datetime) -> Session | None:
         """Session running at a time; sessions of futures may open on the evening before their date."""
-        dates, row = self._row(venue, at.date())
+        _, row = self._row(venue, at.date())
         for candidate in self.venues[venue][max(0, row - 1) : row + 2]:
             if candidate.contains(at):
                 return candidate

@@ -24,7 +24,7 @@ import numpy as np
 
 from engine.errors import InvariantError, NonFiniteValue
 
-Json = typing.Union[None, bool, int, float, str, list["Json"], dict[str, "Json"]]
+Json: typing.TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 T = typing.TypeVar("T")
 
 
@@ -45,10 +45,10 @@ def decimal_text(value: Decimal) -> str:
 
 def to_json(value: object) -> Json:
     """The JSON tree of a record; raises `InvariantError` on a type without a canonical form."""
-    if value is None or isinstance(value, bool | str):
-        return value if not isinstance(value, Enum) else typing.cast(str, value.value)
     if isinstance(value, Enum):
-        return typing.cast(str, value.value)
+        return typing.cast("str", value.value)
+    if value is None or isinstance(value, bool | str):
+        return value
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
