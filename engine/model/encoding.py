@@ -24,7 +24,7 @@ import numpy as np
 
 from engine.errors import InvariantError, NonFiniteValue
 
-Json: typing.TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: typing.TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = typing.TypeVar("T")
 
 
