@@ -5,7 +5,8 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Float, MetaData, Numeric, Table, Text, types
+from sqlalchemy import Column, Double, Float, MetaData, Numeric, Table, Text
+from sqlalchemy.dialects import sqlite
 
 from tests.architecture.source_tree import LAYERS, calls, dotted_name, modules
 
@@ -14,6 +15,8 @@ MONEY_WORDS = {
     "amount", "balance", "cash", "commission", "cost", "costs", "fee", "fees", "interest", "margin", "micros",
     "multiplier", "nav", "notional", "pnl", "premium", "price", "proceeds", "quantity", "rate", "value",
 }  # fmt: skip
+
+RATIO_WORDS = {"annual", "bps", "fraction", "ratio", "volatility"}
 
 
 def naive_time_calls(tree: ast.AST) -> list[str]:
@@ -32,14 +35,20 @@ def naive_time_calls(tree: ast.AST) -> list[str]:
 
 
 def inexact_money_columns(metadata: MetaData) -> list[str]:
-    """Return the money columns whose type goes through a float, on SQLite at the latest."""
+    """Return the columns that hold money as a float on SQLite, whatever type they are declared with."""
     return [
         f"{table.name}.{column.name}"
         for table in metadata.tables.values()
         for column in table.columns
-        if isinstance(column.type, types.Numeric | types.Float)
-        and (not isinstance(column.type, types.Float) or MONEY_WORDS & set(column.name.split("_")))
+        if _is_inexact(column.type.compile(dialect=sqlite.dialect()), set(column.name.split("_")))
     ]
+
+
+def _is_inexact(stored_as: str, words: set[str]) -> bool:
+    if stored_as.startswith(("NUMERIC", "DECIMAL")):
+        return True
+    is_float = stored_as.startswith(("FLOAT", "REAL", "DOUBLE"))
+    return is_float and bool(words & MONEY_WORDS) and not words & RATIO_WORDS
 
 
 @pytest.mark.parametrize("path", modules(*LAYERS, "tests"), ids=dotted_name)
@@ -76,7 +85,9 @@ def test_money_check_refuses_floats_for_money_and_allows_them_for_statistics() -
         metadata,
         Column("nav", Float),
         Column("fee_eur", Numeric(28, 12)),
+        Column("cash_total", Double),
         Column("volatility_annual", Float),
+        Column("fee_annual", Float),
         Column("price", Text),
     )
-    assert inexact_money_columns(metadata) == ["made_up.nav", "made_up.fee_eur"]
+    assert inexact_money_columns(metadata) == ["made_up.nav", "made_up.fee_eur", "made_up.cash_total"]
