@@ -1,0 +1,259 @@
+"""The day's report as a value: what a portfolio manager reads, in the order of the questions asked.
+
+What happened to NAV, what is held and why, what was traded and what was not, what it cost, what the broker says,
+what comes next. Pages, terminal and JSON are renderings of this one value, so that a number is the same
+everywhere. Amounts are USD unless the field names a currency; fractions are of NAV; costs are positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeRow:
+    """One component of the change of NAV, in USD (positive raises NAV)."""
+
+    component: str
+    amount_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeView:
+    """NAV at the last valuation, its components, NAV now; ``residual`` is what no posting explains."""
+
+    opening_nav: Decimal
+    closing_nav: Decimal
+    rows: tuple[BridgeRow, ...]
+    residual: Decimal
+    by_sleeve: Mapping[str, Decimal]
+    by_currency: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureRow:
+    """Long and short exposure of a sleeve (or of the FX hedge), in USD, both unsigned."""
+
+    name: str
+    long_usd: Decimal
+    short_usd: Decimal
+    target_gross_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrencyRow:
+    """Cash and net value of one currency in its own units, its hedge, and what remains, in USD."""
+
+    currency: str
+    cash: Decimal
+    net_value_usd: Decimal
+    hedge_usd: Decimal
+    remaining_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionRow:
+    """One contract held or wanted by one sleeve. ``price`` is in ``price_unit``; weights are fractions of NAV."""
+
+    sleeve: str
+    instrument_id: str
+    contract_id: str
+    name: str
+    quantity: Decimal
+    target_quantity: Decimal | None
+    price: Decimal | None
+    price_unit: str
+    exposure_usd: Decimal
+    weight: float
+    target_weight: float | None
+    stale_sessions: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeRow:
+    """One trade that was considered: done, partly done, or not done, and why in words.
+
+    ``decision`` is one of ``done``, ``partly done``, ``not done``, ``planned``. ``quantity`` is signed.
+    """
+
+    contract_id: str
+    instrument_id: str
+    quantity: Decimal
+    filled: Decimal
+    notional_usd: Decimal
+    decision: str
+    reason: str
+    purpose: str
+    sleeves: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRow:
+    """One child order as it ended."""
+
+    order_ref: str
+    contract_id: str
+    side: str
+    quantity: Decimal
+    filled: Decimal
+    limit_price: Decimal
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillRow:
+    """One execution. ``slippage_bps`` against the arrival mid and ``cost_usd`` are positive for a cost."""
+
+    execution_id: str
+    order_ref: str
+    contract_id: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    executed_at: datetime
+    commission: Decimal
+    commission_currency: str
+    slippage_bps: float | None
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostView:
+    """Costs of the day in USD: commission, slippage against the arrival mid, traded notional, saved by netting."""
+
+    traded_usd: Decimal
+    turnover_fraction: float
+    commission_usd: Decimal
+    slippage_usd: Decimal
+    netting_saved_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskView:
+    """Risk state and the words that explain it. Volatilities are annual fractions, drawdown is negative."""
+
+    regime: str
+    scale: float
+    core_scale: float
+    volatility: float | None
+    volatility_target: float
+    estimator: str
+    vix: float | None
+    drawdown: float
+    max_drawdown: float
+    daily_return: float | None
+    reduce_only: bool
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakRow:
+    """One difference between our book and the broker's account, with its most likely explanation."""
+
+    kind: str
+    subject: str
+    ours: str
+    broker: str
+    difference_usd: Decimal | None
+    explanation: str
+    proposed_choice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconciliationView:
+    """Comparison with the broker: NAV − NLV in USD, split into buckets that sum to it."""
+
+    status: str
+    net_liquidation: Decimal | None
+    difference_usd: Decimal | None
+    difference_bps: float | None
+    buckets: Mapping[str, Decimal]
+    breaks: tuple[BreakRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltView:
+    """One halt of the day: what was found, who decided what and why."""
+
+    halt_id: str
+    kind: str
+    severity: str
+    message: str
+    status: str
+    choices: tuple[str, ...]
+    choice: str | None
+    operator: str | None
+    reason: str | None
+    evidence: tuple[BreakRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """One execution job and its window in UTC."""
+
+    job_id: str
+    venue: str
+    group: str
+    style: str
+    window_start: datetime
+    window_end: datetime
+    orders: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryPoint:
+    """Close of one earlier day: NAV in USD, unit price, gross and net exposure, regime."""
+
+    trade_date: date
+    nav: Decimal
+    unit_price: Decimal
+    gross_exposure: Decimal
+    net_exposure: Decimal
+    regime: str
+    scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayReport:
+    """Everything a day says. ``nav`` is the valuation at the decision; ``closing_nav`` the one at the close, if any."""
+
+    run_id: str
+    account: str
+    profile: str
+    trade_date: date
+    mode: str
+    status: str
+    attempt: int
+    seed: int
+    market: str
+    generated: bool
+    as_of: datetime
+    nav: Decimal | None
+    closing_nav: Decimal | None
+    unit_price: Decimal | None
+    cash_by_currency: Mapping[str, Decimal]
+    gross_exposure: Decimal
+    net_exposure: Decimal
+    bridge: BridgeView | None
+    exposures: tuple[ExposureRow, ...]
+    currencies: tuple[CurrencyRow, ...]
+    risk: RiskView | None
+    positions: tuple[PositionRow, ...]
+    trades: tuple[TradeRow, ...]
+    hedges: tuple[str, ...]
+    jobs: tuple[JobRow, ...]
+    orders: tuple[OrderRow, ...]
+    fills: tuple[FillRow, ...]
+    costs: CostView
+    reconciliation: ReconciliationView | None
+    closing_reconciliation: ReconciliationView | None
+    halts: tuple[HaltView, ...]
+    notes: tuple[str, ...]
+    operator_acts: tuple[str, ...]
+    history: tuple[HistoryPoint, ...]
+    next_run: date | None

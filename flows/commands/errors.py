@@ -1,0 +1,30 @@
+"""How a failure reaches the person at the terminal: one paragraph on stderr and an exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+import traceback
+
+from engine.errors import FundError
+
+EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_HALTED, EXIT_EMERGENCY, EXIT_REFUSED = range(6)
+
+
+def report_failure(error: BaseException, *, debug: bool, as_json: bool) -> int:
+    """Print a failure and answer its exit status; a traceback only on request."""
+    status = error.exit_status if isinstance(error, FundError) else EXIT_UNEXPECTED
+    text = str(error) if isinstance(error, FundError) else _unexpected(error)
+    if as_json:
+        print(json.dumps({"error": type(error).__name__, "message": text, "exit_status": status}))
+    else:
+        print(textwrap.fill(f"fund: {text}", width=100, break_on_hyphens=False), file=sys.stderr)
+    if debug:
+        traceback.print_exception(error)
+    return status
+
+
+def _unexpected(error: BaseException) -> str:
+    detail = " ".join(str(error).split()) or "no message"
+    return f"unexpected {type(error).__name__}: {detail}; run again with --debug to see where"
