@@ -1,0 +1,283 @@
+"""The simulated broker's own account: cash, positions, orders, executions, events and faults.
+
+Nothing here is shared with the fund's accounting; the two books meet only in the reconciliation. Signs: positive cash
+belongs to the customer, quantities are signed, a short is negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Generic, TypeVar
+
+from engine.errors import InvariantError
+from engine.model.encoding import decode, encode
+from engine.model.money import ZERO
+from engine.model.orders import ChildOrder, ChildStatus, Fill, TransportEvent
+from engine.simulation.journal import BrokerRecord, RecordKind
+
+T = TypeVar("T")
+
+
+class PostingKind(Enum):
+    """Why cash moved."""
+
+    DEPOSIT = "deposit"
+    TRADE = "trade"
+    COMMISSION = "commission"
+    CONVERSION = "conversion"
+    VARIATION = "variation"
+    EXPIRY = "expiry"
+    INTEREST = "interest"
+    BORROW_FEE = "borrow_fee"
+    DIVIDEND = "dividend"
+    ADJUSTMENT = "adjustment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountHead:
+    """Identity, virtual time and counters of an account; ``commit`` numbers its state-changing calls."""
+
+    account: str
+    base_currency: str
+    virtual_time: datetime
+    seed: int
+    commit: int = 0
+    orders: int = 0
+    executions: int = 0
+    events: int = 0
+    postings: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPosition:
+    """One contract held.
+
+    ``average_cost`` is currency per unit with multiplier and commission, as IB reports it. ``futures_cost`` is what
+    the open variation is measured from: quantity × last settlement × multiplier, plus trades since; 0 for securities.
+    ``last_settlement`` is in quote units.
+    """
+
+    contract_id: str
+    quantity: Decimal
+    average_cost: Decimal
+    futures_cost: Decimal
+    last_settlement: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOrder:
+    """An order as the broker holds it.
+
+    ``next_match`` is the next time at which the exchange looks at it, ``expires_at`` the end of its life,
+    ``cancel_at`` when a requested cancel takes effect. ``notional`` is the traded value so far (unsigned, in the
+    instrument's currency), ``charged`` the commission so far.
+    """
+
+    broker_order_id: str
+    child: ChildOrder
+    status: ChildStatus
+    accepted_at: datetime
+    next_match: datetime | None
+    expires_at: datetime | None
+    auction_date: date | None
+    cancel_at: datetime | None
+    last_event_at: datetime
+    completed_at: datetime | None
+    filled: Decimal = ZERO
+    notional: Decimal = ZERO
+    charged: Decimal = ZERO
+
+    @property
+    def remaining(self) -> Decimal:
+        """Quantity that may still trade."""
+        return self.child.quantity - self.filled
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still trade."""
+        return not self.status.is_terminal
+
+    @property
+    def due(self) -> datetime | None:
+        """Next time at which something happens to it by itself, ``None`` once it is completed."""
+        if not self.is_open:
+            return None
+        return min(t for t in (self.next_match, self.expires_at, self.cancel_at) if t is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receivable:
+    """A dividend earned (positive) or owed (negative) and not yet paid."""
+
+    instrument_id: str
+    currency: str
+    amount: Decimal
+    pay_date: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingSplit:
+    """A split that takes effect at a time."""
+
+    instrument_id: str
+    effective_at: datetime
+    new_shares: int
+    old_shares: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthTaken:
+    """What we took of one side of one contract in one refresh interval of the exchange."""
+
+    interval: int
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """One movement of cash."""
+
+    at: datetime
+    kind: PostingKind
+    currency: str
+    amount: Decimal
+    reference: str
+
+
+class FaultKind(Enum):
+    """What a fault distorts."""
+
+    HIDDEN_EXECUTION = "hidden_execution"
+    ADDED_TRADE = "added_trade"
+    CHANGED_CASH = "changed_cash"
+    SHIFTED_NET_LIQUIDATION = "shifted_net_liquidation"
+    FROZEN_FX = "frozen_fx"
+    POISONED_PRICE = "poisoned_price"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One injected fault: ``subject`` is a contract, execution or currency, ``amount`` its size.
+
+    Units of ``amount``: a fraction of net liquidation, hours, or money, by kind. ``active`` faults distort what the
+    broker reports until they are cleared; the others changed the account for good when they were injected.
+    """
+
+    name: str
+    kind: FaultKind
+    injected_at: datetime
+    subject: str
+    amount: Decimal
+    active: bool
+
+
+class Table(Generic[T]):
+    """Rows of one record kind, in the order of their keys, that knows which rows are not yet committed."""
+
+    def __init__(self, kind: RecordKind, row_type: type[T]) -> None:
+        self.kind, self._type = kind, row_type
+        self._rows: dict[str, T] = {}
+        self._changed: dict[str, BrokerRecord] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, key: str) -> T | None:
+        """Row of a key, ``None`` when there is none."""
+        return self._rows.get(key)
+
+    def items(self) -> list[tuple[str, T]]:
+        """All live rows by key: the same order before and after a reload."""
+        return sorted(self._rows.items(), key=lambda item: item[0])
+
+    def put(self, key: str, row: T) -> None:
+        """Store a row."""
+        self._rows[key] = row
+        self._note(key, row, live=True)
+
+    def retire(self, key: str) -> None:
+        """Keep a row in the history only; raises `InvariantError` when it does not exist."""
+        if key not in self._rows:
+            raise InvariantError(f"expected a {self.kind.value} record {key}, found none")
+        self._note(key, self._rows.pop(key), live=False)
+
+    def archive(self, key: str, row: T) -> None:
+        """Store a row that only the history needs."""
+        self._note(key, row, live=False)
+
+    def restore(self, record: BrokerRecord) -> None:
+        """Read a row back from its record."""
+        self._rows[record.key] = decode(self._type, record.body)
+
+    def drain(self) -> list[BrokerRecord]:
+        """Records changed since the last call."""
+        changed, self._changed = list(self._changed.values()), {}
+        return changed
+
+    def _note(self, key: str, row: T, *, live: bool) -> None:
+        body = encode(row).decode()
+        self._changed[key] = BrokerRecord(kind=self.kind, key=key, body=body, live=live)
+
+
+class AccountState:
+    """The whole account as tables; every change is a pending record until `pending_records` is committed."""
+
+    def __init__(self, head: AccountHead) -> None:
+        self.head = head
+        self.cash = Table(RecordKind.CASH, Decimal)
+        self.positions = Table(RecordKind.POSITION, AccountPosition)
+        self.orders = Table(RecordKind.ORDER, BrokerOrder)
+        self.executions = Table(RecordKind.EXECUTION, Fill)
+        self.inbox = Table(RecordKind.EVENT, TransportEvent)
+        self.receivables = Table(RecordKind.RECEIVABLE, Receivable)
+        self.splits = Table(RecordKind.SPLIT, PendingSplit)
+        self.depth = Table(RecordKind.DEPTH, DepthTaken)
+        self.faults = Table(RecordKind.FAULT, Fault)
+        self.postings = Table(RecordKind.POSTING, Posting)
+
+    @classmethod
+    def load(cls, records: Iterable[BrokerRecord]) -> AccountState:
+        """State from a journal's live records; raises `InvariantError` without a head."""
+        rows = list(records)
+        heads = [record for record in rows if record.kind is RecordKind.HEAD]
+        if len(heads) != 1:
+            raise InvariantError(f"expected one head record of a simulated account, found {len(heads)}")
+        state = cls(decode(AccountHead, heads[0].body))
+        restore = {
+            table.kind: table.restore
+            for table in (
+                state.cash, state.positions, state.orders, state.executions, state.inbox,
+                state.receivables, state.splits, state.depth, state.faults, state.postings,
+            )
+        }  # fmt: skip
+        for record in rows:
+            if record.kind is not RecordKind.HEAD:
+                restore[record.kind](record)
+        return state
+
+    def pending_records(self) -> list[BrokerRecord]:
+        """Every uncommitted record with the head last; calling it hands them over."""
+        body = encode(self.head).decode()
+        return [
+            *self.cash.drain(), *self.positions.drain(), *self.orders.drain(), *self.executions.drain(),
+            *self.inbox.drain(), *self.receivables.drain(), *self.splits.drain(), *self.depth.drain(),
+            *self.faults.drain(), *self.postings.drain(),
+            BrokerRecord(kind=RecordKind.HEAD, key="", body=body, live=True),
+        ]  # fmt: skip
+
+    def balance(self, currency: str) -> Decimal:
+        """Settled cash of a currency, 0 when none."""
+        return self.cash.get(currency) or ZERO
+
+    def quantity(self, contract_id: str) -> Decimal:
+        """Signed quantity held, 0 when none."""
+        held = self.positions.get(contract_id)
+        return ZERO if held is None else held.quantity
+
+    def open_orders(self) -> list[BrokerOrder]:
+        """Orders that may still trade, in the order of their acceptance."""
+        return [order for _, order in self.orders.items() if order.is_open]

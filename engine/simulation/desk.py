@@ -1,0 +1,227 @@
+"""The life of an order at the simulated broker: taken or refused, matched, cancelled, expired, and what is reported.
+
+Every report reaches the customer some milliseconds after its cause. The delays follow from the account's seed and the
+order's number alone, and the reports of one order never overtake one another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from engine.model.instruments import Instrument
+from engine.model.money import ZERO
+from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderType, TransportEvent, TransportEventKind
+from engine.simulation.account import AccountState, BrokerOrder, DepthTaken
+from engine.simulation.bookkeeping import book_trade, commission, sequence_key
+from engine.simulation.matching import (
+    REFRESH,
+    Match,
+    Rejection,
+    continuous_match,
+    crosses,
+    latency,
+    refresh_interval,
+    refusal,
+    schedule,
+)
+from engine.simulation.terms import BrokerTerms
+
+_WIRE_MS = (5, 40)
+_REPORT_MS = (10, 120)
+_CANCEL_MS = (15, 90)
+
+
+def execution_id(number: int, correction: int = 1) -> str:
+    """``SIM.<number>.<correction>``: a higher correction replaces the lower ones."""
+    return f"SIM.{number:08d}.{correction:02d}"
+
+
+def accept(state: AccountState, terms: BrokerTerms, child: ChildOrder) -> None:
+    """Take an order or refuse it; a reference that was seen before is simply a second order."""
+    now = state.head.virtual_time
+    number = state.head.orders + 1
+    state.head = replace(state.head, orders=number)
+    order = BrokerOrder(
+        broker_order_id=sequence_key(number),
+        child=child,
+        status=ChildStatus.WORKING,
+        accepted_at=now,
+        next_match=None,
+        expires_at=None,
+        auction_date=None,
+        cancel_at=None,
+        last_event_at=now,
+        completed_at=None,
+    )
+    refused = refusal(child, state, terms)
+    arrival = now + latency(state.head.seed, f"wire|{number}", *_WIRE_MS)
+    planned = refused or schedule(child, terms.instrument(child.contract_id), terms, arrival)
+    if isinstance(planned, Rejection):
+        _complete(state, order, ChildStatus.REJECTED, TransportEventKind.REJECTED, planned.text)
+        return
+    working = replace(
+        order,
+        next_match=planned.first_match,
+        expires_at=planned.expires_at,
+        auction_date=planned.auction_date,
+    )
+    _report(state, working, TransportEventKind.ACKNOWLEDGED, None, "")
+
+
+def request_cancel(state: AccountState, order_ref: str) -> None:
+    """Ask for a cancel of every open order of a reference; it takes effect after its way to the exchange."""
+    now = state.head.virtual_time
+    known = [order for _, order in state.orders.items() if order.child.order_ref == order_ref]
+    for order in known:
+        if order.is_open and order.cancel_at is None:
+            delay = latency(state.head.seed, f"cancel|{order.broker_order_id}", *_CANCEL_MS)
+            store_order(state, replace(order, status=ChildStatus.CANCEL_PENDING, cancel_at=now + delay))
+    if not any(order.is_open for order in known):
+        last = known[-1].status.value if known else "not known"
+        enqueue(
+            state,
+            TransportEvent(
+                kind=TransportEventKind.NOTICE,
+                at=now + latency(state.head.seed, f"notice|{order_ref}", *_REPORT_MS),
+                order_ref=order_ref,
+                text=f"cancel refused: the order is {last}",
+            ),
+        )
+
+
+def work(state: AccountState, terms: BrokerTerms, order: BrokerOrder) -> None:
+    """Let happen what is due to an order now: its cancel, a match, the end of its life; in this order."""
+    now = state.head.virtual_time
+    if order.cancel_at is not None and order.cancel_at <= now:
+        _complete(state, order, ChildStatus.CANCELLED, TransportEventKind.CANCELLED, "cancelled on request")
+        return
+    if order.next_match is not None and order.next_match <= now:
+        order = _try_match(state, terms, order, now)
+    if order.is_open and order.expires_at is not None and order.expires_at <= now:
+        _complete(state, order, ChildStatus.EXPIRED, TransportEventKind.EXPIRED, "end of its life")
+
+
+def cancel_for_split(state: AccountState, instrument_ids: list[str]) -> None:
+    """Cancel open orders in shares that were split: their price and quantity mean something else now."""
+    for order in state.open_orders():
+        if order.child.contract_id in instrument_ids:
+            _complete(
+                state, order, ChildStatus.CANCELLED, TransportEventKind.CANCELLED, "cancelled by a split"
+            )
+
+
+def store_order(state: AccountState, order: BrokerOrder) -> None:
+    """Keep the newest form of an order."""
+    state.orders.put(order.broker_order_id, order)
+
+
+def enqueue(state: AccountState, event: TransportEvent) -> None:
+    """Put a report into the customer's inbox; reports are read by time, then by their number."""
+    state.head = replace(state.head, events=state.head.events + 1)
+    state.inbox.put(f"{event.at:%Y%m%d%H%M%S.%f}|{sequence_key(state.head.events)}", event)
+
+
+def _try_match(state: AccountState, terms: BrokerTerms, order: BrokerOrder, now: datetime) -> BrokerOrder:
+    instrument = terms.instrument(order.child.contract_id)
+    if order.auction_date is not None:
+        found = _auction_match(terms, instrument, order)
+        upcoming = None
+    else:
+        found = _touch_match(state, terms, instrument, order, now)
+        upcoming = now + REFRESH
+    order = replace(order, next_match=upcoming)
+    if found is None:
+        store_order(state, order)
+        return order
+    return _execute(state, terms, order, found)
+
+
+def _touch_match(
+    state: AccountState, terms: BrokerTerms, instrument: Instrument, order: BrokerOrder, now: datetime
+) -> Match | None:
+    if order.expires_at is not None and order.expires_at <= now:
+        return None
+    child, interval = order.child, refresh_interval(now)
+    key = f"{child.contract_id}|{child.side.value}"
+    seen = state.depth.get(key)
+    taken = seen.quantity if seen is not None and seen.interval == interval else ZERO
+    quote = terms.facts.quote(child.contract_id, now)
+    found = continuous_match(child, order.remaining, quote, taken, instrument.lot)
+    if found is not None:
+        state.depth.put(key, DepthTaken(interval=interval, quantity=taken + found.quantity))
+    return found
+
+
+def _auction_match(terms: BrokerTerms, instrument: Instrument, order: BrokerOrder) -> Match | None:
+    child = order.child
+    if order.auction_date is None or order.next_match is None:
+        return None
+    if child.order_type is OrderType.LIMIT_ON_CLOSE:
+        price = terms.facts.official_close(child.contract_id, order.auction_date)
+    else:
+        price = _opening_price(terms, instrument, child.contract_id, order.next_match)
+    if price is None or not crosses(child.side, child.limit_price, price):
+        return None
+    return Match(price=price, quantity=order.remaining)
+
+
+def _opening_price(
+    terms: BrokerTerms, instrument: Instrument, contract_id: str, opening: datetime
+) -> Decimal | None:
+    """The first quote's mid on the tick grid: where a crossed opening book clears."""
+    quote = terms.facts.quote(contract_id, opening)
+    return None if quote is None or not quote.is_two_sided else instrument.floor_to_tick(quote.mid)
+
+
+def _execute(state: AccountState, terms: BrokerTerms, order: BrokerOrder, found: Match) -> BrokerOrder:
+    instrument, child = terms.instrument(order.child.contract_id), order.child
+    number = state.head.executions + 1
+    state.head = replace(state.head, executions=number)
+    filled = order.filled + found.quantity
+    notional = order.notional + abs(instrument.notional(found.quantity, found.price))
+    # The minimum is due once per order, so each execution pays what the whole order costs more by now.
+    total = commission(terms.costs, instrument, filled, notional)
+    fill = Fill(
+        execution_id=execution_id(number),
+        order_ref=child.order_ref,
+        contract_id=child.contract_id,
+        side=child.side,
+        quantity=found.quantity,
+        price=found.price,
+        executed_at=state.head.virtual_time,
+        commission=total - order.charged,
+        commission_currency=instrument.currency,
+    )
+    state.executions.put(fill.execution_id, fill)
+    book_trade(state, instrument, fill)
+    done = filled == child.quantity
+    changed = replace(
+        order,
+        filled=filled,
+        notional=notional,
+        charged=total,
+        status=ChildStatus.FILLED if done else order.status,
+        completed_at=state.head.virtual_time if done else None,
+    )
+    return _report(state, changed, TransportEventKind.FILL, fill, "")
+
+
+def _complete(
+    state: AccountState, order: BrokerOrder, status: ChildStatus, kind: TransportEventKind, text: str
+) -> None:
+    ended = replace(order, status=status, completed_at=state.head.virtual_time)
+    _report(state, ended, kind, None, text)
+
+
+def _report(
+    state: AccountState, order: BrokerOrder, kind: TransportEventKind, fill: Fill | None, text: str
+) -> BrokerOrder:
+    cause = f"{kind.value}|{order.broker_order_id}|{order.filled}"
+    sent = state.head.virtual_time + latency(state.head.seed, cause, *_REPORT_MS)
+    at = max(sent, order.last_event_at + timedelta(milliseconds=1))
+    order = replace(order, last_event_at=at)
+    store_order(state, order)
+    enqueue(state, TransportEvent(kind=kind, at=at, order_ref=order.child.order_ref, fill=fill, text=text))
+    return order

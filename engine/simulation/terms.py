@@ -1,0 +1,81 @@
+"""What the simulated broker works from: the world's facts, the universe, its commissions and its interest terms."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Protocol
+
+from engine.errors import MissingMark
+from engine.model.instruments import Instrument
+from engine.model.policy import CarryPolicy, CostPolicy
+from engine.model.universe import Universe
+from engine.ports import MarketFacts
+
+CLOSES_SEARCHED = 400
+"""Sessions searched backwards for a last price: more than a year of silence is no price at all."""
+
+
+class BrokerFacts(MarketFacts, Protocol):
+    """Market facts plus what a prime broker knows of borrow."""
+
+    def borrow_available(self, instrument_id: str, day: date) -> bool:
+        """Whether new shorts of an instrument can be borrowed on a day."""
+
+    def borrow_fee_bps(self, instrument_id: str, day: date) -> Decimal:
+        """Fee of a short per year, in basis points of its collateral."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """Last official price of a contract and the session that it closed."""
+
+    price: Decimal
+    session_date: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerTerms:
+    """The simulated broker's world and its price list."""
+
+    facts: BrokerFacts
+    universe: Universe
+    costs: CostPolicy
+    carry: CarryPolicy
+    _closings: dict[tuple[str, date], Closing | None] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def instrument(self, contract_id: str) -> Instrument:
+        """Instrument behind a contract; raises `UnknownContract`."""
+        return self.universe[self.facts.contract(contract_id).instrument_id]
+
+    def last_closing(self, contract_id: str, at: datetime) -> Closing | None:
+        """Newest official close at a time, however old; ``None`` when there never was one."""
+        venue = self.instrument(contract_id).venue
+        session = self.facts.sessions.last_closed(venue, at)
+        key = (contract_id, session.session_date)
+        if key not in self._closings:
+            self._closings[key] = self._search_closing(contract_id, venue, session.session_date)
+        return self._closings[key]
+
+    def _search_closing(self, contract_id: str, venue: str, newest: date) -> Closing | None:
+        sessions = self.facts.sessions
+        earlier = bisect_left(sessions.venues[venue], newest, key=lambda session: session.session_date)
+        for session in sessions.venues[venue][earlier : max(0, earlier - CLOSES_SEARCHED) : -1]:
+            price = self.facts.official_close(contract_id, session.session_date)
+            if price is not None:
+                return Closing(price=price, session_date=session.session_date)
+        return None
+
+    def required_closing(self, contract_id: str, at: datetime) -> Decimal:
+        """Newest official close; raises `MissingMark` when there never was one."""
+        closing = self.last_closing(contract_id, at)
+        if closing is None:
+            raise MissingMark(
+                f"the simulated broker holds {contract_id} and expected an official close up to {at:%Y-%m-%d}, "
+                "found none; the market data must cover what is traded"
+            )
+        return closing.price

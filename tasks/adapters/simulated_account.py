@@ -1,0 +1,153 @@
+"""The simulated broker's file: ``$FUND_HOME/simulated/<account>.sqlite``, its own and nobody else's.
+
+It is never joined with, restored from or reset by the fund's database. Each commit of the broker is one SQLite
+transaction (WAL), so a SIGKILL at any point leaves the last whole commit.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from engine.errors import ConfigurationError, RefusedError, StoreError
+from engine.simulation.account import AccountHead, AccountState
+from engine.simulation.broker import AccountOpening, SimulatedBroker
+from engine.simulation.journal import BrokerRecord, RecordKind, require_next_commit
+from engine.simulation.terms import BrokerTerms
+
+_FORMAT = 1
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS records (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, "
+    "live INTEGER NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS live_records ON records (live, kind, key)",
+    "CREATE TABLE IF NOT EXISTS commits (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO commits (id, number) VALUES (1, 0)",
+)
+_UPSERT = (
+    "INSERT INTO records (kind, key, body, live) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body, live = excluded.live"
+)
+
+
+class SqliteJournal:
+    """A `BrokerJournal` in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise StoreError(
+                f"expected the simulated account {path} to be a readable SQLite file, found: {error}; "
+                "move it away and start a new account"
+            ) from error
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # NORMAL survives a killed process; only a power cut could lose the last commits of this make-believe world.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if found > _FORMAT:
+            raise StoreError(
+                f"expected a simulated account of format {_FORMAT} or older, found {found} in {self.path}; "
+                "use the version of the program that wrote it"
+            )
+        if found < _FORMAT:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA:
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {_FORMAT:d}")
+            self._connection.execute("COMMIT")
+
+    def append(self, commit: int, records: Sequence[BrokerRecord]) -> None:
+        """Store all records in one transaction; raises `InvariantError` unless ``commit`` follows the last one."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            (last,) = self._connection.execute("SELECT number FROM commits").fetchone()
+            require_next_commit(last, commit)
+            rows = [(record.kind.value, record.key, record.body, int(record.live)) for record in records]
+            self._connection.executemany(_UPSERT, rows)
+            self._connection.execute("UPDATE commits SET number = ?", (commit,))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+
+    def load(self) -> tuple[BrokerRecord, ...]:
+        """Live records, ordered by kind and key."""
+        return self._read("SELECT kind, key, body, live FROM records WHERE live = 1 ORDER BY kind, key", ())
+
+    def history(self, kind: RecordKind) -> tuple[BrokerRecord, ...]:
+        """Every record of a kind, ordered by key."""
+        query = "SELECT kind, key, body, live FROM records WHERE kind = ? ORDER BY key"
+        return self._read(query, (kind.value,))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _read(self, query: str, parameters: tuple[str, ...]) -> tuple[BrokerRecord, ...]:
+        return tuple(
+            BrokerRecord(kind=RecordKind(kind), key=key, body=body, live=bool(live))
+            for kind, key, body, live in self._connection.execute(query, parameters)
+        )
+
+
+def account_path(fund_home: Path, account: str) -> Path:
+    """Where an account's file lies."""
+    return fund_home / "simulated" / f"{account}.sqlite"
+
+
+def open_account(path: Path, terms: BrokerTerms, opening: AccountOpening) -> SimulatedBroker:
+    """The account of a file, created with its deposit when the file is new; close it when done.
+
+    Raises `ConfigurationError` when the file holds another account or seed.
+    """
+    journal = SqliteJournal(path)
+    try:
+        if not journal.load():
+            return SimulatedBroker.create(terms, journal, opening)
+        broker = SimulatedBroker.load(terms, journal)
+        _require_same_account(path, broker.state.head, opening)
+    except BaseException:
+        journal.close()
+        raise
+    return broker
+
+
+def _require_same_account(path: Path, head: AccountHead, opening: AccountOpening) -> None:
+    if (head.account, head.seed) != (opening.account, opening.seed):
+        raise ConfigurationError(
+            f"expected account {opening.account} with seed {opening.seed} in {path}, found {head.account} with seed "
+            f"{head.seed}; use another FUND_HOME or start over with `fund simulated reset`"
+        )
+
+
+def reset_account(path: Path, *, even_with_positions: bool = False) -> None:
+    """Delete an account's file; raises `RefusedError` while it holds positions or working orders."""
+    if not path.exists():
+        return
+    if not even_with_positions:
+        _require_flat(path)
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _require_flat(path: Path) -> None:
+    with closing(SqliteJournal(path)) as journal:
+        records = journal.load()
+        if not records:
+            return
+        state = AccountState.load(records)
+    held = [f"{p.quantity.normalize():f} {key}" for key, p in state.positions.items() if p.quantity != 0]
+    working = [order.child.order_ref for order in state.open_orders()]
+    if held or working:
+        raise RefusedError(
+            f"expected a flat account to reset, found {len(held)} positions ({', '.join(held[:5]) or 'none'}) and "
+            f"{len(working)} working orders in {path}; flatten the book first, or reset it with its positions"
+        )
