@@ -259,7 +259,8 @@ class ExecutionJob:
 class OrderPlan:
     """How one parent is worked: limit, collar anchored at the arrival mid, time to live, repricing.
 
-    ``ceiling``/``floor`` bound every limit price of every child; prices in quote units on the tick grid.
+    ``price_ceiling`` bounds every limit of a buy, ``price_floor`` every limit of a sell, in quote units on the
+    tick grid; on its favourable side a limit follows the market.
     """
 
     intent_id: str
@@ -279,7 +280,10 @@ class OrderPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildOrder:
-    """One order at the broker. ``order_ref`` is the only key shared by open orders, executions and statements."""
+    """One order at the broker. ``order_ref`` is the only key shared by open orders, executions and statements.
+
+    ``arrival_mid`` is the anchor of the parent's collar: a restart keeps it, so the collar never moves.
+    """
 
     order_ref: str
     intent_id: str
@@ -291,6 +295,7 @@ class ChildOrder:
     limit_price: Decimal
     time_in_force: str
     good_till: datetime
+    arrival_mid: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

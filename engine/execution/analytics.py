@@ -1,0 +1,107 @@
+"""What execution really cost: implementation shortfall of each parent against the decision, split by origin.
+
+``total = delay + trading + commission + opportunity`` in USD, cost positive: delay is the move from decision
+price to arrival mid on the filled quantity, trading the move from arrival to fills, opportunity the move from
+decision to the last price on what was not filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.execution.slippage import compute_slippage_bps
+from engine.model.instruments import Instrument
+from engine.model.market import FxRates
+from engine.model.money import ZERO, round_money
+from engine.model.orders import Fill, OrderIntent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRecord:
+    """Costs of one parent in USD; ``slippage_bps`` is against the arrival mid, ``None`` without a fill."""
+
+    intent_id: str
+    contract_id: str
+    ordered: Decimal
+    filled: Decimal
+    average_price: Decimal | None
+    slippage_bps: Decimal | None
+    delay_usd: Decimal
+    trading_usd: Decimal
+    commission_usd: Decimal
+    opportunity_usd: Decimal
+
+    @property
+    def total_usd(self) -> Decimal:
+        """Implementation shortfall."""
+        return self.delay_usd + self.trading_usd + self.commission_usd + self.opportunity_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlippageTracker:
+    """Records of a day, summed up."""
+
+    records: tuple[ExecutionRecord, ...] = ()
+
+    def record(self, record: ExecutionRecord) -> SlippageTracker:
+        """A tracker with one record more."""
+        return SlippageTracker(records=(*self.records, record))
+
+    @property
+    def total_usd(self) -> Decimal:
+        """Implementation shortfall of all records."""
+        return sum((record.total_usd for record in self.records), ZERO)
+
+    @property
+    def average_slippage_bps(self) -> Decimal | None:
+        """Mean slippage of the filled parents, ``None`` when nothing was filled."""
+        values = [r.slippage_bps for r in self.records if r.slippage_bps is not None]
+        return sum(values, ZERO) / len(values) if values else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionAnalytics:
+    """Analysis of parents at given rates."""
+
+    fx: FxRates
+
+    def analyse(
+        self,
+        intent: OrderIntent,
+        instrument: Instrument,
+        fills: Sequence[Fill],
+        arrival_mid: Decimal | None,
+        last_price: Decimal,
+    ) -> ExecutionRecord:
+        """Implementation shortfall of one parent; ``last_price`` values what stayed open."""
+        filled = sum((fill.quantity for fill in fills), ZERO)
+        paid = sum((fill.quantity * fill.price for fill in fills), ZERO)
+        average = paid / filled if filled else None
+        arrival = arrival_mid if arrival_mid is not None else intent.decision_price
+        unit = intent.side.sign * self.fx.to_base(instrument.effective_multiplier, instrument.currency)
+        return ExecutionRecord(
+            intent_id=intent.intent_id,
+            contract_id=intent.contract_id,
+            ordered=intent.quantity,
+            filled=filled,
+            average_price=average,
+            slippage_bps=None if average is None else compute_slippage_bps(intent.side, average, arrival),
+            delay_usd=round_money(unit * filled * (arrival - intent.decision_price)),
+            trading_usd=round_money(unit * (paid - filled * arrival)),
+            commission_usd=round_money(self._commission(fills)),
+            opportunity_usd=round_money(
+                unit * (intent.quantity - filled) * (last_price - intent.decision_price)
+            ),
+        )
+
+    def _commission(self, fills: Sequence[Fill]) -> Decimal:
+        return sum(
+            (
+                self.fx.to_base(fill.commission, fill.commission_currency)
+                for fill in fills
+                if fill.commission is not None and fill.commission_currency is not None
+            ),
+            ZERO,
+        )

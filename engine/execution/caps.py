@@ -1,0 +1,275 @@
+"""How much of the day's list is traded today: the planner's caps, which stay inside those of the guard.
+
+Every parent and the day's turnover are kept below the planner's own limits (R-37); what is left over is deferred
+by priority (R-112): what reduces or obeys a limit, closes, rolls, tail hedges, groups scaled as one, and the FX
+hedge in step with the legs that it hedges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from engine.execution.netting import DroppedTrade
+from engine.model.money import ZERO
+from engine.model.orders import Reason, Trade
+from engine.model.policy import SafetyPolicy
+
+_URGENT = frozenset(
+    {Reason.LIMIT_BREACH, Reason.CRISIS, Reason.DERISK, Reason.ROLLBACK, Reason.OVERLAY_UNWIND}
+)
+_STEPS = 20
+_EXEMPT, _CLOSE, _ROLL, _TAIL, _GROUP, _FX_HEDGE = range(6)
+_RANKS = {
+    Reason.CLOSE: _CLOSE,
+    Reason.ROLL: _ROLL,
+    Reason.HEDGE_TAIL: _TAIL,
+    Reason.HEDGE_FX: _FX_HEDGE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedTrade:
+    """A trade with what it does to the fund, all signed USD for the whole quantity.
+
+    ``beta_usd`` is its beta-adjusted exposure, ``currency_usd`` its exposure by currency. ``largest_quantity`` is
+    what the day's volume allows, ``None`` where unknown.
+    """
+
+    trade: Trade
+    lot: Decimal
+    notional_usd: Decimal
+    beta_usd: Decimal
+    currency_usd: Mapping[str, Decimal]
+    largest_quantity: Decimal | None = None
+
+    @property
+    def unit(self) -> str:
+        """Name of what is scaled together: the group, or the contract alone."""
+        return f"group:{self.trade.group}" if self.trade.group else self.trade.contract_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CappedTrades:
+    """Trades of the day after the caps, and what waits for another day with its reason."""
+
+    trades: tuple[Trade, ...]
+    deferred: tuple[DroppedTrade, ...]
+    turnover_usd: Decimal
+
+
+@dataclass(slots=True)
+class _Day:
+    """Budget still free and the fraction granted to every trade, while the caps are applied."""
+
+    remaining: Decimal
+    factors: dict[str, Decimal] = field(default_factory=dict)
+
+    def grant(self, sized: SizedTrade, factor: Decimal, rank: int) -> None:
+        self.factors[sized.trade.contract_id] = factor
+        if rank not in (_EXEMPT, _FX_HEDGE):
+            self.remaining -= abs(sized.notional_usd) * factor
+
+
+def apply_caps(sized: Sequence[SizedTrade], nav: Decimal, policy: SafetyPolicy) -> CappedTrades:
+    """Shrink the day to the planner's caps, in the order of R-112.
+
+    Groups are scaled as one, all of them by one factor where the turnover binds; the FX hedge of what they would
+    have created shrinks with them. Neither the day's net beta nor its net exposure in any currency ends beyond
+    both the untruncated list and the priority trades alone.
+    """
+    day = _Day(remaining=nav * policy.planner_turnover_fraction)
+    ranked = _ranked(sized)
+    for trade in ranked[_EXEMPT]:
+        day.grant(trade, Decimal(1), _EXEMPT)
+    for rank in (_CLOSE, _ROLL, _TAIL):
+        for unit in _units(ranked[rank]):
+            factor = min(_order_factor(unit, nav, policy), _turnover_factor(unit, day.remaining))
+            for trade in unit:
+                day.grant(trade, _in_lots(trade, factor), rank)
+    _grant_groups(ranked, sized, nav, policy, day)
+    return _result(sized, day, nav * policy.planner_turnover_fraction)
+
+
+def _ranked(sized: Sequence[SizedTrade]) -> tuple[list[SizedTrade], ...]:
+    """Trades by priority class. A group is exempt only when every one of its legs just reduces the fund."""
+    ranked: tuple[list[SizedTrade], ...] = ([], [], [], [], [], [])
+    for unit in _units(sized):
+        reduces = all(s.trade.reduce_only and s.trade.reason is not Reason.ROLL for s in unit)
+        for trade in unit:
+            exempt = reduces or trade.trade.reason in _URGENT
+            ranked[_EXEMPT if exempt else _RANKS.get(trade.trade.reason, _GROUP)].append(trade)
+    return ranked
+
+
+def _units(trades: Sequence[SizedTrade]) -> list[list[SizedTrade]]:
+    """Trades that are scaled together: one group, or one trade without a group."""
+    units: dict[str, list[SizedTrade]] = {}
+    for sized in trades:
+        units.setdefault(sized.unit, []).append(sized)
+    return list(units.values())
+
+
+def _order_factor(unit: Sequence[SizedTrade], nav: Decimal, policy: SafetyPolicy) -> Decimal:
+    factor = Decimal(1)
+    for sized in unit:
+        hedge = sized.trade.reason is Reason.HEDGE_FX
+        cap = nav * (policy.fx_hedge_order_fraction if hedge else policy.planner_order_fraction)
+        if abs(sized.notional_usd) > cap:
+            factor = min(factor, cap / abs(sized.notional_usd))
+        if sized.largest_quantity is not None and abs(sized.trade.quantity) > sized.largest_quantity:
+            factor = min(factor, sized.largest_quantity / abs(sized.trade.quantity))
+    return factor
+
+
+def _turnover_factor(unit: Sequence[SizedTrade], remaining: Decimal) -> Decimal:
+    wanted = sum((abs(s.notional_usd) for s in unit), ZERO)
+    return Decimal(1) if wanted <= remaining else max(remaining, ZERO) / wanted
+
+
+def _in_lots(sized: SizedTrade, factor: Decimal) -> Decimal:
+    """Largest fraction not above ``factor`` that is a whole number of lots."""
+    if factor >= 1:
+        return Decimal(1)
+    quantity = abs(sized.trade.quantity)
+    lots = (quantity * factor) // sized.lot * sized.lot
+    return lots / quantity
+
+
+def _grant_groups(
+    ranked: Sequence[Sequence[SizedTrade]],
+    everything: Sequence[SizedTrade],
+    nav: Decimal,
+    policy: SafetyPolicy,
+    day: _Day,
+) -> None:
+    """Largest scaling of the groups that keeps net beta and currency exposure within their bounds."""
+    groups, hedges = _units(ranked[_GROUP]), ranked[_FX_HEDGE]
+    own = [_order_factor(unit, nav, policy) for unit in groups]
+    scaled = sum((abs(s.notional_usd) * f for unit, f in zip(groups, own, strict=True) for s in unit), ZERO)
+    budget = Decimal(1) if scaled <= day.remaining else max(day.remaining, ZERO) / scaled
+    common = min(own, default=Decimal(1)) * budget
+    proposals = [[factor * budget for factor in own]]
+    proposals += [[common * (_STEPS - step) / _STEPS] * len(own) for step in range(_STEPS + 1)]
+    base = dict(day.factors)
+    least = {**base, **_scaled(groups, hedges, proposals[-1], nav, policy)}
+    factors = least
+    for proposal in proposals:
+        factors = _scaled(groups, hedges, proposal, nav, policy)
+        if _within_bounds(everything, {**base, **factors}, least):
+            break
+    for rank in (_GROUP, _FX_HEDGE):
+        for trade in ranked[rank]:
+            day.grant(trade, factors[trade.trade.contract_id], rank)
+
+
+def _scaled(
+    groups: Sequence[Sequence[SizedTrade]],
+    hedges: Sequence[SizedTrade],
+    proposal: Sequence[Decimal],
+    nav: Decimal,
+    policy: SafetyPolicy,
+) -> dict[str, Decimal]:
+    """Fractions of the legs at one scaling of the groups, and of the FX hedges that follow them."""
+    granted = _factors(groups, proposal)
+    return {**granted, **_following(groups, hedges, granted, nav, policy)}
+
+
+def _factors(groups: Sequence[Sequence[SizedTrade]], proposal: Sequence[Decimal]) -> dict[str, Decimal]:
+    return {
+        sized.trade.contract_id: _in_lots(sized, factor)
+        for unit, factor in zip(groups, proposal, strict=True)
+        for sized in unit
+    }
+
+
+def _following(
+    groups: Sequence[Sequence[SizedTrade]],
+    hedges: Sequence[SizedTrade],
+    granted: Mapping[str, Decimal],
+    nav: Decimal,
+    policy: SafetyPolicy,
+) -> dict[str, Decimal]:
+    """Fraction of each FX hedge: all of what hedges existing exposure, and of the rest what the legs create."""
+    result = {}
+    for hedge in hedges:
+        factor = Decimal(1)
+        for currency, hedged in hedge.currency_usd.items():
+            if currency == "USD" or hedged == 0:
+                continue
+            created = [
+                (s.currency_usd.get(currency, ZERO), granted[s.trade.contract_id]) for u in groups for s in u
+            ]
+            full = sum((usd for usd, _ in created), ZERO)
+            if full * hedged >= 0:
+                continue
+            share_of_legs = min(abs(full) / abs(hedged), Decimal(1))
+            executed = min(max(sum((usd * f for usd, f in created), ZERO) / full, ZERO), Decimal(1))
+            factor = min(factor, 1 - share_of_legs * (1 - executed))
+        factor = min(factor, _order_factor([hedge], nav, policy))
+        result[hedge.trade.contract_id] = _in_lots(hedge, factor)
+    return result
+
+
+def _within_bounds(
+    everything: Sequence[SizedTrade], factors: Mapping[str, Decimal], floor: Mapping[str, Decimal]
+) -> bool:
+    """Net beta and each currency's net stay within the larger of "all of it" and "priority trades only"."""
+    ones = {sized.trade.contract_id: Decimal(1) for sized in everything}
+    now, full, least = (day_exposures(everything, f) for f in (factors, ones, floor))
+    return all(abs(now[name]) <= max(abs(full[name]), abs(least[name])) for name in now)
+
+
+def day_exposures(sized: Sequence[SizedTrade], factors: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Net change in USD of beta (key ``beta``) and of every currency by a day's trades at given fractions."""
+    totals: dict[str, Decimal] = {"beta": ZERO}
+    for trade in sized:
+        factor = factors[trade.trade.contract_id]
+        totals["beta"] += trade.beta_usd * factor
+        for currency, usd in trade.currency_usd.items():
+            if currency != "USD":
+                totals[currency] = totals.get(currency, ZERO) + usd * factor
+    return totals
+
+
+def _result(sized: Sequence[SizedTrade], day: _Day, budget: Decimal) -> CappedTrades:
+    kept, deferred = [], []
+    for item in sized:
+        trade, factor = item.trade, day.factors[item.trade.contract_id]
+        quantity = trade.quantity if factor == 1 else _whole(trade.quantity * factor, item.lot)
+        if quantity != trade.quantity:
+            deferred.append(
+                DroppedTrade(
+                    contract_id=trade.contract_id,
+                    quantity=trade.quantity - quantity,
+                    reason="deferred: the day's caps on order size, volume and turnover",
+                )
+            )
+        if quantity != 0:
+            kept.append(resized(trade, quantity))
+    return CappedTrades(trades=tuple(kept), deferred=tuple(deferred), turnover_usd=budget - day.remaining)
+
+
+def _whole(quantity: Decimal, lot: Decimal) -> Decimal:
+    # A factor is lots / quantity: multiplying back may miss the whole number in the last decimal place.
+    return (quantity / lot).to_integral_value() * lot
+
+
+def resized(trade: Trade, quantity: Decimal) -> Trade:
+    """The same trade with a smaller quantity, its sleeves scaled alike and exact in sum."""
+    if quantity == trade.quantity:
+        return trade
+    micro = Decimal("0.000001")
+    shares = {s: (q * quantity / trade.quantity).quantize(micro) for s, q in trade.sleeves.items()}
+    largest = max(shares, key=lambda name: (abs(shares[name]), name))
+    shares[largest] += quantity - sum(shares.values(), ZERO)
+    return Trade(
+        contract_id=trade.contract_id,
+        instrument_id=trade.instrument_id,
+        quantity=quantity,
+        reason=trade.reason,
+        group=trade.group,
+        reduce_only=trade.reduce_only,
+        sleeves=shares,
+    )

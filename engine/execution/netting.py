@@ -1,0 +1,291 @@
+"""What has to be traded: the difference of targets and holdings, netted over sleeves into one order a contract.
+
+In come the target book, the portfolio and the proposals of other stages (rolls, hedges, crisis); out come net
+trades, internal crosses and what was dropped. Netting precedes the minimum size: filtering first would drop
+halves that offset each other and let the sleeves drift (R-93).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.errors import InvariantError, MissingMark
+from engine.model.instruments import CollarClass, Instrument
+from engine.model.market import FxRates, MarketInputs
+from engine.model.money import ZERO, round_lots
+from engine.model.orders import Reason, TargetBook, Trade, TradeProposal
+from engine.model.policy import ExecutionPolicy
+from engine.model.portfolio import Portfolio, Sleeve
+from engine.model.universe import ContractBook
+
+REASON_PRIORITY: tuple[Reason, ...] = (
+    Reason.LIMIT_BREACH,
+    Reason.CRISIS,
+    Reason.DERISK,
+    Reason.ROLLBACK,
+    Reason.OVERLAY_UNWIND,
+    Reason.OVERLAY_OPEN,
+    Reason.ROLL,
+    Reason.CLOSE,
+    Reason.HEDGE_FX,
+    Reason.HEDGE_TAIL,
+    Reason.REBALANCE,
+)
+"""Which reason a merged trade carries: the first that one of its parts has."""
+
+PLANNED_BY_HEDGING = frozenset({Sleeve.FX_HEDGE.value, Sleeve.CRISIS_ALPHA.value})
+"""Sleeves whose holdings the hedge planners change; targets touch them only where they name lines for them."""
+
+_MARKET_RANK: Mapping[CollarClass, int] = {
+    CollarClass.FUT: 0,
+    CollarClass.FX_FUT: 0,
+    CollarClass.BOND_FUT: 0,
+    CollarClass.VOL_FUT: 0,
+    CollarClass.ETF: 1,
+    CollarClass.STK: 2,
+    CollarClass.FX_SPOT: 2,
+    CollarClass.OPT: 2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceBook:
+    """Prices of the decision in quote units (an option's is its premium) and the rates that make them USD."""
+
+    contracts: ContractBook
+    prices: Mapping[str, Decimal]
+    fx: FxRates
+
+    @classmethod
+    def of(cls, contracts: ContractBook, inputs: MarketInputs) -> PriceBook:
+        """Marks of the inputs; options of the chains without a mark take the middle of their quote."""
+        prices = {
+            quote.contract.contract_id: (quote.bid + quote.ask) / 2
+            for chain in inputs.option_chains.values()
+            for quote in chain
+            if quote.bid is not None and quote.ask is not None
+        }
+        prices.update({contract_id: mark.price for contract_id, mark in inputs.marks.items()})
+        return cls(contracts=contracts, prices=prices, fx=inputs.fx)
+
+    def price(self, contract_id: str) -> Decimal:
+        """Price of a contract; raises `MissingMark`."""
+        found = self.prices.get(contract_id)
+        if found is None:
+            raise MissingMark(f"expected a price to size an order of {contract_id}, found none")
+        return found
+
+    def notional_usd(self, contract_id: str, quantity: Decimal) -> Decimal:
+        """Signed value of a quantity in USD, unrounded."""
+        instrument = self.contracts.instrument(contract_id)
+        return self.fx.to_base(instrument.notional(quantity, self.price(contract_id)), instrument.currency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalCross:
+    """Opposite wishes of sleeves that need no market: signed quantities that sum to zero, booked at the mid."""
+
+    contract_id: str
+    sleeves: Mapping[str, Decimal]
+
+    def __post_init__(self) -> None:
+        if sum(self.sleeves.values(), ZERO) != 0:
+            raise InvariantError(f"{self.contract_id}: an internal cross must sum to zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedTrade:
+    """A wish that is not traded today, and why."""
+
+    contract_id: str
+    quantity: Decimal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NettedTrades:
+    """One trade a contract, futures first. ``gross``/``net`` count USD before and after netting."""
+
+    trades: tuple[Trade, ...]
+    crosses: tuple[InternalCross, ...]
+    dropped: tuple[DroppedTrade, ...]
+    gross_notional_usd: Decimal
+    net_notional_usd: Decimal
+
+    @property
+    def saved_notional_usd(self) -> Decimal:
+        """Turnover in USD that netting makes unnecessary."""
+        return self.gross_notional_usd - self.net_notional_usd
+
+
+def net_trades(
+    proposals: Sequence[TradeProposal],
+    portfolio: Portfolio,
+    prices: PriceBook,
+    policy: ExecutionPolicy,
+    working: Mapping[str, Decimal] | None = None,
+) -> NettedTrades:
+    """Net the sleeves' proposals into one trade a contract.
+
+    ``working`` is the signed quantity of orders still alive by contract: it is on its way and not ordered again.
+    Trades below ``minimum_notional_usd`` are dropped unless they close a position, roll, hedge, obey a limit or
+    were asked for as reduce-only.
+    """
+    trades: list[Trade] = []
+    crosses: list[InternalCross] = []
+    dropped: list[DroppedTrade] = []
+    gross = net = ZERO
+    for contract_id, parts in _by_contract(proposals).items():
+        sleeves = _sum_by_sleeve(parts)
+        gross += sum((abs(prices.notional_usd(contract_id, part.quantity)) for part in parts), ZERO)
+        instrument = prices.contracts.instrument(contract_id)
+        sleeves = _in_lots(sleeves, instrument, (working or {}).get(contract_id, ZERO))
+        quantity = sum(sleeves.values(), ZERO)
+        if quantity == 0:
+            if len(sleeves) > 1:
+                crosses.append(InternalCross(contract_id=contract_id, sleeves=sleeves))
+            continue
+        held = portfolio.quantity(contract_id)
+        notional = abs(prices.notional_usd(contract_id, quantity))
+        net += notional
+        if notional < policy.minimum_notional_usd and not _is_exempt(parts, held, quantity):
+            dropped.append(
+                DroppedTrade(
+                    contract_id=contract_id,
+                    quantity=quantity,
+                    reason=f"below the minimum of {policy.minimum_notional_usd} USD",
+                )
+            )
+            continue
+        trades.append(
+            Trade(
+                contract_id=contract_id,
+                instrument_id=instrument.instrument_id,
+                quantity=quantity,
+                reason=min((part.reason for part in parts), key=REASON_PRIORITY.index),
+                group=_group(parts, quantity),
+                reduce_only=reduces(held, quantity),
+                sleeves=sleeves,
+            )
+        )
+    rank = {i.instrument_id: _MARKET_RANK[i.collar_class] for i in prices.contracts.universe}
+    return NettedTrades(
+        trades=tuple(sorted(trades, key=lambda t: (rank[t.instrument_id], t.contract_id))),
+        crosses=tuple(crosses),
+        dropped=tuple(dropped),
+        gross_notional_usd=gross,
+        net_notional_usd=net,
+    )
+
+
+def reduces(held: Decimal, quantity: Decimal) -> bool:
+    """Whether a signed trade only brings a signed holding nearer to zero."""
+    return held * quantity < 0 and abs(quantity) <= abs(held)
+
+
+def _by_contract(proposals: Iterable[TradeProposal]) -> dict[str, list[TradeProposal]]:
+    groups: dict[str, list[TradeProposal]] = {}
+    for proposal in proposals:
+        if proposal.quantity != 0:
+            groups.setdefault(proposal.contract_id, []).append(proposal)
+    return dict(sorted(groups.items()))
+
+
+def _sum_by_sleeve(parts: Iterable[TradeProposal]) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for part in parts:
+        sums[part.sleeve] = sums.get(part.sleeve, ZERO) + part.quantity
+    return {sleeve: quantity for sleeve, quantity in sorted(sums.items()) if quantity != 0}
+
+
+def _in_lots(sleeves: dict[str, Decimal], instrument: Instrument, working: Decimal) -> dict[str, Decimal]:
+    """Whole lots in sum, less what is already working; the largest sleeve carries the difference."""
+    if not sleeves:
+        return sleeves
+    wanted = sum(sleeves.values(), ZERO)
+    difference = round_lots(wanted - working, instrument.lot) - wanted
+    if difference == 0:
+        return sleeves
+    largest = max(sleeves, key=lambda name: (abs(sleeves[name]), name))
+    adjusted = {**sleeves, largest: sleeves[largest] + difference}
+    return {name: quantity for name, quantity in adjusted.items() if quantity != 0}
+
+
+def _is_exempt(parts: Iterable[TradeProposal], held: Decimal, quantity: Decimal) -> bool:
+    closes = held != 0 and held + quantity == 0
+    asked = all(part.reduce_only for part in parts) and reduces(held, quantity)
+    return closes or asked or any(part.reason is not Reason.REBALANCE for part in parts)
+
+
+def _group(parts: Iterable[TradeProposal], quantity: Decimal) -> str | None:
+    """Group of the largest part on the net side: legs keep the company that decides their size."""
+    same_side = [part for part in parts if part.quantity * quantity > 0]
+    return max(same_side, key=lambda part: (abs(part.quantity), part.group or "")).group
+
+
+def proposals_from_targets(
+    target: TargetBook,
+    portfolio: Portfolio,
+    contracts: ContractBook,
+    frozen: frozenset[str] = frozenset(),
+    rolls: Mapping[str, str] | None = None,
+) -> tuple[TradeProposal, ...]:
+    """Target less holding of every sleeve and contract.
+
+    ``rolls`` maps a contract that the roll plan closes to the one that it opens: its holding counts as the new
+    contract's, so that roll and rebalance never both trade it. A sleeve in ``held`` proposes nothing. A holding
+    that its sleeve no longer names is closed, unless ``frozen`` (stale price): such a line may only shrink.
+    """
+    lines: dict[tuple[str, str], Decimal] = {}
+    groups: dict[tuple[str, str], str | None] = {}
+    for line in target.lines:
+        key = (line.sleeve, line.contract_id)
+        lines[key] = lines.get(key, ZERO) + line.quantity
+        groups[key] = line.group
+    skipped = set(target.held) | (PLANNED_BY_HEDGING - {sleeve for sleeve, _ in lines})
+    current = _holdings(lines, portfolio, contracts, rolls or {})
+    proposals = []
+    for key in sorted(set(lines) | set(current)):
+        sleeve, contract_id = key
+        if sleeve in skipped:
+            continue
+        wanted, held = lines.get(key), current.get(key, ZERO)
+        if contract_id in frozen and (wanted is None or not reduces(held, wanted - held)):
+            continue
+        if (wanted or ZERO) == held:
+            continue
+        proposals.append(
+            TradeProposal(
+                sleeve=sleeve,
+                contract_id=contract_id,
+                quantity=(wanted or ZERO) - held,
+                reason=Reason.REBALANCE if wanted else Reason.CLOSE,
+                group=groups.get(key),
+                reduce_only=contract_id in frozen or not wanted,
+            )
+        )
+    return tuple(proposals)
+
+
+def _holdings(
+    lines: Mapping[tuple[str, str], Decimal],
+    portfolio: Portfolio,
+    contracts: ContractBook,
+    rolls: Mapping[str, str],
+) -> dict[tuple[str, str], Decimal]:
+    """Holding by sleeve and contract; an older expiry counts for the contract that the target names."""
+    named: dict[tuple[str, str], str] = {}
+    for sleeve, contract_id in lines:
+        named[(sleeve, contracts.contract(contract_id).instrument_id)] = contract_id
+    current: dict[tuple[str, str], Decimal] = {}
+    for contract_id, position in portfolio.positions.items():
+        instrument = contracts.instrument(contract_id)
+        for owner, quantity in position.sleeves.items():
+            place = rolls.get(contract_id, contract_id)
+            if instrument.is_future and (owner.value, place) not in lines:
+                place = named.get((owner.value, instrument.instrument_id), place)
+            key = (owner.value, place)
+            current[key] = current.get(key, ZERO) + quantity
+    return current

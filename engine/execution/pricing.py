@@ -1,0 +1,168 @@
+"""At which price a parent order may trade: a marketable limit inside a collar that never moves.
+
+The collar is anchored at the mid on arrival of the parent (R-39); repricing follows the market inside it. The
+adverse side is hard: a buy's limit never exceeds the ceiling, a sell's never falls below the floor, also after
+rounding to ticks. On the favourable side the limit follows the market, so nothing is overpaid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+
+from engine.model.instruments import CollarClass, Instrument
+from engine.model.market import Quote
+from engine.model.orders import OrderIntent, OrderPlan, OrderType, Side
+from engine.model.policy import ExecutionPolicy
+
+_BPS = Decimal(10_000)
+
+
+class RefusalCode(Enum):
+    """Why an order has no plan or no price at this time."""
+
+    NO_QUOTES = "no_quotes"
+    STALE_QUOTE = "stale_quote"
+    MARKET_ORDERS_DISABLED = "market_orders_disabled"
+    TOO_LARGE = "too_large_for_volume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRefusal:
+    """An order that can not be priced now; the code decides whether to ask again."""
+
+    code: RefusalCode
+    text: str
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether a later quote may lift the refusal."""
+        return self.code in (RefusalCode.NO_QUOTES, RefusalCode.STALE_QUOTE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What is known of a parent beside its quote.
+
+    ``mid`` is the arrival mid of an earlier start of the same parent: the collar stays there. ``model_bps`` is
+    the slippage model's offset. ``largest_quantity`` is what the day's volume allows.
+    """
+
+    mid: Decimal | None = None
+    model_bps: Decimal | None = None
+    largest_quantity: Decimal | None = None
+    order_type: OrderType = OrderType.LIMIT
+
+
+FRESH = Arrival()
+PlanOutcome = OrderPlan | PlanRefusal
+
+
+def create_plan(
+    intent: OrderIntent,
+    quote: Quote | None,
+    policy: ExecutionPolicy,
+    instrument: Instrument,
+    now: datetime,
+    arrival: Arrival = FRESH,
+) -> PlanOutcome:
+    """Plan a parent order, or say why it can not be planned now."""
+    if arrival.order_type is OrderType.MARKET and not policy.allow_market_orders:
+        return PlanRefusal(
+            code=RefusalCode.MARKET_ORDERS_DISABLED, text="market orders are not enabled; use a limit"
+        )
+    usable = usable_quote(quote, now, policy.quote_age_plan_seconds)
+    if isinstance(usable, PlanRefusal):
+        return usable
+    if arrival.largest_quantity is not None and intent.quantity > arrival.largest_quantity:
+        return PlanRefusal(
+            code=RefusalCode.TOO_LARGE,
+            text=f"quantity {intent.quantity} exceeds {arrival.largest_quantity}, the share of the day's volume",
+        )
+    mid = usable.mid if arrival.mid is None else arrival.mid
+    width = collar_width(mid, instrument, policy)
+    plan = OrderPlan(
+        intent_id=intent.intent_id,
+        contract_id=intent.contract_id,
+        side=intent.side,
+        quantity=intent.quantity,
+        order_type=arrival.order_type,
+        limit_price=mid,
+        arrival_mid=mid,
+        price_floor=instrument.ceil_to_tick(mid - width),
+        price_ceiling=instrument.floor_to_tick(mid + width),
+        ttl_seconds=policy.order_ttl_seconds,
+        replace_interval_seconds=policy.replace_interval_seconds,
+        max_replaces=policy.max_replaces,
+    )
+    return _with_limit(plan, limit_price(plan, usable, 0, policy, instrument, arrival.model_bps))
+
+
+def _with_limit(plan: OrderPlan, price: Decimal) -> OrderPlan:
+    return OrderPlan(
+        intent_id=plan.intent_id,
+        contract_id=plan.contract_id,
+        side=plan.side,
+        quantity=plan.quantity,
+        order_type=plan.order_type,
+        limit_price=price,
+        arrival_mid=plan.arrival_mid,
+        price_floor=plan.price_floor,
+        price_ceiling=plan.price_ceiling,
+        ttl_seconds=plan.ttl_seconds,
+        replace_interval_seconds=plan.replace_interval_seconds,
+        max_replaces=plan.max_replaces,
+        time_in_force=plan.time_in_force,
+    )
+
+
+def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> Quote | PlanRefusal:
+    """The quote if it is two-sided, positive and young enough; no price is made from half a market."""
+    if quote is None or quote.bid is None or quote.ask is None or quote.bid <= 0 or quote.bid > quote.ask:
+        return PlanRefusal(
+            code=RefusalCode.NO_QUOTES, text="expected a two-sided quote that is not crossed, found none"
+        )
+    age = quote.age_seconds(now)
+    if age > max_age_seconds:
+        return PlanRefusal(
+            code=RefusalCode.STALE_QUOTE,
+            text=f"expected a quote of at most {max_age_seconds:g} s, found one of {age:g} s",
+        )
+    return quote
+
+
+def collar_width(mid: Decimal, instrument: Instrument, policy: ExecutionPolicy) -> Decimal:
+    """Distance from the arrival mid to the collar, in quote units (R-39, R-40).
+
+    Options: the smaller of a fraction of the premium and a number of ticks. Everything else: basis points of the
+    mid, but never less than a few ticks, where one tick is already wider than the basis points.
+    """
+    tick = instrument.tick_at(mid)
+    if instrument.collar_class is CollarClass.OPT:
+        return min(mid * policy.option_collar_fraction, tick * policy.option_collar_ticks)
+    bps = policy.collar_bps[instrument.collar_class]
+    return max(abs(mid) * bps / _BPS, tick * policy.minimum_collar_ticks)
+
+
+def limit_price(
+    plan: OrderPlan,
+    quote: Quote,
+    step: int,
+    policy: ExecutionPolicy,
+    instrument: Instrument,
+    model_bps: Decimal | None = None,
+) -> Decimal:
+    """Limit of the ``step``-th child: ``mid ± (half spread + buffer × (1 + step))``, inside the collar.
+
+    ``model_bps`` narrows the offset to ``model × (1 + step)``. Rounded to the tick on the side away from the
+    collar, so rounding never breaches it.
+    """
+    mid, spread = quote.mid, quote.spread
+    offset = spread / 2 + spread * policy.buffer_spread_fraction * (1 + step)
+    if model_bps is not None:
+        offset = min(offset, mid * model_bps * (1 + step) / _BPS)
+    if plan.side is Side.BUY:
+        return instrument.floor_to_tick(min(mid + offset, plan.price_ceiling))
+    return instrument.ceil_to_tick(max(mid - offset, plan.price_floor))

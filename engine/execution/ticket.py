@@ -1,0 +1,259 @@
+"""Vocabulary of the order lifecycle: the ticket, the events it receives and the commands it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple
+
+from engine.model.instruments import Instrument
+from engine.model.market import Quote
+from engine.model.money import ZERO
+from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent, OrderPlan, TransportEvent
+from engine.ports import ChildRecord, GateOutcome
+
+
+class Phase(Enum):
+    """What a parent order waits for."""
+
+    NEW = "new"
+    QUOTING = "quoting"
+    CLAIMING = "claiming"
+    WORKING = "working"
+    CANCELLING = "cancelling"
+    RESTING = "resting"
+    BLOCKED = "blocked"
+    DONE = "done"
+
+
+class FinishReason(Enum):
+    """Why a parent order ended."""
+
+    FILLED = "filled"
+    WINDOW_CLOSED = "window_closed"
+    REJECTED = "rejected"
+    REFUSED = "refused"
+    LIMIT = "limit"
+    OVER_RESERVED = "over_reserved"
+    STALE_EPOCH = "stale_epoch"
+    UNKNOWN = "unknown_child"
+    NOTHING_LEFT = "nothing_left"
+
+
+class Goal(Enum):
+    """What follows when a cancel is confirmed."""
+
+    REPRICE = "reprice"
+    REST = "rest"
+    FINISH = "finish"
+
+
+class DeadlineKind(Enum):
+    """Which clock ran out."""
+
+    QUOTE = "quote"
+    REPRICE = "reprice"
+    TIME_TO_LIVE = "time_to_live"
+
+
+class TicketState(NamedTuple):
+    """What changes while a parent is worked; quantities are unsigned.
+
+    ``reserved`` belongs to children whose outcome is not known; ``fills`` maps execution roots to the latest
+    version of each execution; ``child_fills`` sums them by child; ``quote_at``/``reprice_at``/``expires_at`` are
+    the deadlines in force.
+    """
+
+    phase: Phase = Phase.NEW
+    plan: OrderPlan | None = None
+    child: ChildOrder | None = None
+    status: ChildStatus | None = None
+    attempt: int = 0
+    step: int = 0
+    filled: Decimal = ZERO
+    reserved: Decimal = ZERO
+    fills: Mapping[str, Fill] = {}  # noqa: RUF012 - never written to; every change is a new mapping
+    goal: Goal = Goal.REPRICE
+    quote_at: datetime | None = None
+    reprice_at: datetime | None = None
+    expires_at: datetime | None = None
+    finish: FinishReason | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCore:
+    """What never changes of a parent order; ``quantity`` is what may be worked now, at most the intent's."""
+
+    intent: OrderIntent
+    instrument: Instrument
+    window_end: datetime
+    quantity: Decimal
+    children: tuple[ChildRecord, ...] = ()
+    model_bps: Decimal | None = None
+    largest_quantity: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTicket:
+    """A parent order being worked: frozen core and small state."""
+
+    core: OrderCore
+    state: TicketState = TicketState()
+
+    @property
+    def remaining(self) -> Decimal:
+        """Quantity that may still be ordered: not filled and not reserved by an unknown child."""
+        return self.core.quantity - self.state.filled - self.state.reserved
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the parent ended; late fills are still booked."""
+        return self.state.phase is Phase.DONE
+
+
+# ---------------------------------------------------------------- events
+
+
+class Start(NamedTuple):
+    """The window opened; work begins or, with earlier children, goes on."""
+
+
+class QuoteArrived(NamedTuple):
+    """A quote that was asked for."""
+
+    quote: Quote
+
+
+class NoQuote(NamedTuple):
+    """No quote, or no permission to send now: ask again later."""
+
+    text: str
+
+
+class ClaimResult(NamedTuple):
+    """Answer of the send gate for the planned child."""
+
+    outcome: GateOutcome
+
+
+class Broker(NamedTuple):
+    """A message of the transport about one of the parent's children."""
+
+    event: TransportEvent
+
+
+class Deadline(NamedTuple):
+    """A clock that was set ran out at the given time."""
+
+    kind: DeadlineKind
+    at: datetime
+
+
+class WindowClosing(NamedTuple):
+    """The window ends: nothing new, cancel what works."""
+
+
+class HaltRequested(NamedTuple):
+    """Trading halted: cancel what works, unless it only reduces; go on when the halt is resolved."""
+
+
+class VisibilityLost(NamedTuple):
+    """The outcome of the child can not be known now (no answer to a send or to a cancel)."""
+
+    text: str
+
+
+Event = (
+    Start
+    | QuoteArrived
+    | NoQuote
+    | ClaimResult
+    | Broker
+    | Deadline
+    | WindowClosing
+    | HaltRequested
+    | VisibilityLost
+)
+
+# ---------------------------------------------------------------- commands
+
+
+class RequestQuote(NamedTuple):
+    """Look at the market now and answer with a quote event."""
+
+
+class PlanChild(NamedTuple):
+    """Store a planned child."""
+
+    child: ChildOrder
+
+
+class ClaimAndSend(NamedTuple):
+    """Ask the send gate; when it claims, write the order once."""
+
+    child: ChildOrder
+
+
+class Cancel(NamedTuple):
+    """Ask the broker to cancel."""
+
+    order_ref: str
+
+
+class SetDeadline(NamedTuple):
+    """Wake the ticket at a time."""
+
+    at: datetime
+    kind: DeadlineKind
+
+
+class RecordStatus(NamedTuple):
+    """Write a child's new state."""
+
+    order_ref: str
+    status: ChildStatus
+    text: str
+
+
+class BookFill(NamedTuple):
+    """Book an execution."""
+
+    fill: Fill
+
+
+class Finish(NamedTuple):
+    """The parent ended."""
+
+    reason: FinishReason
+    text: str
+
+
+class Alarm(NamedTuple):
+    """A person should know."""
+
+    text: str
+
+
+class Halt(NamedTuple):
+    """More was traded than ordered: stop everything after booking it."""
+
+    text: str
+
+
+Command = (
+    RequestQuote
+    | PlanChild
+    | ClaimAndSend
+    | Cancel
+    | SetDeadline
+    | RecordStatus
+    | BookFill
+    | Finish
+    | Alarm
+    | Halt
+)
+Commands = tuple[Command, ...]
