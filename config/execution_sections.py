@@ -1,0 +1,286 @@
+"""The sections of settings.yaml about orders, signals, research and the broker."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from config.sections import ByCollar, ByRegime, Currency, InstrumentId, Section
+from config.units import (
+    BasisPoints,
+    Clock,
+    Count,
+    CountFromOne,
+    Fraction,
+    LossFraction,
+    Money,
+    Multiple,
+    Number,
+    Positive,
+)
+
+
+class LiquidityLimits(Section):
+    """Limits of the liquidity score."""
+
+    max_slippage_pct: Fraction
+    max_spread_bps: BasisPoints
+    min_liquidity_score: Fraction
+
+
+class Atomic(Section):
+    """Groups that fill together."""
+
+    timeout_seconds: Positive
+    rollback_on_partial: bool
+    pre_flight_check: bool
+
+
+class Execution(Section):
+    """How a parent order is worked."""
+
+    default_policy: Literal["marketable_limit"]
+    allow_market_orders: bool
+    order_ttl_seconds: Positive
+    replace_interval_seconds: Positive
+    max_replace_attempts: Count
+    default_max_slippage_bps: BasisPoints
+    max_slippage_bps_by_asset_class: ByCollar[BasisPoints | None]
+    option_collar_pct: Fraction
+    option_collar_ticks: Count
+    min_collar_ticks: Count
+    micro_buffer_spread_fraction: Fraction
+    min_trade_notional_usd: Number
+    rebalance_drift_threshold_pct: Fraction
+    pair_max_legging_seconds: Positive
+    pair_hedge_enabled: bool
+    pair_min_hedge_trigger_fill_pct: Fraction
+    adv_fraction_threshold: Fraction
+    max_participation_rate: Fraction
+    slice_interval_seconds: Positive
+    avoid_first_minutes_after_open: Count
+    avoid_last_minutes_before_close: Count
+    max_data_age_seconds: Positive
+    poll_interval_seconds: Positive
+    parent_retry_seconds: Positive
+    liquidity: LiquidityLimits
+    atomic: Atomic
+
+
+class EuropeanVenue(Section):
+    """Clock of the European job venue."""
+
+    timezone: str
+    open_offset_minutes: Count
+
+
+class PlainVenue(Section):
+    """Clock of a job venue."""
+
+    timezone: str
+
+
+class FxVenue(Section):
+    """Clock of the currency market, with its daily pause."""
+
+    timezone: str
+    avoid_window_utc: tuple[Clock, Clock]
+    avoid_window_ny: tuple[Clock, Clock]
+
+
+class SchedulerVenues(Section):
+    """Clocks of the job venues."""
+
+    EU: EuropeanVenue
+    US: PlainVenue
+    FX: FxVenue
+    FUT: PlainVenue
+
+
+class SessionScheduler(Section):
+    """When jobs are made and looked at."""
+
+    enabled: bool
+    precompute_time_utc: Clock
+    guard_until_utc: Clock
+    poll_interval_seconds: Positive
+    job_persistence_path: str
+    venues: SchedulerVenues
+
+
+class QuoteQuality(Section):
+    """What a live quote must be."""
+
+    require_bid_ask_for_limit_pricing: bool
+    max_mid_staleness_seconds: Positive
+
+
+class MarketData(Section):
+    """Where live prices come from."""
+
+    live_provider: Literal["ibkr_only"]
+    allow_yahoo_in_live: Literal[False]
+    live_snapshot_timeout_ms: CountFromOne
+    min_quote_quality: QuoteQuality
+
+
+class Overlays(Section):
+    """Temporary hedges of broken pairs."""
+
+    enabled: bool
+    max_unhedged_seconds: Positive
+    overlay_notional_cap_pct_nav: Fraction
+    overlay_proxies: dict[str, InstrumentId]
+    micro_proxies: dict[str, InstrumentId]
+
+
+class GateBenefit(Section):
+    """Terms of the gate's benefit."""
+
+    risk_aversion: Positive
+    horizon_days: CountFromOne
+    alpha_halflife_days: CountFromOne
+
+
+class Gating(Section):
+    """Cost-benefit gate."""
+
+    enabled: bool
+    min_drift_pct: Fraction
+    cost_multiplier: Multiple
+    always_trade_if_limit_breach: bool
+    regime_multipliers: ByRegime[Multiple]
+    establishing_below_pct: Fraction
+    large_change_pct: Fraction
+    benefit: GateBenefit
+
+
+class SlippageModelSettings(Section):
+    """Calibration of limits from our own fills."""
+
+    enabled: bool
+    lookback_trades: CountFromOne
+    min_trades_per_instrument: CountFromOne
+    percentile_for_limits: Fraction
+    safety_buffer_bps: BasisPoints
+    clamp_bps: tuple[BasisPoints, BasisPoints]
+    persist_path: str
+
+
+class Borrow(Section):
+    """Short sales."""
+
+    deny_new_short_if_unavailable: bool
+    default_borrow_fee_bps_annual: BasisPoints
+    max_borrow_fee_bps_annual: BasisPoints
+    collateral_pct: dict[Currency, Multiple]
+
+
+class Dividends(Section):
+    """Dividends of held lines."""
+
+    warn_on_upcoming_ex_div_days: Count
+    default_short_dividend_buffer_bps: BasisPoints
+
+
+class Financing(Section):
+    """Interest on balances."""
+
+    default_cash_rate_by_ccy: dict[Currency, Fraction]
+    debit_spread_annual: Fraction
+    day_count: dict[Currency, Literal[360, 365]]
+
+
+class CarryRealism(Section):
+    """Borrow, dividends and interest."""
+
+    enabled: bool
+    borrow: Borrow
+    dividends: Dividends
+    financing: Financing
+
+
+class ExecutionPhase2(Section):
+    """Windows, overlays, gate and carry."""
+
+    enabled: bool
+    session_scheduler: SessionScheduler
+    market_data: MarketData
+    overlays: Overlays
+    gating: Gating
+    slippage_model: SlippageModelSettings
+    carry_realism: CarryRealism
+
+
+class Signals(Section):
+    """Quantitative signals."""
+
+    volatility_window: CountFromOne
+    momentum_fast: CountFromOne
+    momentum_slow: CountFromOne
+    tail_window: CountFromOne
+    beta_window: CountFromOne
+    validation_window: CountFromOne
+    health_lookback: CountFromOne
+    daily_weight: Fraction
+    hourly_weight: Fraction
+    weight_bounds: tuple[Fraction, Fraction]
+    corr_penalty: Number
+    risk_budgets: dict[Literal["Momentum", "Carry", "Volatility", "TailRisk", "Beta"], Fraction]
+    risk_budget_slack: Multiple
+    seasonality_weight_live: Fraction
+    tilt_k: Fraction
+    deadband: Fraction
+
+
+class Sizing(Section):
+    """Position sizes of single names."""
+
+    decay_halflife: CountFromOne
+    buffer_zone: Fraction
+    max_position_size: Fraction
+    single_name_cap_nav: Fraction
+    max_adv_pct: Fraction
+    min_trade_size: CountFromOne
+    buying_power_haircut: Fraction
+
+
+class TradingConfig(Section):
+    """Loss limits of the signal engine's own document."""
+
+    max_daily_loss: LossFraction
+    max_drawdown: LossFraction
+
+
+class Research(Section):
+    """Research only."""
+
+    initial_capital: Money
+    hedge_threshold: LossFraction
+    hedge_deactivate: LossFraction
+    hedge_size: Fraction
+    cost_per_hedge: Fraction
+    costs_bps: BasisPoints
+    min_leverage: Multiple
+    max_leverage: Multiple
+    rebalance_frequency_minutes: CountFromOne
+
+
+class Broker(Section):
+    """Connection to the broker; the account itself comes from the environment."""
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    client_id: Count
+    reconnect_delays: tuple[Count, ...]
+    max_reconnect_attempts: Count
+
+
+class Operator(Section):
+    """Decisions of a person, scripted for backtests and runs of many days."""
+
+    kill: Literal["stop", "flatten_and_restart"]
+    restart_after_days: CountFromOne
+    halt: Literal["resolve_as_evidence"]
+    re_risk: Literal["never", "as_soon_as_allowed"]
