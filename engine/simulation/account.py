@@ -181,7 +181,7 @@ class Table(Generic[T]):
     def __init__(self, kind: RecordKind, row_type: type[T]) -> None:
         self.kind, self._type = kind, row_type
         self._rows: dict[str, T] = {}
-        self._changed: dict[str, BrokerRecord] = {}
+        self._changed: dict[str, tuple[T, bool]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -197,17 +197,17 @@ class Table(Generic[T]):
     def put(self, key: str, row: T) -> None:
         """Store a row."""
         self._rows[key] = row
-        self._note(key, row, live=True)
+        self._changed[key] = (row, True)
 
     def retire(self, key: str) -> None:
         """Keep a row in the history only; raises `InvariantError` when it does not exist."""
         if key not in self._rows:
             raise InvariantError(f"expected a {self.kind.value} record {key}, found none")
-        self._note(key, self._rows.pop(key), live=False)
+        self._changed[key] = (self._rows.pop(key), False)
 
     def archive(self, key: str, row: T) -> None:
         """Store a row that only the history needs."""
-        self._note(key, row, live=False)
+        self._changed[key] = (row, False)
 
     def restore(self, record: BrokerRecord) -> None:
         """Read a row back from its record."""
@@ -215,12 +215,11 @@ class Table(Generic[T]):
 
     def drain(self) -> list[BrokerRecord]:
         """Records changed since the last call."""
-        changed, self._changed = list(self._changed.values()), {}
-        return changed
-
-    def _note(self, key: str, row: T, *, live: bool) -> None:
-        body = encode(row).decode()
-        self._changed[key] = BrokerRecord(kind=self.kind, key=key, body=body, live=live)
+        changed, self._changed = self._changed, {}
+        return [
+            BrokerRecord(kind=self.kind, key=key, body=encode(row).decode(), live=live)
+            for key, (row, live) in changed.items()
+        ]
 
 
 class AccountState:
@@ -238,6 +237,7 @@ class AccountState:
         self.depth = Table(RecordKind.DEPTH, DepthTaken)
         self.faults = Table(RecordKind.FAULT, Fault)
         self.postings = Table(RecordKind.POSTING, Posting)
+        self._agenda: dict[str, datetime] = {}
 
     @classmethod
     def load(cls, records: Iterable[BrokerRecord]) -> AccountState:
@@ -257,6 +257,8 @@ class AccountState:
         for record in rows:
             if record.kind is not RecordKind.HEAD:
                 restore[record.kind](record)
+        for _, order in state.orders.items():
+            state._note_due(order)
         return state
 
     def pending_records(self) -> list[BrokerRecord]:
@@ -278,6 +280,28 @@ class AccountState:
         held = self.positions.get(contract_id)
         return ZERO if held is None else held.quantity
 
+    def put_order(self, order: BrokerOrder) -> None:
+        """Keep the newest form of an order, and when it is due next."""
+        self.orders.put(order.broker_order_id, order)
+        self._note_due(order)
+
     def open_orders(self) -> list[BrokerOrder]:
         """Orders that may still trade, in the order of their acceptance."""
-        return [order for _, order in self.orders.items() if order.is_open]
+        return [order for key in sorted(self._agenda) if (order := self.orders.get(key)) is not None]
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next open order is due, ``None`` when none is open."""
+        return min(self._agenda.values(), default=None)
+
+    def due_orders(self, at: datetime) -> list[BrokerOrder]:
+        """Open orders that are due at a time, in the order of their acceptance."""
+        keys = sorted(key for key, due in self._agenda.items() if due <= at)
+        return [order for key in keys if (order := self.orders.get(key)) is not None]
+
+    def _note_due(self, order: BrokerOrder) -> None:
+        due = order.due
+        if due is None:
+            self._agenda.pop(order.broker_order_id, None)
+        else:
+            self._agenda[order.broker_order_id] = due

@@ -17,7 +17,7 @@ from engine.errors import ConfigurationError, NonFiniteValue
 from engine.model.market import BASE_CURRENCY
 from engine.model.orders import ChildOrder, Fill, OpenOrder, TransportEvent
 from engine.model.portfolio import BrokerSnapshot
-from engine.simulation.account import AccountHead, AccountState, BrokerOrder, PostingKind
+from engine.simulation.account import AccountHead, AccountState, PostingKind
 from engine.simulation.bookkeeping import post
 from engine.simulation.desk import accept, cancel_for_split, request_cancel, work
 from engine.simulation.journal import BrokerJournal
@@ -174,21 +174,19 @@ class SimulatedBroker:
         if moment == midnight:
             start_day(self.state, self.terms, moment.date())
             archive_old(self.state)
-        cancel_for_split(self.state, take_effect(self.state, moment))
+        if split_now := take_effect(self.state, moment):
+            cancel_for_split(self.state, split_now)
         if moment == settlement:
             settle_day(self.state, self.terms, moment.date())
-        for order in self._due_orders(moment):
+        for order in self.state.due_orders(moment):
             work(self.state, self.terms, order)
         return True
 
     def _next_moment(self) -> datetime:
         moments = [next_midnight(self.now), next_settlement(self.now)]
         moments += [split.effective_at for _, split in self.state.splits.items()]
-        moments += [order.due for order in self.state.open_orders() if order.due is not None]
-        return min(moments)
-
-    def _due_orders(self, moment: datetime) -> list[BrokerOrder]:
-        return [order for order in self.state.open_orders() if order.due is not None and order.due <= moment]
+        due = self.state.next_due
+        return min(moments) if due is None else min(*moments, due)
 
     def _set_time(self, at: datetime) -> None:
         self.state.head = replace(self.state.head, virtual_time=at)

@@ -77,7 +77,7 @@ def request_cancel(state: AccountState, order_ref: str) -> None:
     for order in known:
         if order.is_open and order.cancel_at is None:
             delay = latency(state.head.seed, f"cancel|{order.broker_order_id}", *_CANCEL_MS)
-            store_order(state, replace(order, status=ChildStatus.CANCEL_PENDING, cancel_at=now + delay))
+            state.put_order(replace(order, status=ChildStatus.CANCEL_PENDING, cancel_at=now + delay))
     if not any(order.is_open for order in known):
         last = known[-1].status.value if known else "not known"
         enqueue(
@@ -112,11 +112,6 @@ def cancel_for_split(state: AccountState, instrument_ids: list[str]) -> None:
             )
 
 
-def store_order(state: AccountState, order: BrokerOrder) -> None:
-    """Keep the newest form of an order."""
-    state.orders.put(order.broker_order_id, order)
-
-
 def enqueue(state: AccountState, event: TransportEvent) -> None:
     """Put a report into the customer's inbox; reports are read by time, then by their number."""
     state.head = replace(state.head, events=state.head.events + 1)
@@ -133,7 +128,7 @@ def _try_match(state: AccountState, terms: BrokerTerms, order: BrokerOrder, now:
         upcoming = now + REFRESH
     order = replace(order, next_match=upcoming)
     if found is None:
-        store_order(state, order)
+        state.put_order(order)
         return order
     return _execute(state, terms, order, found)
 
@@ -222,6 +217,6 @@ def _report(
     sent = state.head.virtual_time + latency(state.head.seed, cause, *_REPORT_MS)
     at = max(sent, order.last_event_at + timedelta(milliseconds=1))
     order = replace(order, last_event_at=at)
-    store_order(state, order)
+    state.put_order(order)
     enqueue(state, TransportEvent(kind=kind, at=at, order_ref=order.child.order_ref, fill=fill, text=text))
     return order

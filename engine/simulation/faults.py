@@ -22,7 +22,7 @@ from engine.ports import MarketDataSource
 from engine.simulation.account import BrokerOrder, Fault, FaultKind, PostingKind
 from engine.simulation.bookkeeping import book_trade, commission, post, sequence_key
 from engine.simulation.broker import SimulatedBroker
-from engine.simulation.desk import execution_id, store_order
+from engine.simulation.desk import execution_id
 from engine.simulation.margin import closing_marks, net_liquidation
 
 TRADE_FRACTION = Decimal("0.005")
@@ -31,6 +31,7 @@ NLV_DRIFT_FRACTION = Decimal("0.005")
 STALE_FX_HOURS = Decimal(80)
 CASH_BREAK_USD = Decimal(-30_000)
 EMERGENCY_FRACTION = Decimal("-0.015")
+_SECURITIES = (InstrumentType.STK, InstrumentType.ETF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ def add_trade(broker: SimulatedBroker, name: str, trade: ForeignTrade) -> Fill:
     )
     state.executions.put(fill.execution_id, fill)
     book_trade(state, instrument, fill)
-    store_order(state, _filled_order(fill, sequence_key(state.head.orders), charge))
+    state.put_order(_filled_order(fill, sequence_key(state.head.orders), charge))
     _remember(broker, name, FaultKind.ADDED_TRADE, fill.execution_id, trade.quantity, active=False)
     return fill
 
@@ -279,11 +280,11 @@ def _priced_security(broker: SimulatedBroker) -> ForeignTrade:
     wanted = _account_value(broker) * TRADE_FRACTION
     held = [key for key, position in broker.state.positions.items() if position.quantity > 0]
     for contract_id in [*held, *terms.universe.ids]:
-        instrument = terms.instrument(contract_id) if contract_id in terms.universe else None
-        if instrument is None or instrument.kind not in (InstrumentType.STK, InstrumentType.ETF):
+        instrument = terms.universe[contract_id] if contract_id in terms.universe else None
+        if instrument is None or not instrument.tradeable or instrument.kind not in _SECURITIES:
             continue
         closing = terms.last_closing(contract_id, broker.now)
-        if closing is None or not instrument.tradeable or closing.price <= 0:
+        if closing is None or closing.price <= 0:
             continue
         price = instrument.floor_to_tick(closing.price)
         lot_value = terms.facts.fx(broker.now).to_base(
