@@ -20,7 +20,7 @@ import yaml
 
 from engine.errors import ConfigurationError
 
-Value: typing.TypeAlias = "None | bool | int | Decimal | str | date | tuple[Value, ...] | dict[str, Value]"
+Value: typing.TypeAlias = "bool | int | Decimal | str | date | tuple[Value, ...] | dict[str, Value] | None"
 KeyPath: typing.TypeAlias = tuple[str | int, ...]
 
 REPLACE_TAG = "!replace"
@@ -44,8 +44,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Data of one or several merged files. ``origins`` knows every value; ``replaced`` names whole sections
-    that a later file puts in the place of an earlier one's (``!replace``).
+    """Data of one or several merged files.
+
+    ``origins`` knows every value; ``replaced`` names whole sections that a later file puts in the place of an
+    earlier one's (``!replace``).
     """
 
     data: dict[str, Value]
@@ -217,7 +219,7 @@ class _Reader:
         return result
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Value:
-        text = node.value
+        text: str = node.value
         if node.style in ("'", '"', "|", ">"):
             return text
         kind = node.tag.removeprefix(_TAG)

@@ -41,8 +41,10 @@ class Venue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceWindow:
-    """When the broker may be away. ``days`` are weekdays of the start (Monday 0); an end before the start lies on
-    the next day. Times are ``HH:MM`` of ``timezone``; the start is included, the end is not.
+    """When the broker may be away.
+
+    ``days`` are weekdays of the start (Monday 0); an end before the start lies on the next day. Times are
+    ``HH:MM`` of ``timezone``; the start is included, the end is not.
     """
 
     name: str
@@ -200,7 +202,7 @@ def _instrument(instrument_id: str, entry: InstrumentEntry, catalogue: Catalogue
         primary_exchange=entry.primary_exchange,
         currency=entry.currency,
         price_unit=entry.price_unit,
-        price_magnifier=entry.price_magnifier,
+        price_magnifier=Decimal(entry.price_magnifier),
         exposure_currency=entry.exposure_currency,
         multiplier=entry.multiplier,
         tick_bands=_tick_bands(entry, catalogue.file),
