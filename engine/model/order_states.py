@@ -1,0 +1,68 @@
+"""Which arrows the state machines of orders and jobs have (REL-5.3), as data; anything not listed is illegal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from engine.errors import IllegalTransition
+from engine.model.orders import ChildStatus, JobStatus
+
+_Status = TypeVar("_Status", ChildStatus, JobStatus)
+
+_C = ChildStatus
+CHILD_TRANSITIONS: Mapping[ChildStatus, frozenset[ChildStatus]] = {
+    _C.PLANNED: frozenset({_C.SENDING, _C.ABANDONED}),
+    # ABSENT from SENDING is the local proof: claimed by this process, and the socket write was never begun.
+    _C.SENDING: frozenset({_C.WORKING, _C.FILLED, _C.REJECTED, _C.UNKNOWN, _C.ABSENT}),
+    # CANCELLED without our asking: venues cancel at halts and at the end of a time in force.
+    _C.WORKING: frozenset(
+        {_C.FILLED, _C.CANCEL_PENDING, _C.CANCELLED, _C.REJECTED, _C.EXPIRED, _C.UNKNOWN}
+    ),
+    # A fill, an expiry or a reject may win the race against our cancel.
+    _C.CANCEL_PENDING: frozenset({_C.CANCELLED, _C.FILLED, _C.REJECTED, _C.EXPIRED, _C.UNKNOWN}),
+    _C.UNKNOWN: frozenset({_C.WORKING, _C.FILLED, _C.CANCELLED, _C.REJECTED, _C.EXPIRED, _C.ABSENT}),
+    # Late fills are booked under a finished child, which stays what it is.
+    _C.CANCELLED: frozenset({_C.CANCELLED}),
+    _C.EXPIRED: frozenset({_C.EXPIRED}),
+    _C.FILLED: frozenset(),
+    _C.REJECTED: frozenset(),
+    _C.ABANDONED: frozenset(),
+    _C.ABSENT: frozenset(),
+}
+
+_J = JobStatus
+JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    _J.PENDING: frozenset({_J.CLAIMED, _J.SKIPPED, _J.CANCELED, _J.EXPIRED}),
+    _J.CLAIMED: frozenset({_J.RUNNING, _J.RECOVERING}),
+    _J.RUNNING: frozenset({_J.DONE, _J.FAILED, _J.CANCELED, _J.RECOVERING}),
+    _J.RECOVERING: frozenset({_J.RUNNING, _J.DONE, _J.FAILED, _J.UNKNOWN}),
+    # Once its UNKNOWN children are proved or found, the job is recovered again.
+    _J.UNKNOWN: frozenset({_J.RECOVERING}),
+    _J.DONE: frozenset(),
+    _J.FAILED: frozenset(),
+    _J.CANCELED: frozenset(),
+    _J.SKIPPED: frozenset(),
+    _J.EXPIRED: frozenset(),
+}
+
+
+def child_transition(current: ChildStatus, wanted: ChildStatus, subject: str) -> ChildStatus:
+    """The wanted state of a child; raises `IllegalTransition` when the table has no such arrow."""
+    return _checked(CHILD_TRANSITIONS, current, wanted, subject)
+
+
+def job_transition(current: JobStatus, wanted: JobStatus, subject: str) -> JobStatus:
+    """The wanted state of a job; raises `IllegalTransition` when the table has no such arrow."""
+    return _checked(JOB_TRANSITIONS, current, wanted, subject)
+
+
+def _checked(
+    table: Mapping[_Status, frozenset[_Status]], current: _Status, wanted: _Status, subject: str
+) -> _Status:
+    if wanted not in table[current]:
+        allowed = ", ".join(sorted(status.value for status in table[current])) or "nothing, it is final"
+        raise IllegalTransition(
+            f"{subject}: no arrow leads from {current.value} to {wanted.value} (allowed: {allowed})"
+        )
+    return wanted

@@ -1,0 +1,177 @@
+"""The book's database: SQLite inside FUND_HOME, or PostgreSQL by FUND_DATABASE_URL; one schema, one behaviour.
+
+Every write is one transaction that holds the write lock from its first statement (SQLite: driver autocommit and
+an explicit BEGIN IMMEDIATE), so what a transaction reads is what it decides on. Committed means on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from engine.errors import ConfigurationError
+from state.tables import metadata
+
+REVISIONS = ("0001", "0002", "0003")
+"""Schema versions in order, as in state/migrations/versions."""
+
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+BUSY_SECONDS = 30
+DATABASE_FILE = "fund.sqlite"
+_CREATE_LOCK = 0x46554E44
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Connections of one book."""
+
+    engine: Engine
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the book is on a PostgreSQL server."""
+        return self.engine.dialect.name == "postgresql"
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One write transaction: commits at the end, rolls back on an exception."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view for reading; writers do not make it wait, nor it them."""
+        isolation = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {"fund_begin": "BEGIN"}
+        with self.engine.connect() as connection:
+            yield connection.execution_options(**isolation)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def open_database(url: str | None, home: Path) -> Database:
+    """Open the book, create it when it is empty, bring an older one to this version.
+
+    ``url`` names a PostgreSQL (or SQLite) database; ``None`` is the file in ``home``. Raises
+    `ConfigurationError` when the schema is newer than this code or the server can not be reached.
+    """
+    database = Database(_engine(_address(url, home)))
+    try:
+        version = schema_version(database)
+        if version != REVISIONS[-1]:
+            upgrade(database)
+    except OperationalError as error:
+        database.close()
+        raise ConfigurationError(
+            f"expected a database at {database.engine.url.render_as_string()}, found: {error.orig};"
+            " check FUND_DATABASE_URL and FUND_HOME"
+        ) from error
+    except Exception:
+        database.close()
+        raise
+    return database
+
+
+def schema_version(database: Database) -> str | None:
+    """Version that the database says it has, ``None`` when it is empty; refuses one that we do not know."""
+    with database.read() as connection:
+        version = _stored_version(connection)
+    _refuse_unknown(version)
+    return version
+
+
+def upgrade(database: Database) -> str:
+    """Create the tables of an empty database, or migrate an older one; returns the version reached."""
+    with database.transaction() as connection:
+        if database.is_postgresql:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATE_LOCK})
+        version = _stored_version(connection)  # again: another process may have been faster
+        _refuse_unknown(version)
+        if version is None:
+            _create(connection)
+        elif version != REVISIONS[-1]:
+            migrate(connection, REVISIONS[-1])
+    return REVISIONS[-1]
+
+
+def migrate(connection: Connection, target: str) -> None:
+    """Run the migrations up or down to ``target`` (a version, or ``base``) inside the caller's transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    settings = Config()
+    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    current = _stored_version(connection)
+    if target == "base" or (current is not None and target < current):
+        command.downgrade(settings, target)
+    else:
+        command.upgrade(settings, target)
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(
+        text(
+            "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL,"
+            " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": REVISIONS[-1]})
+
+
+def _stored_version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def _refuse_unknown(version: str | None) -> None:
+    if version is not None and version not in REVISIONS:
+        raise ConfigurationError(
+            f"expected a database schema up to version {REVISIONS[-1]}, found version {version}, which is newer"
+            " than this program; update the program, or choose another FUND_HOME or FUND_DATABASE_URL"
+        )
+
+
+def _address(url: str | None, home: Path) -> URL:
+    if url is None:
+        home.mkdir(parents=True, exist_ok=True)
+        return URL.create("sqlite", database=str(home / DATABASE_FILE))
+    try:
+        address = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "expected FUND_DATABASE_URL like postgresql://user@host/fund, found no such address"
+        ) from error
+    if address.get_backend_name() not in ("postgresql", "sqlite"):
+        raise ConfigurationError(
+            f"expected FUND_DATABASE_URL of postgresql or sqlite, found {address.get_backend_name()!r}"
+        )
+    return address
+
+
+def _engine(address: URL) -> Engine:
+    if address.get_backend_name() == "postgresql":
+        return create_engine(address, pool_pre_ping=True)
+    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS, "isolation_level": None})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(str(connection.get_execution_options().get("fund_begin", "BEGIN IMMEDIATE")))

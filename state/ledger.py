@@ -1,0 +1,212 @@
+"""The ledger in the database: entries are appended once, in one order, and never change."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from engine.accounting.book import apply, empty_portfolio, fold
+from engine.accounting.ledger import EntryKind, LedgerEntry, LedgerLine
+from engine.errors import InvariantError
+from engine.model.encoding import digest
+from engine.model.portfolio import Portfolio
+from state.database import Database
+from state.runs import ensure_account
+from state.tables import accounts, ledger_entries, ledger_lines
+
+_KEYS_A_QUERY = 500
+_BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was read already. Sequences have no gaps and commit in order, so only later ones can be new."""
+
+    sequence: int
+    entries: list[LedgerEntry]
+    portfolio: Portfolio
+
+
+class LedgerStore:
+    """Entries of accounts, and the portfolios that they make."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, _Known] = {}
+
+    def post(self, account: str, entries: Sequence[LedgerEntry]) -> int:
+        """Append entries in one transaction and say how many were new.
+
+        An entry that is booked already changes nothing; raises `InvariantError`, with nothing booked, when an id
+        comes with another content.
+        """
+        if not entries:
+            return 0
+        with self._database.transaction() as connection:
+            return post_entries(connection, account, entries)
+
+    def entries(
+        self, account: str, until: datetime | None = None, since: datetime | None = None
+    ) -> tuple[LedgerEntry, ...]:
+        """Entries in the order of booking, with ``since <= booked_at <= until``."""
+        return tuple(
+            entry
+            for entry in self._read(account).entries
+            if (until is None or entry.booked_at <= until) and (since is None or entry.booked_at >= since)
+        )
+
+    def portfolio(self, account: str, as_of: datetime) -> Portfolio:
+        """What the fund holds at a time, by its own book."""
+        known = self._read(account)
+        if known.portfolio.as_of <= as_of:
+            return replace(known.portfolio, as_of=as_of)
+        return fold(known.entries, as_of)
+
+    def _read(self, account: str) -> _Known:
+        known = self._known.get(account)
+        with self._database.read() as connection:
+            fresh = read_entries(connection, account, 0 if known is None else known.sequence)
+        if known is None:
+            # `apply` moves the time forward only, so the empty book stands before every entry.
+            known = self._known[account] = _Known(0, [], empty_portfolio(_BEFORE_ALL))
+        if fresh:
+            known.entries.extend(fresh)
+            known.portfolio = apply(known.portfolio, *fresh)
+            known.sequence += len(fresh)
+        return known
+
+
+def post_entries(connection: Connection, account: str, entries: Sequence[LedgerEntry]) -> int:
+    """Append entries inside the caller's transaction; see `LedgerStore.post`."""
+    ensure_account(connection, account)
+    # The row's lock orders postings; it is held until the caller commits.
+    last = connection.execute(
+        select(accounts.c.ledger_sequence).where(accounts.c.account == account).with_for_update()
+    ).scalar_one()
+    fresh = _unbooked(connection, account, entries)
+    if not fresh:
+        return 0
+    rows = [(last + offset, entry) for offset, entry in enumerate(fresh.values(), start=1)]
+    connection.execute(
+        insert(ledger_entries), [_entry_row(account, sequence, entry) for sequence, entry in rows]
+    )
+    connection.execute(
+        insert(ledger_lines),
+        [line for sequence, entry in rows for line in _line_rows(account, sequence, entry)],
+    )
+    connection.execute(
+        update(accounts).where(accounts.c.account == account).values(ledger_sequence=last + len(rows))
+    )
+    return len(rows)
+
+
+def read_entries(connection: Connection, account: str, after: int = 0) -> list[LedgerEntry]:
+    """Entries whose sequence is greater than ``after``, in order."""
+    lines: dict[int, list[LedgerLine]] = defaultdict(list)
+    found = connection.execute(
+        select(ledger_lines)
+        .where(ledger_lines.c.account == account, ledger_lines.c.sequence > after)
+        .order_by(ledger_lines.c.sequence, ledger_lines.c.line)
+    )
+    for row in found:
+        lines[row.sequence].append(LedgerLine(account=row.ledger_account, unit=row.unit, amount=row.amount))
+    entries = connection.execute(
+        select(ledger_entries)
+        .where(ledger_entries.c.account == account, ledger_entries.c.sequence > after)
+        .order_by(ledger_entries.c.sequence)
+    )
+    return [_entry(row, tuple(lines[row.sequence])) for row in entries]
+
+
+def entries_by_id(connection: Connection, account: str, ids: Sequence[str]) -> Mapping[str, LedgerEntry]:
+    """Booked entries of some ids."""
+    found = connection.execute(
+        select(ledger_entries).where(
+            ledger_entries.c.account == account, ledger_entries.c.entry_id.in_(list(ids))
+        )
+    ).all()
+    return {row.entry_id: _entry(row, _lines_of(connection, account, row.sequence)) for row in found}
+
+
+def _unbooked(
+    connection: Connection, account: str, entries: Iterable[LedgerEntry]
+) -> Mapping[str, LedgerEntry]:
+    wanted: dict[str, LedgerEntry] = {}
+    for entry in entries:
+        if wanted.setdefault(entry.entry_id, entry) != entry:
+            raise _conflict(entry.entry_id)
+    ids = list(wanted)
+    for start in range(0, len(ids), _KEYS_A_QUERY):
+        booked = connection.execute(
+            select(ledger_entries.c.entry_id, ledger_entries.c.digest).where(
+                ledger_entries.c.account == account,
+                ledger_entries.c.entry_id.in_(ids[start : start + _KEYS_A_QUERY]),
+            )
+        ).all()
+        for row in booked:
+            if row.digest != digest(wanted.pop(row.entry_id)):
+                raise _conflict(row.entry_id)
+    return wanted
+
+
+def _conflict(entry_id: str) -> InvariantError:
+    return InvariantError(
+        f"ledger entry {entry_id} is booked with another content; a booked entry never changes, post a reversal"
+    )
+
+
+def _entry_row(account: str, sequence: int, entry: LedgerEntry) -> dict[str, object]:
+    return {
+        "account": account,
+        "sequence": sequence,
+        "entry_id": entry.entry_id,
+        "kind": entry.kind.value,
+        "booked_at": entry.booked_at,
+        "value_date": entry.value_date,
+        "contract_id": entry.contract_id,
+        "reference": entry.reference,
+        "price": entry.price,
+        "quantity": entry.quantity,
+        "digest": digest(entry),
+    }
+
+
+def _line_rows(account: str, sequence: int, entry: LedgerEntry) -> list[dict[str, object]]:
+    return [
+        {
+            "account": account,
+            "sequence": sequence,
+            "line": number,
+            "ledger_account": line.account,
+            "unit": line.unit,
+            "amount": line.amount,
+        }
+        for number, line in enumerate(entry.lines)
+    ]
+
+
+def _lines_of(connection: Connection, account: str, sequence: int) -> tuple[LedgerLine, ...]:
+    found = connection.execute(
+        select(ledger_lines)
+        .where(ledger_lines.c.account == account, ledger_lines.c.sequence == sequence)
+        .order_by(ledger_lines.c.line)
+    )
+    return tuple(LedgerLine(account=row.ledger_account, unit=row.unit, amount=row.amount) for row in found)
+
+
+def _entry(row: Row[tuple[object, ...]], lines: tuple[LedgerLine, ...]) -> LedgerEntry:
+    return LedgerEntry(
+        entry_id=row.entry_id,
+        kind=EntryKind(row.kind),
+        booked_at=row.booked_at,
+        value_date=row.value_date,
+        contract_id=row.contract_id,
+        reference=row.reference,
+        price=row.price,
+        quantity=row.quantity,
+        lines=lines,
+    )

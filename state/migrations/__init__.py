@@ -1,0 +1,1 @@
+"""Versions of the schema; run by `state.database`, without an ini file."""

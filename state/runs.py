@@ -1,0 +1,289 @@
+"""Who may run a day, once: claims, leases and takeover of runs, and what their attempts recorded.
+
+A run is one key (account, mode, trade date, kind); a rerun is the next attempt of the same key. A claim bumps the
+account's epoch where an older attempt may still be able to send: the send gate refuses the older epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import Enum
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from engine.errors import IllegalTransition, InvariantError, RefusedError
+from engine.model.context import ControlState, Mode, RunKey, RunKind, RunStatus
+from state.database import Database
+from state.journal import Journal
+from state.processes import ProcessToken, is_dead, this_process
+from state.tables import accounts, control, run_attempts, runs
+from state.upsert import insert_or_keep
+
+LEASE_SECONDS = 60
+
+_S = RunStatus
+RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
+    # CLAIMED again from CLAIMED or RUNNING is the takeover of a crashed attempt.
+    _S.CLAIMED: frozenset({_S.RUNNING, _S.COMPLETED, _S.HALTED, _S.EMERGENCY, _S.FAILED, _S.CLAIMED}),
+    _S.RUNNING: frozenset({_S.COMPLETED, _S.HALTED, _S.EMERGENCY, _S.FAILED, _S.CLAIMED}),
+    _S.HALTED: frozenset({_S.CLAIMED, _S.ABANDONED}),
+    _S.EMERGENCY: frozenset({_S.CLAIMED, _S.ABANDONED}),
+    _S.FAILED: frozenset({_S.CLAIMED, _S.ABANDONED}),
+    _S.COMPLETED: frozenset(),
+    _S.ABANDONED: frozenset(),
+}
+_HOLDING = (RunStatus.CLAIMED, RunStatus.RUNNING)
+_FINAL = (RunStatus.COMPLETED, RunStatus.ABANDONED)
+
+
+class ClaimOutcome(Enum):
+    """Answer to a claim."""
+
+    NEW = "NEW"
+    RESUMED = "RESUMED"
+    TAKEN_OVER = "TAKEN_OVER"
+    COMPLETED = "COMPLETED"
+    HELD = "HELD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunClaim:
+    """What a claim gave: with NEW, RESUMED and TAKEN_OVER the caller owns ``attempt`` and ``epoch``."""
+
+    outcome: ClaimOutcome
+    run_id: str
+    attempt: int
+    epoch: int
+    status: RunStatus
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the caller may run."""
+        return self.outcome in (ClaimOutcome.NEW, ClaimOutcome.RESUMED, ClaimOutcome.TAKEN_OVER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as the book knows it; ``summary`` is what the last finished attempt left."""
+
+    run_id: str
+    key: RunKey
+    status: RunStatus
+    attempt: int
+    epoch: int
+    code_version: str
+    config_digest: str
+    claimed_at: datetime
+    finished_at: datetime | None
+    summary: bytes | None
+
+
+def run_identifier(key: RunKey) -> str:
+    """``<date>-<kind>-<8 hexadecimal digits>``: the same key is always the same run."""
+    digest = hashlib.sha256(key.text.encode()).hexdigest()[:8]
+    return f"{key.trade_date.isoformat()}-{key.kind.value}-{digest}"
+
+
+class RunStore(Journal):
+    """Runs in the database. ``now`` is the wall clock's time here: leases are about real processes."""
+
+    def __init__(self, database: Database, process: ProcessToken | None = None) -> None:
+        super().__init__(database)
+        self._process = this_process() if process is None else process
+
+    def claim(
+        self,
+        key: RunKey,
+        now: datetime,
+        code_version: str,
+        config_digest: str,
+        lease_seconds: int = LEASE_SECONDS,
+    ) -> RunClaim:
+        """Ask to run a key; a COMPLETED key and one held by a living attempt stay as they are."""
+        run_id = run_identifier(key)
+        with self._database.transaction() as connection:
+            epoch = _lock_account(connection, key.account)
+            found = connection.execute(
+                select(runs).where(runs.c.run_id == run_id).with_for_update()
+            ).one_or_none()
+            outcome = self._outcome(connection, found, now)
+            if found is not None and outcome in (ClaimOutcome.COMPLETED, ClaimOutcome.HELD):
+                return _claim(outcome, found)
+            if outcome is ClaimOutcome.TAKEN_OVER or key.kind is RunKind.EXECUTION:
+                epoch = _bump_epoch(connection, key.account, epoch)
+            attempt = 1 if found is None else found.attempt + 1
+            versions = {"code_version": code_version, "config_digest": config_digest}
+            state = {
+                **versions,
+                "attempt": attempt,
+                "epoch": epoch,
+                "claimed_at": now,
+                "status": _S.CLAIMED.value,
+            }
+            if found is None:
+                connection.execute(insert(runs).values(**state, **_key_columns(run_id, key)))
+            else:
+                connection.execute(
+                    update(runs).where(runs.c.run_id == run_id).values(**state, finished_at=None)
+                )
+            lease = {"lease_until": now + timedelta(seconds=lease_seconds)}
+            connection.execute(insert(run_attempts).values(**state, **lease, **self._columns(run_id)))
+        return RunClaim(outcome=outcome, run_id=run_id, attempt=attempt, epoch=epoch, status=_S.CLAIMED)
+
+    def heartbeat(self, run_id: str, attempt: int, now: datetime, lease_seconds: int = LEASE_SECONDS) -> None:
+        """Prolong the lease; raises `RefusedError` when another attempt has taken the run over."""
+        with self._database.transaction() as connection:
+            found = _run_row(connection, run_id)
+            _refuse_fenced(found, attempt)
+            if RunStatus(found.status) not in _HOLDING:
+                raise RefusedError(f"{run_id} has ended ({found.status}); there is no lease to prolong")
+            connection.execute(
+                update(run_attempts)
+                .where(run_attempts.c.run_id == run_id, run_attempts.c.attempt == attempt)
+                .values(lease_until=now + timedelta(seconds=lease_seconds))
+            )
+
+    def finish(
+        self, run_id: str, status: RunStatus, now: datetime, summary: bytes, attempt: int | None = None
+    ) -> None:
+        """End an attempt. Give ``attempt`` so that one that was taken over is refused.
+
+        Ending again with the same status changes nothing; raises `IllegalTransition` on any other second end.
+        """
+        with self._database.transaction() as connection:
+            found = _run_row(connection, run_id)
+            if attempt is not None:
+                _refuse_fenced(found, attempt)
+            current = RunStatus(found.status)
+            if current is status and status not in _HOLDING:
+                return
+            if status not in RUN_TRANSITIONS[current] or status in _HOLDING:
+                raise IllegalTransition(f"{run_id}: no arrow leads from {current.value} to {status.value}")
+            ended = {"status": status.value, "finished_at": now}
+            connection.execute(update(runs).where(runs.c.run_id == run_id).values(**ended, summary=summary))
+            connection.execute(
+                update(run_attempts)
+                .where(run_attempts.c.run_id == run_id, run_attempts.c.attempt == found.attempt)
+                .values(**ended)
+            )
+
+    def run(self, run_id: str) -> RunRecord | None:
+        """A run by its id."""
+        with self._database.read() as connection:
+            found = connection.execute(select(runs).where(runs.c.run_id == run_id)).one_or_none()
+        return None if found is None else _record(found)
+
+    def runs(self, account: str | None = None, kind: RunKind | None = None) -> tuple[RunRecord, ...]:
+        """Runs in the order of trade dates, then of their first claims."""
+        wanted = select(runs).order_by(runs.c.trade_date, runs.c.claimed_at, runs.c.run_id)
+        if account is not None:
+            wanted = wanted.where(runs.c.account == account)
+        if kind is not None:
+            wanted = wanted.where(runs.c.kind == kind.value)
+        with self._database.read() as connection:
+            return tuple(_record(row) for row in connection.execute(wanted).all())
+
+    def latest_run(self, account: str | None = None, kind: RunKind | None = None) -> RunRecord | None:
+        """Run of the latest trade date, ``None`` before the first."""
+        found = self.runs(account, kind)
+        return found[-1] if found else None
+
+    def _outcome(
+        self, connection: Connection, found: Row[tuple[object, ...]] | None, now: datetime
+    ) -> ClaimOutcome:
+        if found is None:
+            return ClaimOutcome.NEW
+        status = RunStatus(found.status)
+        if status in _FINAL:
+            return ClaimOutcome.COMPLETED
+        if status not in _HOLDING:
+            return ClaimOutcome.RESUMED
+        holder = connection.execute(
+            select(run_attempts).where(
+                run_attempts.c.run_id == found.run_id, run_attempts.c.attempt == found.attempt
+            )
+        ).one()
+        token = ProcessToken(host=holder.host, process=holder.process, started=holder.process_started)
+        if holder.lease_until <= now or is_dead(token):
+            return ClaimOutcome.TAKEN_OVER
+        return ClaimOutcome.HELD
+
+    def _columns(self, run_id: str) -> Mapping[str, str | int]:
+        token = self._process
+        return {
+            "run_id": run_id,
+            "host": token.host,
+            "process": token.process,
+            "process_started": token.started,
+        }
+
+
+def ensure_account(connection: Connection, account: str) -> None:
+    """Rows that every other row of an account refers to."""
+    insert_or_keep(connection, accounts, [{"account": account}])
+    insert_or_keep(connection, control, [{"account": account, "state": ControlState.ACTIVE.value}])
+
+
+def _lock_account(connection: Connection, account: str) -> int:
+    """Make the account known, hold its control row, and say its epoch."""
+    ensure_account(connection, account)
+    wanted = select(control.c.epoch).where(control.c.account == account).with_for_update()
+    return int(connection.execute(wanted).scalar_one())
+
+
+def _bump_epoch(connection: Connection, account: str, epoch: int) -> int:
+    connection.execute(update(control).where(control.c.account == account).values(epoch=epoch + 1))
+    return epoch + 1
+
+
+def _run_row(connection: Connection, run_id: str) -> Row[tuple[object, ...]]:
+    found = connection.execute(select(runs).where(runs.c.run_id == run_id).with_for_update()).one_or_none()
+    if found is None:
+        raise InvariantError(f"expected a claimed run, found none called {run_id}")
+    return found
+
+
+def _refuse_fenced(found: Row[tuple[object, ...]], attempt: int) -> None:
+    if found.attempt != attempt:
+        raise RefusedError(
+            f"{found.run_id}: attempt {attempt} was taken over by attempt {found.attempt}; it must stop"
+        )
+
+
+def _key_columns(run_id: str, key: RunKey) -> Mapping[str, str | date]:
+    return {
+        "run_id": run_id,
+        "account": key.account,
+        "mode": key.mode.value,
+        "trade_date": key.trade_date,
+        "kind": key.kind.value,
+    }
+
+
+def _claim(outcome: ClaimOutcome, found: Row[tuple[object, ...]]) -> RunClaim:
+    return RunClaim(
+        outcome=outcome,
+        run_id=found.run_id,
+        attempt=found.attempt,
+        epoch=found.epoch,
+        status=RunStatus(found.status),
+    )
+
+
+def _record(row: Row[tuple[object, ...]]) -> RunRecord:
+    key = RunKey(account=row.account, mode=Mode(row.mode), trade_date=row.trade_date, kind=RunKind(row.kind))
+    return RunRecord(
+        run_id=row.run_id,
+        key=key,
+        status=RunStatus(row.status),
+        attempt=row.attempt,
+        epoch=row.epoch,
+        code_version=row.code_version,
+        config_digest=row.config_digest,
+        claimed_at=row.claimed_at,
+        finished_at=row.finished_at,
+        summary=row.summary,
+    )
