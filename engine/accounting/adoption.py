@@ -1,0 +1,115 @@
+"""Make our book equal the broker's: the entries behind the answer ``adopt-broker``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from engine.accounting.book import apply
+from engine.accounting.differences import MissedExecution, QuantityDifference, Sides, cash_differences
+from engine.accounting.ledger import (
+    ADOPTED,
+    CASH,
+    REVERSAL_PREFIX,
+    EntryKind,
+    LedgerEntry,
+    acquisition_lines,
+    book_execution,
+    pair,
+)
+from engine.accounting.reconciliation import ReconciliationReport
+from engine.errors import MissingMark
+from engine.model.portfolio import Sleeve
+
+
+def adoption(
+    sides: Sides,
+    report: ReconciliationReport,
+    booked_at: datetime,
+    reference: str,
+    splits: Mapping[str, Mapping[str, Decimal]] | None = None,
+    ledger: Sequence[LedgerEntry] = (),
+) -> tuple[LedgerEntry, ...]:
+    """Entries that close every difference of quantity and cash.
+
+    Parameters
+    ----------
+    reference : str
+        Why: the halt and its resolution; part of the entries' ids.
+    splits : mapping, optional
+        Sleeve quantities of a missed execution by execution id; without one it goes to ``unassigned``.
+    ledger : sequence of LedgerEntry
+        Booked entries, in which those that a correction supersedes are found.
+
+    Missed executions are booked as the trades they are. Foreign quantities come at their price, to ``unassigned``.
+    What then still differs in cash is adopted to the micro-unit. Raises `UnknownContract` for a contract that the
+    universe does not list and `MissingMark` when a foreign quantity has no price.
+    """
+    entries: list[LedgerEntry] = []
+    for found in report.quantities:
+        for row in found.missed:
+            entries.extend(_missed_entries(sides, row, booked_at, splits or {}, ledger))
+        if found.foreign != 0:
+            entries.append(_foreign_entry(sides, found, booked_at, reference))
+    after = replace(sides, portfolio=apply(sides.portfolio, *entries) if entries else sides.portfolio)
+    for left in cash_differences(after, ()):
+        if left.unexplained != 0:
+            entries.append(_cash_entry(left.currency, -left.unexplained, booked_at, reference))
+    return tuple(entries)
+
+
+def _missed_entries(
+    sides: Sides,
+    row: MissedExecution,
+    booked_at: datetime,
+    splits: Mapping[str, Mapping[str, Decimal]],
+    ledger: Sequence[LedgerEntry],
+) -> tuple[LedgerEntry, ...]:
+    fill = row.fill
+    sleeves = splits.get(fill.execution_id, {Sleeve.UNASSIGNED.value: fill.signed_quantity})
+    superseded: tuple[LedgerEntry, ...] = ()
+    if row.replaces is not None:
+        ids = {f"{kind}:{row.replaces.execution_id}" for kind in ("trade", "commission")}
+        reversed_ids = {entry.entry_id for entry in ledger if entry.is_reversal}
+        superseded = tuple(
+            entry
+            for entry in ledger
+            if entry.entry_id in ids and REVERSAL_PREFIX + entry.entry_id not in reversed_ids
+        )
+    return book_execution(fill, sides.contracts.instrument(fill.contract_id), sleeves, booked_at, superseded)
+
+
+def _foreign_entry(
+    sides: Sides, found: QuantityDifference, booked_at: datetime, reference: str
+) -> LedgerEntry:
+    if found.foreign_price is None:
+        raise MissingMark(f"expected a price to adopt {found.foreign} of {found.contract_id} at, found none")
+    instrument = sides.contracts.instrument(found.contract_id)
+    sleeves = {Sleeve.UNASSIGNED.value: found.foreign}
+    return LedgerEntry(
+        entry_id=f"adoption:{found.contract_id}:{reference}",
+        kind=EntryKind.ADOPTION,
+        booked_at=booked_at,
+        value_date=booked_at.date(),
+        contract_id=found.contract_id,
+        reference=reference,
+        price=found.foreign_price,
+        quantity=found.foreign,
+        lines=acquisition_lines(found.contract_id, instrument, sleeves, found.foreign_price),
+    )
+
+
+def _cash_entry(currency: str, amount: Decimal, booked_at: datetime, reference: str) -> LedgerEntry:
+    return LedgerEntry(
+        entry_id=f"adoption:cash:{currency}:{reference}",
+        kind=EntryKind.ADOPTION,
+        booked_at=booked_at,
+        value_date=booked_at.date(),
+        contract_id=None,
+        reference=reference,
+        price=None,
+        quantity=None,
+        lines=pair(CASH, ADOPTED, currency, amount),
+    )

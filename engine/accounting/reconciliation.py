@@ -1,0 +1,280 @@
+"""Does the broker agree with our book? Snapshot and valuation in, report out (R-106, R-107).
+
+The order is quantities, cash by currency, our quantities at the broker's marks and rates against net liquidation,
+then marks and rates one by one. The difference of NAV and net liquidation is split exactly:
+
+    NAV − NLV = fx + mark + accrual + cash + quantity + unexplained   (USD)
+
+fx = our net currency values × rate differences; mark = our quantities × price differences; accrual, cash and
+quantity = our balances less the broker's at the broker's prices; unexplained = what the broker's own balances do
+not say about its own net liquidation. A missed execution moves quantity and cash together: its cash leg counts as
+quantity, so that only money without an explanation is a cash difference. Only quantity, cash and unexplained can
+be an EMERGENCY.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from engine.accounting.breaks import (
+    Break,
+    Explanation,
+    ReconciliationStatus,
+    cash_breaks,
+    classify_difference,
+    difference_fraction,
+    liquidation_breaks,
+    mark_breaks,
+    order_breaks,
+    quantity_breaks,
+    rate_breaks,
+)
+from engine.accounting.differences import (
+    CashDifference,
+    KnownOrders,
+    OurPrices,
+    QuantityDifference,
+    Sides,
+    cash_differences,
+    quantity_differences,
+)
+from engine.model.halts import HaltChoice, HaltKind
+from engine.model.money import ZERO, round_money
+from engine.model.policy import ReconciliationPolicy
+from engine.model.portfolio import BrokerSnapshot, Portfolio, Valuation
+from engine.model.universe import ContractBook
+
+__all__ = [
+    "DifferenceBuckets",
+    "KnownOrders",
+    "OurPrices",
+    "PortfolioState",
+    "ReconciliationReport",
+    "ReconciliationStatus",
+    "Sides",
+    "classify_difference",
+    "reconcile",
+]
+
+REQUIRED_QUERIES = ("account", "cash", "completed_orders", "executions", "open_orders", "positions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortfolioState:
+    """What is known of the book's agreement with the broker; unknown until a reconciliation of this run says it."""
+
+    status: ReconciliationStatus = ReconciliationStatus.UNKNOWN
+    run_id: str | None = None
+
+    def can_trade(self) -> bool:
+        """Whether orders may leave."""
+        return self.status is ReconciliationStatus.PASS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferenceBuckets:
+    """Exact split of NAV less net liquidation, in USD."""
+
+    quantity: Decimal
+    cash: Decimal
+    accrual: Decimal
+    mark: Decimal
+    fx: Decimal
+    unexplained: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """NAV less net liquidation."""
+        return self.quantity + self.cash + self.accrual + self.mark + self.fx + self.unexplained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconciliationReport:
+    """Outcome of one comparison. Amounts in USD; absent figures are those that the broker did not give.
+
+    ``book_at_broker_marks`` is our book at the broker's prices and rates: its distance from ``net_liquidation``
+    is what the limits apply to (``difference_fraction``). ``nav`` is the official figure, which no break changes.
+    """
+
+    as_of: datetime
+    trade_date: date
+    status: ReconciliationStatus
+    nav: Decimal
+    net_liquidation: Decimal | None
+    book_at_broker_marks: Decimal | None
+    difference_fraction: Decimal | None
+    buckets: DifferenceBuckets | None
+    breaks: tuple[Break, ...]
+    cash: tuple[CashDifference, ...]
+    quantities: tuple[QuantityDifference, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def can_trade(self) -> bool:
+        """Whether orders may leave."""
+        return self.status is ReconciliationStatus.PASS
+
+    @property
+    def halt_kind(self) -> HaltKind | None:
+        """Kind of the gravest break."""
+        return self.breaks[0].kind if self.breaks else None
+
+
+def reconcile(
+    portfolio: Portfolio,
+    valuation: Valuation,
+    broker: BrokerSnapshot,
+    prices: OurPrices,
+    contracts: ContractBook,
+    policy: ReconciliationPolicy,
+    known: KnownOrders,
+) -> ReconciliationReport:
+    """Compare our book with the broker's account.
+
+    ``valuation`` is the official one (SETTLED on our ledger, our marks); ``prices`` are the marks and rates behind
+    it and the live quotes of contracts in session; ``known`` are our order references and booked executions.
+    """
+    missing = tuple(name for name in REQUIRED_QUERIES if name not in broker.answered)
+    if missing:
+        return _unanswered(valuation, broker, missing)
+    sides = Sides(portfolio=portfolio, broker=broker, prices=prices, contracts=contracts)
+    quantities = quantity_differences(sides, known)
+    cash = cash_differences(sides, quantities)
+    buckets = _buckets(sides, valuation, quantities, cash)
+    book_value = valuation.nav - buckets.fx - buckets.mark
+    in_quantity = quantity_breaks(quantities)
+    in_cash = cash_breaks(cash, valuation.nav, policy)
+    breaks = (
+        *in_quantity,
+        *in_cash,
+        *liquidation_breaks(
+            book_value,
+            broker,
+            policy,
+            buckets.unexplained + buckets.accrual,
+            has_other_cause=bool(in_quantity or in_cash),
+        ),
+        *rate_breaks(sides, policy),
+        *mark_breaks(sides, policy),
+        *order_breaks(broker, known),
+    )
+    liquidation = broker.net_liquidation
+    fraction = difference_fraction(book_value, liquidation)
+    return ReconciliationReport(
+        as_of=broker.as_of,
+        trade_date=valuation.trade_date,
+        status=_status(breaks, buckets, fraction, liquidation, policy),
+        nav=valuation.nav,
+        net_liquidation=liquidation if liquidation is not None and liquidation.is_finite() else None,
+        book_at_broker_marks=book_value,
+        difference_fraction=None if fraction is None else round(fraction, 10),
+        buckets=None if fraction is None else buckets,
+        breaks=breaks,
+        cash=cash,
+        quantities=quantities,
+        notes=_notes(sides),
+    )
+
+
+def _unanswered(
+    valuation: Valuation, broker: BrokerSnapshot, missing: tuple[str, ...]
+) -> ReconciliationReport:
+    again = Explanation(
+        text="the broker did not answer: ask again", choice=HaltChoice.RETRY, explains_usd=ZERO
+    )
+    return ReconciliationReport(
+        as_of=broker.as_of,
+        trade_date=valuation.trade_date,
+        status=ReconciliationStatus.UNKNOWN,
+        nav=valuation.nav,
+        net_liquidation=None,
+        book_at_broker_marks=None,
+        difference_fraction=None,
+        buckets=None,
+        breaks=tuple(
+            Break(
+                kind=HaltKind.UNANSWERED,
+                subject=name,
+                ours="known",
+                broker="no answer",
+                difference_usd=ZERO,
+                explanations=(again,),
+            )
+            for name in missing
+        ),
+        cash=(),
+        quantities=(),
+        notes=(),
+    )
+
+
+def _buckets(
+    sides: Sides,
+    valuation: Valuation,
+    quantities: tuple[QuantityDifference, ...],
+    cash: tuple[CashDifference, ...],
+) -> DifferenceBuckets:
+    """The split; without a finite net liquidation the unexplained part is empty and the report is an EMERGENCY."""
+    fx = sum(
+        (
+            value * (valuation.fx[currency] - sides.broker_rate(currency))
+            for currency, value in valuation.currency_values.items()
+        ),
+        ZERO,
+    )
+    accruals, theirs = sides.portfolio.accruals, sides.broker.accrued
+    accrual = sum(
+        (
+            (accruals.get(currency, ZERO) - theirs.get(currency, ZERO)) * sides.broker_rate(currency)
+            for currency in sorted({*accruals, *theirs})
+            if accruals.get(currency, ZERO) != theirs.get(currency, ZERO)
+        ),
+        ZERO,
+    )
+    parts = {
+        "quantity": round_money(sum((found.net_effect_usd for found in quantities), ZERO)),
+        "cash": round_money(sum((found.unexplained_usd for found in cash), ZERO)),
+        "accrual": round_money(accrual),
+        "mark": round_money(
+            sum((sides.mark_difference_usd(name) for name in sides.portfolio.positions), ZERO)
+        ),
+        "fx": round_money(fx),
+    }
+    liquidation = sides.broker.net_liquidation
+    is_finite = liquidation is not None and liquidation.is_finite()
+    whole = (
+        valuation.nav - liquidation if is_finite and liquidation is not None else sum(parts.values(), ZERO)
+    )
+    return DifferenceBuckets(**parts, unexplained=whole - sum(parts.values(), ZERO))
+
+
+def _status(
+    breaks: tuple[Break, ...],
+    buckets: DifferenceBuckets,
+    fraction: Decimal | None,
+    liquidation: Decimal | None,
+    policy: ReconciliationPolicy,
+) -> ReconciliationStatus:
+    if fraction is None or liquidation is None:
+        return ReconciliationStatus.EMERGENCY
+    limit = policy.emergency_threshold_fraction * liquidation
+    if any(abs(part) > limit for part in (buckets.quantity, buckets.cash, buckets.unexplained)):
+        return ReconciliationStatus.EMERGENCY
+    return ReconciliationStatus.HALT if breaks else ReconciliationStatus.PASS
+
+
+def _notes(sides: Sides) -> tuple[str, ...]:
+    """Price differences that are no error: a live market against our prior close."""
+    notes = []
+    for contract_id in sorted(sides.portfolio.positions):
+        mark, theirs = sides.prices.marks.get(contract_id), sides.broker_mark(contract_id)
+        if mark is None or theirs is None or sides.comparable_prices(contract_id) is not None:
+            continue
+        if mark.price not in (theirs, ZERO):
+            bps = (theirs / mark.price - 1) * 10_000
+            notes.append(
+                f"{contract_id}: the broker marks {theirs:f}, our close is {mark.price:f} ({bps:+.0f} bps)"
+            )
+    return tuple(notes)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.accounting.fx_rates import (
+    FxState,
+    cash_in_base_ccy,
+    fx_verdict,
+    open_hours_between,
+    refresh_rates,
+)
+from engine.errors import InvariantError, MissingFxRate
+from engine.model.halts import HaltKind
+from engine.model.market import FxRate
+from tests.engine.accounting.builders import D, make_rates
+from tests.engine.accounting.policies import FX
+
+FRIDAY = datetime(2025, 11, 28, 21, 0, tzinfo=UTC)
+MONDAY = datetime(2025, 12, 1, 6, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "hours"),
+    [
+        (FRIDAY, MONDAY, 9.0),  # one hour on Friday, eight since Sunday 22:00
+        (MONDAY, MONDAY + timedelta(hours=5), 5.0),  # inside the week
+        (datetime(2025, 11, 29, 12, tzinfo=UTC), datetime(2025, 11, 30, 12, tzinfo=UTC), 0.0),  # all weekend
+        (FRIDAY, MONDAY + timedelta(days=7), 129.0),  # two weekends less
+    ],
+)
+def test_age_leaves_out_the_weekend(start: datetime, end: datetime, hours: float) -> None:
+    assert open_hours_between(start, end) == pytest.approx(hours)
+
+
+@pytest.mark.parametrize(
+    ("hours", "state"),
+    [(24, FxState.VALID), (25, FxState.WARNING), (72, FxState.WARNING), (73, FxState.INVALID)],
+)
+def test_age_warns_after_a_day_and_is_invalid_after_three(hours: int, state: FxState) -> None:
+    now = datetime(2025, 12, 5, 6, tzinfo=UTC)
+    verdict = fx_verdict(make_rates(now - timedelta(hours=hours)), None, FX, now, ["EUR", "USD"])
+    assert verdict.state is state
+    assert verdict.may_trade is (state is not FxState.INVALID)
+
+
+def test_missing_currency_is_invalid_and_named() -> None:
+    verdict = fx_verdict(make_rates(MONDAY), None, FX, MONDAY, ["CHF"])
+    assert verdict.halt_kind is HaltKind.STALE_FX
+    assert verdict.findings[0].currency == "CHF"
+
+
+@pytest.mark.parametrize(
+    ("rate", "second", "state"),
+    [
+        ("1.2285", None, FxState.VALID),  # 5 % exactly
+        ("1.24", None, FxState.INVALID),  # one source
+        ("1.24", "1.235", FxState.WARNING),  # a second source agrees
+        ("1.24", "1.18", FxState.INVALID),  # a second source disagrees
+    ],
+)
+def test_jump_needs_a_second_source(rate: str, second: str | None, state: FxState) -> None:
+    sources = None if second is None else {"EUR": D(second)}
+    verdict = fx_verdict(make_rates(MONDAY, EURUSD=rate), make_rates(FRIDAY), FX, MONDAY, ["EUR"], sources)
+    assert verdict.state is state
+    assert verdict.halt_kind is (HaltKind.FX_JUMP if state is FxState.INVALID else None)
+
+
+def test_refresh_prefers_spot_then_account_then_last_good() -> None:
+    def rate(pair: str, value: str, source: str) -> FxRate:
+        return FxRate(pair=pair, rate=D(value), observed_at=MONDAY, source=source)
+
+    refreshed = refresh_rates(
+        make_rates(FRIDAY, CHFUSD="1.25"),
+        spot=[rate("EURUSD", "1.18", "spot")],
+        account=[rate("EURUSD", "1.19", "account"), rate("GBPUSD", "1.35", "account")],
+        as_of=MONDAY,
+    )
+    assert [(r.rate, r.source) for r in refreshed.rates.values()] == [
+        (D("1.25"), "test"),
+        (D("1.18"), "spot"),
+        (D("1.35"), "account"),
+    ]
+    assert refreshed.rates["CHFUSD"].observed_at == FRIDAY
+
+
+def test_rate_from_the_future_is_refused() -> None:
+    with pytest.raises(InvariantError, match="EURUSD"):
+        refresh_rates(make_rates(MONDAY), [], [], FRIDAY)
+
+
+def test_borrowed_cash_counts_negative() -> None:
+    # 100 − 10 × 1.17
+    assert cash_in_base_ccy({"USD": D(100), "EUR": D(-10)}, make_rates()) == D("88.3")
+
+
+def test_empty_balance_needs_no_rate_but_a_balance_does() -> None:
+    assert cash_in_base_ccy({"CHF": D(0)}, make_rates()) == 0
+    with pytest.raises(MissingFxRate):
+        cash_in_base_ccy({"CHF": D(1)}, make_rates())
+
+
+@given(start=st.datetimes(timezones=st.just(UTC)), hours=st.integers(0, 1000))
+def test_open_hours_never_exceed_the_clock(start: datetime, hours: int) -> None:
+    if start.year > 9990 or start.year < 3:
+        return
+    open_hours = open_hours_between(start, start + timedelta(hours=hours))
+    assert hours - 48 * (hours // 168 + 2) <= open_hours <= hours
