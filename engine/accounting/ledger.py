@@ -182,12 +182,13 @@ def acquisition_lines(
 
 
 def _conversion_lines(fill: Fill, instrument: Instrument) -> tuple[LedgerLine, ...]:
-    """Spot FX ``EUR.USD``: the exposure currency is bought with the instrument's currency."""
+    """Spot FX ``USD.CHF``: the first currency of the pair's id is bought with the instrument's currency."""
+    base = fill.contract_id.partition(".")[0]
     contra = CLEARING_PREFIX + fill.contract_id
     bought = round_money(fill.signed_quantity * instrument.multiplier)
     paid = round_money(instrument.notional(fill.signed_quantity, fill.price))
     return (
-        *pair(CASH, contra, instrument.exposure_currency, bought),
+        *pair(CASH, contra, base, bought),
         *pair(contra, CASH, instrument.currency, paid),
     )
 

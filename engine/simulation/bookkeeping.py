@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from engine.errors import InvariantError
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.money import ZERO, round_money
 from engine.model.orders import Fill
@@ -23,6 +24,16 @@ _QUANTITY = Decimal("0.000001")
 def is_currency_pair(instrument: Instrument) -> bool:
     """Whether a trade exchanges two currencies instead of making a position."""
     return instrument.kind in (InstrumentType.CASH, InstrumentType.FX_SPOT)
+
+
+def base_currency(instrument: Instrument) -> str:
+    """Currency that a unit of a pair buys: the first one of its id (``USD.CHF`` is dollars, paid in francs)."""
+    base, _, quoted = instrument.instrument_id.partition(".")
+    if quoted != instrument.currency:
+        raise InvariantError(
+            f"expected a currency pair named BASE.{instrument.currency}, found {instrument.instrument_id}"
+        )
+    return base
 
 
 def sequence_key(number: int) -> str:
@@ -59,7 +70,13 @@ def book_trade(state: AccountState, instrument: Instrument, fill: Fill) -> None:
     """Book one execution and its commission."""
     value = round_money(instrument.notional(fill.signed_quantity, fill.price))
     if is_currency_pair(instrument):
-        post(state, PostingKind.CONVERSION, instrument.ib_symbol, fill.signed_quantity, fill.execution_id)
+        post(
+            state,
+            PostingKind.CONVERSION,
+            base_currency(instrument),
+            fill.signed_quantity * instrument.effective_multiplier,
+            fill.execution_id,
+        )
         post(state, PostingKind.CONVERSION, instrument.currency, -value, fill.execution_id)
     else:
         _change_position(state, instrument, fill, value)

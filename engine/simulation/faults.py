@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from engine.errors import ConfigurationError, MissingMark, NonFiniteValue
-from engine.model.instruments import InstrumentType
+from engine.errors import ConfigurationError, MissingMark, NonFiniteValue, UnknownContract
+from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import BASE_CURRENCY, FxRate, FxRates, MarketInputs
 from engine.model.money import ZERO, decimal_from_float, round_money
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderType, Side, order_reference
@@ -31,7 +31,6 @@ NLV_DRIFT_FRACTION = Decimal("0.005")
 STALE_FX_HOURS = Decimal(80)
 CASH_BREAK_USD = Decimal(-30_000)
 EMERGENCY_FRACTION = Decimal("-0.015")
-_SECURITIES = (InstrumentType.STK, InstrumentType.ETF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,24 +275,35 @@ def _visible_trade(broker: SimulatedBroker, order_ref: str | None) -> ForeignTra
 
 def _priced_security(broker: SimulatedBroker) -> ForeignTrade:
     """A purchase worth about half a percent of the account: held shares first, then any listed one."""
-    terms = broker.terms
     wanted = _account_value(broker) * TRADE_FRACTION
+    universe = broker.terms.universe
     held = [key for key, position in broker.state.positions.items() if position.quantity > 0]
-    for contract_id in [*held, *terms.universe.ids]:
-        instrument = terms.universe[contract_id] if contract_id in terms.universe else None
-        if instrument is None or not instrument.tradeable or instrument.kind not in _SECURITIES:
+    for contract_id in [*(key for key in held if key in universe), *universe.ids]:
+        instrument = universe[contract_id]
+        price = _last_price(broker, instrument)
+        if price is None:
             continue
-        closing = terms.last_closing(contract_id, broker.now)
-        if closing is None or closing.price <= 0:
-            continue
-        price = instrument.floor_to_tick(closing.price)
-        lot_value = terms.facts.fx(broker.now).to_base(
+        lot_value = broker.terms.facts.fx(broker.now).to_base(
             instrument.notional(instrument.lot, price), instrument.currency
         )
-        quantity = max(Decimal(1), wanted // lot_value) * instrument.lot
-        if quantity / instrument.lot * lot_value <= wanted * TRADE_FRACTION_MAX / TRADE_FRACTION:
-            return ForeignTrade(contract_id=contract_id, quantity=quantity, price=price, order_ref=None)
+        lots = max(Decimal(1), wanted // lot_value)
+        if lots * lot_value <= wanted * TRADE_FRACTION_MAX / TRADE_FRACTION:
+            return ForeignTrade(
+                contract_id=contract_id, quantity=lots * instrument.lot, price=price, order_ref=None
+            )
     raise MissingMark(
         "expected a share or fund with an official close to trade half a percent of the account in, found none; "
         "the market data must hold at least one security"
     )
+
+
+def _last_price(broker: SimulatedBroker, instrument: Instrument) -> Decimal | None:
+    """Positive last close on the tick grid; ``None`` for what is no tradeable security or has no market here."""
+    if not instrument.tradeable or instrument.kind not in (InstrumentType.STK, InstrumentType.ETF):
+        return None
+    try:
+        closing = broker.terms.last_closing(instrument.instrument_id, broker.now)
+    except UnknownContract:
+        return None
+    price = ZERO if closing is None else instrument.floor_to_tick(closing.price)
+    return price if price > 0 else None

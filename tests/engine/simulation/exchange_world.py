@@ -1,6 +1,6 @@
-"""A small world for the simulated broker: five lines whose prices can be worked out by hand.
+"""A small world for the simulated broker: six lines whose prices can be worked out by hand.
 
-Closes: AAA 100.00 USD, PEN 250.0 pence, ES future 5000.00, EUR.USD 1.10000, option 12.00. Quotes stand one tick on
+Closes: AAA 100.00 USD, PEN 250.0 pence, ES future 5000.00, EUR.USD 1.10000, USD.CHF 0.80000, option 12.00. Quotes stand one tick on
 either side of the close moved by ``drift`` ticks for each five seconds since midnight.
 """
 
@@ -33,7 +33,7 @@ from engine.simulation.terms import BrokerTerms
 FIRST, LAST = date(2024, 2, 26), date(2024, 4, 30)
 MONDAY = date(2024, 3, 4)
 FUTURE, OPTION = "ES_20240315", "OPT_20240308_P_100"
-TICKS = {"AAA": "0.01", "PEN": "0.1", "ES": "0.25", "EUR.USD": "0.00005", "OPT": "0.01"}
+TICKS = {"AAA": "0.01", "PEN": "0.1", "ES": "0.25", "EUR.USD": "0.00005", "USD.CHF": "0.00005", "OPT": "0.01"}
 
 
 def utc(day: date, hour: int, minute: int = 0, second: int = 0) -> datetime:
@@ -97,6 +97,15 @@ UNIVERSE = Universe(
             exposure_currency="GBP",
             price_magnifier=Decimal(100),
         ),
+        _instrument(
+            "USD.CHF",
+            InstrumentType.CASH,
+            CollarClass.FX_SPOT,
+            "FX",
+            currency="CHF",
+            price_unit="CHF",
+            exposure_currency="CHF",
+        ),
     )
 )
 
@@ -104,6 +113,7 @@ CONTRACTS = {
     "AAA": Contract(contract_id="AAA", instrument_id="AAA"),
     "PEN": Contract(contract_id="PEN", instrument_id="PEN"),
     "EUR.USD": Contract(contract_id="EUR.USD", instrument_id="EUR.USD"),
+    "USD.CHF": Contract(contract_id="USD.CHF", instrument_id="USD.CHF"),
     FUTURE: Contract(contract_id=FUTURE, instrument_id="ES", last_trade_date=date(2024, 3, 15)),
     OPTION: Contract(
         contract_id=OPTION,
@@ -157,6 +167,7 @@ class World:
             "PEN": Decimal(250),
             FUTURE: Decimal(5000),
             "EUR.USD": Decimal("1.1"),
+            "USD.CHF": Decimal("0.8"),
             OPTION: Decimal(12),
         }
     )
@@ -202,7 +213,7 @@ class World:
         )
 
     def fx(self, at: datetime) -> FxRates:
-        rates = {"EURUSD": self.closes["EUR.USD"], "GBPUSD": Decimal("1.25")}
+        rates = {"EURUSD": self.closes["EUR.USD"], "GBPUSD": Decimal("1.25"), "CHFUSD": Decimal("1.25")}
         return FxRates(
             as_of=at,
             rates={
@@ -236,17 +247,22 @@ COSTS = CostPolicy(
     commission_minimum=_by_class(STK="1", ETF="3", FX_SPOT="2"),
 )
 CARRY = CarryPolicy(
-    cash_rate_annual={"USD": Decimal("0.045"), "EUR": Decimal("0.03"), "GBP": Decimal("0.045")},
+    cash_rate_annual={
+        "USD": Decimal("0.045"),
+        "EUR": Decimal("0.03"),
+        "GBP": Decimal("0.045"),
+        "CHF": Decimal(0),
+    },
     debit_spread_annual=Decimal("0.015"),
-    day_count={"USD": 360, "EUR": 360, "GBP": 365},
+    day_count={"USD": 360, "EUR": 360, "GBP": 365, "CHF": 360},
     borrow_collateral_fraction={"USD": Decimal("1.02"), "EUR": Decimal("1.05"), "GBP": Decimal("1.05")},
     warn_ex_dividend_days=3,
     short_dividend_buffer_bps=Decimal(5),
 )
 NO_CARRY = CarryPolicy(
-    cash_rate_annual={"USD": Decimal(0), "EUR": Decimal(0), "GBP": Decimal(0)},
+    cash_rate_annual={"USD": Decimal(0), "EUR": Decimal(0), "GBP": Decimal(0), "CHF": Decimal(0)},
     debit_spread_annual=Decimal(0),
-    day_count={"USD": 360, "EUR": 360, "GBP": 365},
+    day_count={"USD": 360, "EUR": 360, "GBP": 365, "CHF": 360},
     borrow_collateral_fraction={"USD": Decimal(0), "EUR": Decimal(0), "GBP": Decimal(0)},
     warn_ex_dividend_days=3,
     short_dividend_buffer_bps=Decimal(5),

@@ -78,6 +78,16 @@ def test_currency_pair_exchanges_cash_and_leaves_no_position() -> None:
     assert len(broker.state.positions) == 0
 
 
+def test_pair_quoted_against_the_dollar_buys_dollars_with_francs() -> None:
+    broker = new_broker(World(depth=Decimal(1_000_000)))
+    broker.submit(order("USD.CHF", "100000", "0.79", side=Side.SELL))
+    broker.advance(utc(MONDAY, 16))
+
+    # sold 100,000 USD at the bid 0.79995; commission max(2, 0.2 bps × 79,995) = 2 CHF
+    assert broker.state.balance("USD") == 9_900_000
+    assert broker.state.balance("CHF") == 79_995 - 2
+
+
 def test_future_moves_no_cash_at_the_trade_and_settles_at_each_close() -> None:
     world = World()
     world.dated_closes = {(FUTURE, MONDAY): Decimal(5010), (FUTURE, TUESDAY): Decimal(4990)}
