@@ -170,4 +170,4 @@ def implied_volatility(
         dear = black_76_price(forward, strike, years, middle, rate, right) > premium
         high = np.where(dear, middle, high)
         low = np.where(dear, low, middle)
-    return np.where(reachable, (low + high) / 2, np.nan)
+    return np.asarray(np.where(reachable, (low + high) / 2, np.nan))

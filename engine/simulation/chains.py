@@ -29,8 +29,8 @@ _WEDNESDAY, _FRIDAY = 2, 4
 
 def business_calendar(sessions: SessionTable, venue: str) -> np.busdaycalendar:
     """Business days of a venue for numpy: weekdays less the closed days that the table knows."""
-    weekdays = np.arange(sessions.first, sessions.last + timedelta(days=1), dtype="datetime64[D]")
-    weekdays = weekdays[np.is_busday(weekdays)]
+    days = np.arange(np.datetime64(sessions.first), np.datetime64(sessions.last) + 1)
+    weekdays = days[np.is_busday(days)]
     trading = np.array([session.session_date for session in sessions.venues[venue]], dtype="datetime64[D]")
     return np.busdaycalendar(holidays=np.setdiff1d(weekdays, trading))
 

@@ -173,4 +173,4 @@ def _volatility_index(centre: np.ndarray, equity: np.ndarray, noise: np.ndarray)
     for shock in shocks:
         level = min(high, max(low, 0.88 * level + shock))
         levels.append(level)
-    return np.round(np.exp(np.array(levels)), 2)
+    return np.asarray(np.round(np.exp(np.array(levels)), 2))

@@ -12,8 +12,10 @@ import numpy as np
 from engine.model.instruments import Instrument, spot_contract
 from engine.model.market import Dividend, Split
 from engine.model.money import decimal_from_float
+from engine.simulation.chains import months_between
 from engine.simulation.factors import EPOCH, MarketFactors
 from engine.simulation.generated_names import Name
+from engine.simulation.panel import DailySeries
 from engine.simulation.processes import (
     DAYTIME_GAP,
     PanelWindow,
@@ -23,8 +25,6 @@ from engine.simulation.processes import (
     rounded_bars,
     usual_volume,
 )
-from engine.simulation.chains import months_between
-from engine.simulation.panel import DailySeries
 
 ANNOUNCED_WEEKDAYS = 30
 """Weekdays between the announcement of a dividend and its ex-date."""

@@ -51,7 +51,9 @@ from engine.simulation.processes import (
 )
 
 GENERATOR_VERSION = 1
-_INDICES = {"VIX": "VIX", "V2X": "V2X", "V2TX": "V2X"}
+_INDICES = {"VIX": "VIX", "V2X": "V2X", "V2TX": "V2X", "ESTX50": "SX5E"}
+"""Index lines of a universe → the process behind them, where the name differs or comes with the factors."""
+
 _BEYOND = timedelta(days=90)
 """How far the world is drawn beyond the panel's last day, for dividends that are announced before they are paid."""
 

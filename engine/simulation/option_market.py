@@ -95,14 +95,14 @@ def listed_strikes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Strikes of one expiry and their signs: the protective side two deviations out, the other side one.
 
-    Puts protect, except on volatility, where calls do. The step is a round number near a tenth of a year's deviation.
+    Puts protect, except on volatility, where calls do. The step is a round number near an eighth of a year's deviation.
     """
     forward = float(option_forward(name, spot, np.array(years)))
-    step = _round_step(forward * at_the_money * 0.1)
+    step = _round_step(forward * at_the_money * 0.12)
     deviation = at_the_money * years**0.5
     protective = 1.0 if name.spot in ("VIX", "V2X") else -1.0
     strikes, signs = [], []
-    for sign, reach in ((protective, 2.2), (-protective, 1.0)):
+    for sign, reach in ((protective, 2.0), (-protective, 0.8)):
         near, far = forward * np.exp(-sign * 0.25 * deviation), forward * np.exp(sign * reach * deviation)
         low, high = min(near, far), max(near, far)
         side = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step

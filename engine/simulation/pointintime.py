@@ -22,9 +22,9 @@ from engine.model.market import (
     FundamentalRecord,
     FxRate,
     FxRates,
+    Mark,
     MarketHistory,
     MarketInputs,
-    Mark,
     Source,
 )
 from engine.model.money import decimal_from_float
