@@ -17,6 +17,7 @@ from config.entries import (
     VenuesFile,
 )
 from config.loading import Document, nearest, read_document
+from config.references import check_references
 from config.sections import Roll
 from config.settings import CONFIG_ROOT, Settings, load_settings, validate
 from engine.errors import ConfigurationError
@@ -146,7 +147,9 @@ def universe_of(settings: Settings, root: Path | None = None) -> Universe:
                 f'expected a name list of instruments.yaml, found "{list_name}"{nearest(list_name, known)}'
             )
         found = {**_listed(catalogue, list_name, settings.roll), **found}
-    return Universe(instruments=tuple(found[name] for name in sorted(found)))
+    universe = Universe(instruments=tuple(found[name] for name in sorted(found)))
+    check_references(settings, universe)
+    return universe
 
 
 def with_names(universe: Universe, list_name: str, symbols: Iterable[str], settings: Settings) -> Universe:
