@@ -286,3 +286,29 @@ def _linked(jobs: Mapping[str, ExecutionJob]) -> tuple[ExecutionJob, ...]:
         replace(job, after=first) if job.group.startswith("fx_hedge/") else job for job in jobs.values()
     ]
     return tuple(sorted(linked, key=lambda job: (job.window.start, bool(job.after), job.venue, job.group)))
+
+
+def followed_fraction(
+    hedge: OrderIntent, legs: Sequence[tuple[OrderIntent, Decimal]], prices: PriceBook
+) -> Decimal:
+    """Fraction of an FX hedge that is still wanted after ``legs`` (parent, filled quantity) were worked.
+
+    Of the hedge, the part that answers to the legs' exposure in its currency shrinks with what they left
+    unfilled; what hedges exposure held before is never given up.
+    """
+    instrument = prices.contracts.instrument(hedge.contract_id)
+    if hedge.reason is not Reason.HEDGE_FX or not instrument.is_future:
+        return Decimal(1)
+    wanted = prices.notional_usd(hedge.contract_id, hedge.quantity) * hedge.side.sign
+    planned = executed = Decimal(0)
+    for leg, filled in legs:
+        line = prices.contracts.instrument(leg.contract_id)
+        # A future bears no currency on its notional, only on its gains (which are swept).
+        if line.exposure_currency == instrument.exposure_currency and not line.is_future:
+            planned += prices.notional_usd(leg.contract_id, leg.quantity) * leg.side.sign
+            executed += prices.notional_usd(leg.contract_id, filled) * leg.side.sign
+    if planned * wanted >= 0:
+        return Decimal(1)
+    share = min(abs(planned / wanted), Decimal(1))
+    done = min(max(executed / planned, Decimal(0)), Decimal(1))
+    return 1 - share * (1 - done)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from engine.model.instruments import Instrument
@@ -62,9 +63,9 @@ class DeadlineKind(Enum):
 class TicketState(NamedTuple):
     """What changes while a parent is worked; quantities are unsigned.
 
-    ``reserved`` belongs to children whose outcome is not known; ``fills`` maps execution roots to the latest
-    version of each execution; ``child_fills`` sums them by child; ``quote_at``/``reprice_at``/``expires_at`` are
-    the deadlines in force.
+    ``unknown`` maps the references of children whose outcome is not known to the quantity that they may still
+    trade; ``fills`` maps execution roots to the latest version of each execution; ``quote_at``, ``reprice_at`` and
+    ``expires_at`` are the deadlines in force.
     """
 
     phase: Phase = Phase.NEW
@@ -74,8 +75,9 @@ class TicketState(NamedTuple):
     attempt: int = 0
     step: int = 0
     filled: Decimal = ZERO
-    reserved: Decimal = ZERO
-    fills: Mapping[str, Fill] = {}  # noqa: RUF012 - never written to; every change is a new mapping
+    child_filled: Decimal = ZERO
+    unknown: Mapping[str, Decimal] = MappingProxyType({})
+    fills: Mapping[str, Fill] = MappingProxyType({})
     goal: Goal = Goal.REPRICE
     quote_at: datetime | None = None
     reprice_at: datetime | None = None
@@ -102,17 +104,24 @@ class OrderTicket:
     """A parent order being worked: frozen core and small state."""
 
     core: OrderCore
-    state: TicketState = TicketState()
+    state: TicketState
 
     @property
-    def remaining(self) -> Decimal:
-        """Quantity that may still be ordered: not filled and not reserved by an unknown child."""
-        return self.core.quantity - self.state.filled - self.state.reserved
+    def reserved(self) -> Decimal:
+        """Quantity that may still trade under children alive or unknown."""
+        child = self.state.child
+        alive = child.quantity - self.state.child_filled if child is not None else ZERO
+        return alive + sum(self.state.unknown.values(), ZERO)
 
     @property
     def is_done(self) -> bool:
         """Whether the parent ended; late fills are still booked."""
         return self.state.phase is Phase.DONE
+
+
+def new_ticket(core: OrderCore) -> OrderTicket:
+    """A parent that has not started."""
+    return OrderTicket(core, TicketState())
 
 
 # ---------------------------------------------------------------- events
@@ -219,12 +228,6 @@ class RecordStatus(NamedTuple):
     text: str
 
 
-class BookFill(NamedTuple):
-    """Book an execution."""
-
-    fill: Fill
-
-
 class Finish(NamedTuple):
     """The parent ended."""
 
@@ -245,15 +248,7 @@ class Halt(NamedTuple):
 
 
 Command = (
-    RequestQuote
-    | PlanChild
-    | ClaimAndSend
-    | Cancel
-    | SetDeadline
-    | RecordStatus
-    | BookFill
-    | Finish
-    | Alarm
-    | Halt
+    RequestQuote | PlanChild | ClaimAndSend | Cancel | SetDeadline | RecordStatus | Finish | Alarm | Halt
 )
 Commands = tuple[Command, ...]
+Result = tuple[TicketState, Commands]

@@ -1,0 +1,215 @@
+"""What the send gate and the broker answer about a child order, and what follows for its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from engine.errors import InvariantError
+from engine.execution.children import transition_path
+from engine.execution.rounds import arm_reprice, ask, cancel_child, finish, rest
+from engine.execution.ticket import (
+    Alarm,
+    Cancel,
+    Commands,
+    FinishReason,
+    Goal,
+    Halt,
+    OrderCore,
+    Phase,
+    RecordStatus,
+    Result,
+    TicketState,
+)
+from engine.model.money import ZERO
+from engine.model.orders import ChildOrder, ChildStatus, Fill, TransportEvent, TransportEventKind
+from engine.model.policy import ExecutionPolicy
+from engine.ports import GateOutcome
+
+_ENDS: Mapping[TransportEventKind, ChildStatus] = {
+    TransportEventKind.CANCELLED: ChildStatus.CANCELLED,
+    TransportEventKind.EXPIRED: ChildStatus.EXPIRED,
+    TransportEventKind.REJECTED: ChildStatus.REJECTED,
+}
+
+
+def claimed(
+    core: OrderCore, state: TicketState, outcome: GateOutcome, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    """The send gate answered: the child is on its way, waits, or the parent ends."""
+    child = state.child
+    if state.phase is not Phase.CLAIMING or child is None:
+        raise InvariantError(f"{core.intent.intent_id}: an answer of the send gate that nobody asked for")
+    if outcome is GateOutcome.CLAIMED:
+        return arm_reprice(state._replace(phase=Phase.WORKING, status=ChildStatus.SENDING), now, policy)
+    without = state._replace(child=None, status=None)
+    if outcome is GateOutcome.STALE_EPOCH:
+        return finish(without, FinishReason.STALE_EPOCH, "another run took over")
+    if outcome is GateOutcome.ALREADY_CLAIMED:
+        return ask(
+            core, without._replace(unknown={**state.unknown, child.order_ref: child.quantity}), now, policy
+        )
+    abandoned = RecordStatus(child.order_ref, ChildStatus.ABANDONED, outcome.value)
+    if outcome in (GateOutcome.HALTED, GateOutcome.REDUCE_ONLY):
+        rested, commands = rest(core, without, now, policy, f"the send gate answered {outcome.value}")
+        return rested, (abandoned, *commands)
+    reason = FinishReason.LIMIT if outcome is GateOutcome.LIMIT else FinishReason.OVER_RESERVED
+    ended, commands = finish(without, reason, f"the send gate answered {outcome.value}")
+    return ended, (abandoned, *commands, Alarm(f"{child.order_ref}: {outcome.value}"))
+
+
+def broker_message(
+    core: OrderCore, state: TicketState, message: TransportEvent, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    """The broker reported on a child; news of children that ended long ago change nothing."""
+    if message.kind is TransportEventKind.FILL:
+        if message.fill is None:
+            raise InvariantError("a fill message carries its execution")
+        return _fill(core, state, message.fill, now, policy)
+    ref = message.order_ref
+    if ref is not None and ref in state.unknown:
+        return _unknown_child(core, state, ref, message.kind, now, policy)
+    if state.child is None or ref != state.child.order_ref:
+        return state, ()
+    if message.kind is TransportEventKind.VISIBILITY_LOST:
+        return visibility_lost(state, message.text)
+    if message.kind is TransportEventKind.ACKNOWLEDGED:
+        return _acknowledged(state)
+    target = _ENDS.get(message.kind)
+    return (state, ()) if target is None else _ended(core, state, target, message.text, now, policy)
+
+
+def _acknowledged(state: TicketState) -> Result:
+    child = state.child
+    if state.status is not ChildStatus.SENDING or child is None:
+        return state, ()
+    working = RecordStatus(child.order_ref, ChildStatus.WORKING, "")
+    state = state._replace(status=ChildStatus.WORKING)
+    if state.phase is not Phase.CANCELLING:
+        return state, (working,)
+    # The cancel left before the acknowledgement came; the child is known to work and to be cancelled now.
+    pending = RecordStatus(child.order_ref, ChildStatus.CANCEL_PENDING, state.goal.value)
+    return state._replace(status=ChildStatus.CANCEL_PENDING), (working, pending)
+
+
+def _records(ref: str, current: ChildStatus | None, target: ChildStatus, text: str) -> Commands:
+    path = transition_path(ChildStatus.PLANNED if current is None else current, target)
+    return tuple(RecordStatus(ref, status, text) for status in path)
+
+
+def _ended(
+    core: OrderCore,
+    state: TicketState,
+    target: ChildStatus,
+    text: str,
+    now: datetime,
+    policy: ExecutionPolicy,
+) -> Result:
+    """The broker confirmed the end of the child: do what the cancel was for."""
+    if state.child is None:
+        raise InvariantError("there is no child that could end")
+    ref = state.child.order_ref
+    records = _records(ref, state.status, target, text)
+    goal = state.goal if state.phase is Phase.CANCELLING else Goal.REST
+    state = state._replace(child=None, status=None, reprice_at=None)
+    if target is ChildStatus.REJECTED:
+        state, commands = finish(state, FinishReason.REJECTED, text)
+        return state, (*records, *commands, Alarm(f"{ref} was rejected: {text}"))
+    if goal is Goal.FINISH:
+        state, commands = finish(state, FinishReason.WINDOW_CLOSED, text)
+    elif goal is Goal.REPRICE:
+        state, commands = ask(core, state._replace(step=state.step + 1), now, policy)
+    else:
+        state, commands = rest(core, state, now, policy, text)
+    return state, (*records, *commands)
+
+
+def _unknown_child(
+    core: OrderCore,
+    state: TicketState,
+    ref: str,
+    kind: TransportEventKind,
+    now: datetime,
+    policy: ExecutionPolicy,
+) -> Result:
+    """News of a child that was lost: found alive it is brought down, ended it releases its reservation."""
+    if kind is TransportEventKind.ACKNOWLEDGED:
+        return state, (Cancel(ref),)
+    target = _ENDS.get(kind)
+    if target is None:
+        return state, ()
+    records = _records(ref, ChildStatus.UNKNOWN, target, "found again")
+    return _released(core, state, ref, records, now, policy)
+
+
+def _released(
+    core: OrderCore,
+    state: TicketState,
+    ref: str,
+    records: Commands,
+    now: datetime,
+    policy: ExecutionPolicy,
+) -> Result:
+    state = state._replace(unknown={name: left for name, left in state.unknown.items() if name != ref})
+    if state.phase is not Phase.BLOCKED:
+        return state, records
+    state, commands = ask(core, state, now, policy)
+    return state, (*records, *commands)
+
+
+def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy: ExecutionPolicy) -> Result:
+    """Count an execution once; a higher suffix corrects the earlier version of the same execution."""
+    known = state.fills.get(fill.root)
+    if known is not None and known.execution_id >= fill.execution_id:
+        return state, ()
+    added = fill.quantity - (known.quantity if known is not None else ZERO)
+    state = state._replace(filled=state.filled + added, fills={**state.fills, fill.root: fill})
+    if state.filled > core.intent.quantity:
+        return state, (Halt(f"{core.intent.intent_id}: filled {state.filled} of {core.intent.quantity}"),)
+    child, ref = state.child, fill.order_ref
+    if child is not None and ref == child.order_ref:
+        return _child_fill(core, state._replace(child_filled=state.child_filled + added), child, now, policy)
+    if ref is not None and ref in state.unknown:
+        left = state.unknown[ref] - added
+        if left > 0:
+            return state._replace(unknown={**state.unknown, ref: left}), ()
+        records = _records(ref, ChildStatus.UNKNOWN, ChildStatus.FILLED, "found again")
+        return _released(core, state, ref, records, now, policy)
+    late = Alarm(f"late fill {fill.execution_id} of {ref}")
+    alive = child.quantity - state.child_filled if child is not None else ZERO
+    if state.phase is Phase.WORKING and state.filled + alive > core.quantity:
+        state, commands = cancel_child(state, Goal.REPRICE)
+        return state, (late, *commands)
+    return state, (late,)
+
+
+def _child_fill(
+    core: OrderCore, state: TicketState, child: ChildOrder, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    if state.child_filled > child.quantity:
+        return state, (Halt(f"{child.order_ref}: filled {state.child_filled} of {child.quantity}"),)
+    if state.child_filled < child.quantity:
+        return _acknowledged(state)
+    records = _records(child.order_ref, state.status, ChildStatus.FILLED, "")
+    state, commands = ask(core, state._replace(child=None, status=None, reprice_at=None), now, policy)
+    return state, (*records, *commands)
+
+
+def visibility_lost(state: TicketState, text: str) -> Result:
+    """The child may or may not trade: its quantity stays reserved and the parent is blocked."""
+    child = state.child
+    if child is None or state.status is ChildStatus.PLANNED:
+        return state, ()
+    records = _records(child.order_ref, state.status, ChildStatus.UNKNOWN, text)
+    closing = state.phase is Phase.CANCELLING and state.goal is Goal.FINISH
+    state = state._replace(
+        child=None,
+        status=None,
+        reprice_at=None,
+        unknown={**state.unknown, child.order_ref: child.quantity - state.child_filled},
+    )
+    text = f"{child.order_ref}: outcome not known ({text}); its quantity stays reserved"
+    if closing:
+        state, commands = finish(state, FinishReason.UNKNOWN, text)
+        return state, (*records, *commands, Alarm(text))
+    return state._replace(phase=Phase.BLOCKED, text=text), (*records, Alarm(text))

@@ -1,0 +1,180 @@
+"""Life of a parent order as a pure machine: ``step(ticket, event, now, policy) -> (ticket, commands)``.
+
+A parent is worked by one child at a time. A child that does not fill is cancelled, its end is confirmed by the
+broker, and a new child takes the remainder at a more aggressive price inside the collar of the arrival; a child
+is never modified. After its time to live the parent rests and tries again while its window is open. A child
+whose outcome can not be known keeps its quantity reserved and blocks the parent.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from engine.errors import InvariantError
+from engine.execution.answers import broker_message, claimed, visibility_lost
+from engine.execution.rounds import (
+    arm_reprice,
+    ask,
+    cancel_child,
+    finish,
+    no_quote,
+    open_round,
+    quote_arrived,
+    rest,
+)
+from engine.execution.ticket import (
+    Broker,
+    Cancel,
+    ClaimResult,
+    Command,
+    Commands,
+    Deadline,
+    DeadlineKind,
+    Event,
+    FinishReason,
+    Goal,
+    HaltRequested,
+    NoQuote,
+    OrderCore,
+    OrderTicket,
+    Phase,
+    QuoteArrived,
+    RecordStatus,
+    RequestQuote,
+    Result,
+    Start,
+    TicketState,
+    VisibilityLost,
+    WindowClosing,
+)
+from engine.model.money import ZERO
+from engine.model.orders import ChildOrder, ChildStatus, Reason
+from engine.model.policy import ExecutionPolicy
+
+
+def step(
+    ticket: OrderTicket, event: Event, now: datetime, policy: ExecutionPolicy
+) -> tuple[OrderTicket, Commands]:
+    """Next state of a parent order and what has to be done outside, in order.
+
+    Raises
+    ------
+    IllegalTransition
+        When the broker reports what the child's table does not allow.
+    """
+    state, commands = _react(ticket.core, ticket.state, event, now, policy)
+    return OrderTicket(ticket.core, state), commands
+
+
+def _react(
+    core: OrderCore, state: TicketState, event: Event, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    match event:
+        case Broker():
+            return broker_message(core, state, event.event, now, policy)
+        case QuoteArrived():
+            return quote_arrived(core, state, event.quote, now, policy)
+        case ClaimResult():
+            return claimed(core, state, event.outcome, now, policy)
+        case Deadline():
+            return _deadline(core, state, event, now, policy)
+        case Start():
+            return _start(core, state, now, policy)
+        case NoQuote():
+            return no_quote(state, event.text, now, policy)
+        case WindowClosing():
+            return _window_closing(state)
+        case HaltRequested():
+            return _halt(core, state)
+        case VisibilityLost():
+            return visibility_lost(state, event.text)
+
+
+def _start(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+    if state.phase is not Phase.NEW:
+        raise InvariantError(f"{core.intent.intent_id}: a parent starts once")
+    commands: list[Command] = []
+    unknown: dict[str, Decimal] = {}
+    for record in core.children:
+        child, outstanding = record.child, record.child.quantity - record.filled
+        if record.status is ChildStatus.PLANNED:
+            commands.append(RecordStatus(child.order_ref, ChildStatus.ABANDONED, "never sent"))
+        elif record.status is ChildStatus.SENDING:
+            commands.append(
+                RecordStatus(child.order_ref, ChildStatus.UNKNOWN, "outcome of the send is not known")
+            )
+        if record.status in (ChildStatus.SENDING, ChildStatus.UNKNOWN):
+            unknown[child.order_ref] = outstanding
+        if record.status in (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING):
+            if state.child is not None:
+                raise InvariantError(f"{core.intent.intent_id}: two children are alive at once")
+            state = state._replace(child=child, status=record.status, child_filled=record.filled)
+    state = state._replace(
+        attempt=max((record.child.attempt for record in core.children), default=0),
+        filled=sum((record.filled for record in core.children), ZERO),
+        unknown=unknown,
+    )
+    if state.child is None:
+        state, more = ask(core, state, now, policy)
+        return state, (*commands, *more)
+    state, more = _resume(core, state, state.child, now, policy)
+    return state, (*commands, *more)
+
+
+def _resume(
+    core: OrderCore, state: TicketState, child: ChildOrder, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    """Go on with a child found alive: work it, or repeat the cancel that was under way."""
+    state, clock = open_round(core, state, now, policy)
+    if state.status is ChildStatus.CANCEL_PENDING:
+        return state._replace(phase=Phase.CANCELLING, goal=Goal.REPRICE), (*clock, Cancel(child.order_ref))
+    state, timer = arm_reprice(state._replace(phase=Phase.WORKING), now, policy)
+    return state, (*clock, *timer)
+
+
+def _deadline(
+    core: OrderCore, state: TicketState, event: Deadline, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    """A clock that was replaced or stopped since has no effect."""
+    if event.kind is DeadlineKind.QUOTE:
+        due = event.at == state.quote_at and state.phase in (Phase.QUOTING, Phase.RESTING)
+        return ask(core, state, now, policy) if due else (state, ())
+    if event.kind is DeadlineKind.REPRICE:
+        return _reprice_due(state, now, policy) if event.at == state.reprice_at else (state, ())
+    if event.at != state.expires_at:
+        return state, ()
+    if state.phase is Phase.QUOTING:
+        return rest(core, state, now, policy, state.text)
+    if state.phase is Phase.WORKING:
+        return cancel_child(state, Goal.REST)
+    if state.phase is Phase.CANCELLING and state.goal is Goal.REPRICE:
+        return state._replace(goal=Goal.REST), ()
+    return state, ()
+
+
+def _reprice_due(state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+    if state.phase is not Phase.WORKING or state.step >= policy.max_replaces:
+        return state, ()
+    if state.status is ChildStatus.SENDING:
+        return arm_reprice(state, now, policy)
+    return state, (RequestQuote(),)
+
+
+def _window_closing(state: TicketState) -> Result:
+    if state.phase is Phase.WORKING:
+        return cancel_child(state, Goal.FINISH)
+    if state.phase is Phase.CANCELLING:
+        return state._replace(goal=Goal.FINISH), ()
+    if state.phase is Phase.DONE:
+        return state, ()
+    reason = FinishReason.UNKNOWN if state.phase is Phase.BLOCKED else FinishReason.WINDOW_CLOSED
+    return finish(state, reason, state.text)
+
+
+def _halt(core: OrderCore, state: TicketState) -> Result:
+    if core.intent.reduce_only or core.intent.reason is Reason.OVERLAY_UNWIND:
+        return state, ()
+    if state.phase is Phase.CANCELLING and state.goal is Goal.REPRICE:
+        return state._replace(goal=Goal.REST), ()
+    return cancel_child(state, Goal.REST) if state.phase is Phase.WORKING else (state, ())

@@ -1,0 +1,114 @@
+"""What an execution run is given and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+
+from engine.execution.liquidity import LiquidityEstimator
+from engine.execution.netting import PriceBook
+from engine.execution.slippage import SlippageModel
+from engine.execution.ticket import FinishReason, OrderTicket
+from engine.model.orders import JobStatus
+from engine.model.policy import ExecutionPolicy, SafetyPolicy
+from engine.ports import OrderBook, OrderTransport
+
+
+class ProgressKind(Enum):
+    """What an observer of the run may want to show or store."""
+
+    JOB_STARTED = "job_started"
+    JOB_FINISHED = "job_finished"
+    ORDER_SENT = "order_sent"
+    ORDER_FILLED = "order_filled"
+    PARENT_FINISHED = "parent_finished"
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One fact of the run, told as it happens; ``subject`` is a job id, intent id or order reference."""
+
+    kind: ProgressKind
+    at: datetime
+    subject: str
+    text: str
+    status: JobStatus | None = None
+
+
+Observer = Callable[[Progress], None]
+
+
+def unobserved(_: Progress) -> None:
+    """Observer of a run that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionWorld:
+    """Everything the executor talks to. ``prices`` are the decision's, for notionals in USD.
+
+    ``control_poll_seconds`` bounds how late a halt is noticed while orders work; ``drain_seconds`` is how long
+    after its window a job waits for confirmations before the outcome counts as not known.
+    """
+
+    transport: OrderTransport
+    book: OrderBook
+    prices: PriceBook
+    execution: ExecutionPolicy
+    safety: SafetyPolicy
+    liquidity: LiquidityEstimator
+    slippage: SlippageModel = field(default_factory=SlippageModel)
+    observer: Observer = unobserved
+    control_poll_seconds: float = 5.0
+    drain_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentResult:
+    """How one parent order ended; ``unfilled`` counts against the intent, also where less was to be worked."""
+
+    intent_id: str
+    contract_id: str
+    ordered: Decimal
+    filled: Decimal
+    unfilled: Decimal
+    arrival_mid: Decimal | None
+    reason: FinishReason
+    text: str
+
+    @classmethod
+    def of(cls, ticket: OrderTicket) -> ParentResult:
+        """Result of a parent that ended."""
+        intent, state = ticket.core.intent, ticket.state
+        return cls(
+            intent_id=intent.intent_id,
+            contract_id=intent.contract_id,
+            ordered=intent.quantity,
+            filled=state.filled,
+            unfilled=intent.quantity - state.filled,
+            arrival_mid=None if state.plan is None else state.plan.arrival_mid,
+            reason=state.finish if state.finish is not None else FinishReason.UNKNOWN,
+            text=state.text,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """How one job ended."""
+
+    job_id: str
+    status: JobStatus
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionReport:
+    """Results of all jobs and parents, and what a person should know. ``fenced``: another run took over."""
+
+    jobs: tuple[JobResult, ...]
+    parents: tuple[ParentResult, ...]
+    alarms: tuple[str, ...]
+    fenced: bool

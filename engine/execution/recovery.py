@@ -1,0 +1,116 @@
+"""What a restart finds: children that were alive, matched with the broker's orders and executions by reference.
+
+Executions that the book misses are booked, states are brought up to the broker's. A child that may have been
+sent and is not found stays unknown, with its quantity reserved and its instrument blocked; nothing is ever sent
+again under its reference. A child that was planned and never claimed is abandoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.execution.children import transition_path
+from engine.model.money import ZERO
+from engine.model.orders import ChildStatus, Fill, OpenOrder
+from engine.ports import ChildRecord, OrderBook, OrderTransport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredChild:
+    """One child and what became of it."""
+
+    order_ref: str
+    contract_id: str
+    before: ChildStatus
+    after: ChildStatus
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryReport:
+    """Children that were looked at, executions booked now, and contracts that are blocked until a person looks."""
+
+    children: tuple[RecoveredChild, ...]
+    booked: tuple[str, ...]
+    blocked: tuple[str, ...]
+
+
+def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
+    """Bring the book's open children up to what the broker knows of them.
+
+    Raises
+    ------
+    BrokerUnavailable
+        When the broker does not answer: an absent answer is never an absent order.
+    """
+    now = transport.now()
+    records = book.unresolved()
+    orders = {order.order_ref: order for order in transport.orders() if order.order_ref is not None}
+    fills = _by_reference(transport.executions())
+    booked: list[str] = []
+    children = []
+    for record in records:
+        ref = record.child.order_ref
+        booked += [fill.execution_id for fill in fills.get(ref, []) if book.record_fill(fill)]
+        after = _outcome(record, orders.get(ref), fills.get(ref, []))
+        for status in _path(record.status, after):
+            book.record_status(
+                ref, status, now, "found at restart" if ref in orders else "not found at restart"
+            )
+        children.append(
+            RecoveredChild(
+                order_ref=ref,
+                contract_id=record.child.contract_id,
+                before=record.status,
+                after=after,
+                text=_text(record, orders),
+            )
+        )
+    unknown = {child.contract_id for child in children if child.after is ChildStatus.UNKNOWN}
+    return RecoveryReport(children=tuple(children), booked=tuple(booked), blocked=tuple(sorted(unknown)))
+
+
+def _by_reference(executions: tuple[Fill, ...]) -> Mapping[str, list[Fill]]:
+    """Executions of each order in order of time, corrections after what they correct."""
+    found: dict[str, list[Fill]] = {}
+    for fill in sorted(executions, key=lambda f: (f.executed_at, f.execution_id)):
+        if fill.order_ref is not None:
+            found.setdefault(fill.order_ref, []).append(fill)
+    return found
+
+
+def _outcome(record: ChildRecord, order: OpenOrder | None, fills: list[Fill]) -> ChildStatus:
+    """State that the evidence shows. An order that ended is only believed when its executions are all there."""
+    if record.status is ChildStatus.PLANNED:
+        return ChildStatus.ABANDONED
+    seen = _executed(fills)
+    if max(seen, record.filled) >= record.child.quantity:
+        return ChildStatus.FILLED
+    if order is None:
+        return ChildStatus.UNKNOWN
+    if order.status.is_terminal and order.filled > max(seen, record.filled):
+        return ChildStatus.UNKNOWN
+    if order.status is ChildStatus.SENDING:
+        return ChildStatus.WORKING
+    return order.status
+
+
+def _executed(fills: list[Fill]) -> Decimal:
+    latest = {fill.root: fill.quantity for fill in fills}
+    return sum(latest.values(), ZERO)
+
+
+def _path(current: ChildStatus, target: ChildStatus) -> tuple[ChildStatus, ...]:
+    """States to write; a cancel on its way that is found working stays a cancel on its way."""
+    if current is ChildStatus.CANCEL_PENDING and target is ChildStatus.WORKING:
+        return ()
+    return transition_path(current, target)
+
+
+def _text(record: ChildRecord, orders: Mapping[str, OpenOrder]) -> str:
+    if record.status is ChildStatus.PLANNED:
+        return "planned, never claimed"
+    found = orders.get(record.child.order_ref)
+    return "not listed by the broker" if found is None else f"listed as {found.status.value}"

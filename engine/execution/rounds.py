@@ -1,0 +1,174 @@
+"""One round of a parent order: ask for a quote, price a child inside the collar, reprice it, rest, end.
+
+The building blocks of `engine.execution.lifecycle`: each takes the parent's core and state and answers with the
+next state and the commands for the outside.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from engine.errors import InvariantError
+from engine.execution.pricing import Arrival, PlanRefusal, create_plan, limit_price, usable_quote
+from engine.execution.ticket import (
+    Alarm,
+    Cancel,
+    ClaimAndSend,
+    DeadlineKind,
+    Finish,
+    FinishReason,
+    Goal,
+    OrderCore,
+    Phase,
+    PlanChild,
+    RecordStatus,
+    RequestQuote,
+    Result,
+    SetDeadline,
+    TicketState,
+)
+from engine.model.market import Quote
+from engine.model.money import ZERO
+from engine.model.orders import ChildOrder, ChildStatus, OrderPlan, order_reference
+from engine.model.policy import ExecutionPolicy
+
+
+def open_round(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+    """Begin a time to live, unless one runs."""
+    if state.expires_at is not None:
+        return state, ()
+    at = min(now + timedelta(seconds=policy.order_ttl_seconds), core.window_end)
+    return state._replace(expires_at=at, step=0), (SetDeadline(at, DeadlineKind.TIME_TO_LIVE),)
+
+
+def arm_reprice(state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+    """Look at the child's price again after the replace interval."""
+    at = now + timedelta(seconds=policy.replace_interval_seconds)
+    return state._replace(reprice_at=at), (SetDeadline(at, DeadlineKind.REPRICE),)
+
+
+def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+    """Ask for a quote to make the next child, or end where nothing is left to order."""
+    if state.filled >= core.quantity:
+        return finish(state, FinishReason.FILLED, "")
+    if state.unknown:
+        text = f"blocked: the outcome of {', '.join(sorted(state.unknown))} is not known"
+        return state._replace(phase=Phase.BLOCKED, text=text), (Alarm(text),)
+    state, clock = open_round(core, state, now, policy)
+    return state._replace(phase=Phase.QUOTING, quote_at=None), (*clock, RequestQuote())
+
+
+def finish(state: TicketState, reason: FinishReason, text: str) -> Result:
+    """End the parent; its clocks stop."""
+    ended = state._replace(
+        phase=Phase.DONE, finish=reason, text=text, quote_at=None, reprice_at=None, expires_at=None
+    )
+    return ended, (Finish(reason, text),)
+
+
+def rest(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy, text: str) -> Result:
+    """Wait before the next round, inside the window and the same collar."""
+    at = now + timedelta(seconds=policy.parent_retry_seconds)
+    if at >= core.window_end:
+        return finish(state, FinishReason.WINDOW_CLOSED, text)
+    resting = state._replace(
+        phase=Phase.RESTING, expires_at=None, reprice_at=None, quote_at=at, step=0, text=text
+    )
+    return resting, (SetDeadline(at, DeadlineKind.QUOTE),)
+
+
+def quote_arrived(
+    core: OrderCore, state: TicketState, offered: Quote, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    """Make the next child at this quote, or decide whether the working one gets a new price."""
+    if state.phase not in (Phase.QUOTING, Phase.WORKING):
+        return state, ()
+    plan = state.plan if state.plan is not None else _plan(core, offered, now, policy)
+    if isinstance(plan, PlanRefusal):
+        return _unpriced(core, state, plan, now, policy)
+    state = state._replace(plan=plan)
+    quote = usable_quote(offered, now, policy.quote_age_price_seconds)
+    if isinstance(quote, PlanRefusal):
+        return _unpriced(core, state, quote, now, policy)
+    if state.phase is Phase.WORKING:
+        return _reprice(core, state, plan, quote, now, policy)
+    return _new_child(
+        core, state, plan, limit_price(plan, quote, state.step, policy, core.instrument, core.model_bps)
+    )
+
+
+def _plan(core: OrderCore, quote: Quote, now: datetime, policy: ExecutionPolicy) -> OrderPlan | PlanRefusal:
+    mids = (record.child.arrival_mid for record in core.children)
+    arrival = Arrival(
+        mid=next((mid for mid in mids if mid is not None), None),
+        model_bps=core.model_bps,
+        largest_quantity=core.largest_quantity,
+    )
+    return create_plan(core.intent, quote, policy, core.instrument, now, arrival)
+
+
+def _unpriced(
+    core: OrderCore, state: TicketState, refusal: PlanRefusal, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    if not refusal.is_transient and state.phase is Phase.QUOTING:
+        return finish(state, FinishReason.REFUSED, refusal.text)
+    return no_quote(state, refusal.text, now, policy)
+
+
+def no_quote(state: TicketState, text: str, now: datetime, policy: ExecutionPolicy) -> Result:
+    """Nothing can be priced or sent now: ask again after the replace interval."""
+    if state.phase is Phase.WORKING:
+        return arm_reprice(state, now, policy)
+    if state.phase is not Phase.QUOTING:
+        return state, ()
+    at = now + timedelta(seconds=policy.replace_interval_seconds)
+    return state._replace(quote_at=at, text=text), (SetDeadline(at, DeadlineKind.QUOTE),)
+
+
+def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Decimal) -> Result:
+    attempt = state.attempt + 1
+    child = ChildOrder(
+        order_ref=order_reference(core.intent.intent_id, attempt),
+        intent_id=core.intent.intent_id,
+        attempt=attempt,
+        contract_id=core.intent.contract_id,
+        side=core.intent.side,
+        quantity=core.quantity - state.filled,
+        order_type=plan.order_type,
+        limit_price=price,
+        time_in_force=plan.time_in_force,
+        good_till=core.window_end,
+        arrival_mid=plan.arrival_mid,
+    )
+    claiming = state._replace(
+        phase=Phase.CLAIMING, child=child, status=ChildStatus.PLANNED, child_filled=ZERO, attempt=attempt
+    )
+    return claiming, (PlanChild(child), ClaimAndSend(child))
+
+
+def _reprice(
+    core: OrderCore,
+    state: TicketState,
+    plan: OrderPlan,
+    quote: Quote,
+    now: datetime,
+    policy: ExecutionPolicy,
+) -> Result:
+    """Cancel for a new price, or keep the place in the queue where the price would be the same."""
+    price = limit_price(plan, quote, state.step + 1, policy, core.instrument, core.model_bps)
+    if state.child is not None and price != state.child.limit_price:
+        return cancel_child(state, Goal.REPRICE)
+    stepped = state._replace(step=state.step + 1)
+    return arm_reprice(stepped, now, policy) if stepped.step < plan.max_replaces else (stepped, ())
+
+
+def cancel_child(state: TicketState, goal: Goal) -> Result:
+    """Ask for the child's cancel; what follows waits for the broker's confirmation."""
+    if state.child is None:
+        raise InvariantError("there is no child to cancel")
+    ref = state.child.order_ref
+    if state.status is ChildStatus.WORKING:
+        state = state._replace(phase=Phase.CANCELLING, goal=goal, status=ChildStatus.CANCEL_PENDING)
+        return state, (RecordStatus(ref, ChildStatus.CANCEL_PENDING, goal.value), Cancel(ref))
+    return state._replace(phase=Phase.CANCELLING, goal=goal), (Cancel(ref),)
