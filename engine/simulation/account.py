@@ -120,16 +120,6 @@ class Receivable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PendingSplit:
-    """A split that takes effect at a time."""
-
-    instrument_id: str
-    effective_at: datetime
-    new_shares: int
-    old_shares: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DepthTaken:
     """What we took of one side of one contract in one refresh interval of the exchange."""
 
@@ -233,7 +223,6 @@ class AccountState:
         self.executions = Table(RecordKind.EXECUTION, Fill)
         self.inbox = Table(RecordKind.EVENT, TransportEvent)
         self.receivables = Table(RecordKind.RECEIVABLE, Receivable)
-        self.splits = Table(RecordKind.SPLIT, PendingSplit)
         self.depth = Table(RecordKind.DEPTH, DepthTaken)
         self.faults = Table(RecordKind.FAULT, Fault)
         self.postings = Table(RecordKind.POSTING, Posting)
@@ -251,7 +240,7 @@ class AccountState:
             table.kind: table.restore
             for table in (
                 state.cash, state.positions, state.orders, state.executions, state.inbox,
-                state.receivables, state.splits, state.depth, state.faults, state.postings,
+                state.receivables, state.depth, state.faults, state.postings,
             )
         }  # fmt: skip
         for record in rows:
@@ -266,7 +255,7 @@ class AccountState:
         body = encode(self.head).decode()
         return [
             *self.cash.drain(), *self.positions.drain(), *self.orders.drain(), *self.executions.drain(),
-            *self.inbox.drain(), *self.receivables.drain(), *self.splits.drain(), *self.depth.drain(),
+            *self.inbox.drain(), *self.receivables.drain(), *self.depth.drain(),
             *self.faults.drain(), *self.postings.drain(),
             BrokerRecord(kind=RecordKind.HEAD, key="", body=body, live=True),
         ]  # fmt: skip

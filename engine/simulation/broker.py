@@ -2,7 +2,7 @@
 
 It is the world, not the fund: it keeps its own account through its own journal and shares no accounting with the
 fund (`engine.simulation.settlement` states its day rules). Between two calls nothing happens; inside a call time
-moves from one thing that is due to the next: an order's match, cancel or expiry, a split at an open, midnight, the
+moves from one thing that is due to the next: an order's match, cancel or expiry, midnight, the
 22:30 settlement. How a stretch of time is cut into calls changes nothing. Each state-changing call is one commit,
 made before the call returns.
 """
@@ -22,7 +22,7 @@ from engine.simulation.bookkeeping import post
 from engine.simulation.desk import accept, cancel_for_split, request_cancel, work
 from engine.simulation.journal import BrokerJournal
 from engine.simulation.reporting import account_snapshot, archive_old, listed_executions, listed_order
-from engine.simulation.settlement import next_midnight, next_settlement, settle_day, start_day, take_effect
+from engine.simulation.settlement import next_midnight, next_settlement, settle_day, start_day
 from engine.simulation.terms import BrokerTerms
 
 
@@ -172,10 +172,8 @@ class SimulatedBroker:
         midnight, settlement = next_midnight(self.now), next_settlement(self.now)
         self._set_time(max(self.now, moment))
         if moment == midnight:
-            start_day(self.state, self.terms, moment.date())
+            cancel_for_split(self.state, start_day(self.state, self.terms, moment.date()))
             archive_old(self.state)
-        if split_now := take_effect(self.state, moment):
-            cancel_for_split(self.state, split_now)
         if moment == settlement:
             settle_day(self.state, self.terms, moment.date())
         for order in self.state.due_orders(moment):
@@ -183,10 +181,9 @@ class SimulatedBroker:
         return True
 
     def _next_moment(self) -> datetime:
-        moments = [next_midnight(self.now), next_settlement(self.now)]
-        moments += [split.effective_at for _, split in self.state.splits.items()]
+        daily = min(next_midnight(self.now), next_settlement(self.now))
         due = self.state.next_due
-        return min(moments) if due is None else min(*moments, due)
+        return daily if due is None else min(daily, due)
 
     def _set_time(self, at: datetime) -> None:
         self.state.head = replace(self.state.head, virtual_time=at)

@@ -26,7 +26,6 @@ class RecordKind(Enum):
     EXECUTION = "execution"
     EVENT = "event"
     RECEIVABLE = "receivable"
-    SPLIT = "split"
     DEPTH = "depth"
     FAULT = "fault"
     POSTING = "posting"

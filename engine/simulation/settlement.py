@@ -4,23 +4,22 @@ Day rules, for each calendar day ``d`` (weekends and holidays included), all tim
 half-even, to six decimals:
 
 00:00, the start of ``d``
-    1. Splits with ex-date ``d`` are noted: they take effect at the open of the instrument's own session of ``d``, at
-       00:00 when its venue is closed on ``d``. new quantity = quantity × new / old, rounded to six decimals; no cash.
-    2. Dividends with ex-date ``d``: who holds ``q`` at this moment earns ``q × amount`` (a short owes it) as a
+    1. Dividends with ex-date ``d``: who holds ``q`` at this moment earns ``q × amount`` (a short owes it) as a
        receivable. It is accrued, not cash.
-    3. Receivables whose pay date is ``d`` or earlier become cash.
+    2. Receivables whose pay date is ``d`` or earlier become cash.
+    3. Splits with ex-date ``d``: new quantity = quantity × new / old, rounded to six decimals; no cash. From now on an
+       official close of an earlier session counts divided by the ratio. Open orders in the share are cancelled.
 
 22:30, the daily settlement of ``d``
-    a. For each future held, when its venue had a session on ``d`` and an official close ``s`` exists:
-       variation = q·s·m − futures cost goes to cash, and the futures cost becomes q·s·m. A line whose quantity is 0
-       settles what is left of its cost on any day. A future whose last trade date is ``d`` or earlier is settled the
-       same way at its newest official close and then removed.
-    b. An option whose last trade date is ``d`` or earlier pays q × official close on its last trade date × m (the
-       exchange's final settlement price: its intrinsic value) and is removed.
-    c. Interest for one calendar day per currency on the settled cash after (a) and (b):
+    a. For each future held (or closed since the last settlement), when its venue had a session on ``d`` and an
+       official close ``s`` exists: variation = q·s·m − futures cost goes to cash, the futures cost becomes q·s·m.
+    b. Interest for one calendar day per currency on the settled cash after (a):
        balance × rate / day count, a negative balance at rate + debit spread.
-    d. Borrow fee for one calendar day on each short share or fund, on the holding after (a) and (b):
+    c. Borrow fee for one calendar day on each short share or fund:
        |q| × newest official close × m × collateral fraction × fee / 10⁴ / 360.
+    d. Contracts whose last trade date is ``d`` or earlier: a future is settled once more at its newest official close
+       and removed; an option pays q × its final settlement price × m, which is its intrinsic value: the official close
+       of the option on its last trade date.
 
 ``m`` is the effective multiplier (pence already turned into pounds).
 """
@@ -35,7 +34,7 @@ from engine.errors import ConfigurationError
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.money import ZERO, round_money
 from engine.model.policy import CarryPolicy
-from engine.simulation.account import AccountPosition, AccountState, PendingSplit, PostingKind, Receivable
+from engine.simulation.account import AccountPosition, AccountState, PostingKind, Receivable
 from engine.simulation.bookkeeping import apply_split, post, store_position
 from engine.simulation.terms import BrokerTerms
 
@@ -55,17 +54,8 @@ def next_settlement(after: datetime) -> datetime:
     return today if today > after else today + timedelta(days=1)
 
 
-def start_day(state: AccountState, terms: BrokerTerms, day: date) -> None:
-    """Note the day's splits, earn its dividends, pay what is due."""
-    for split in terms.facts.splits(day):
-        session = terms.facts.sessions.session(terms.universe[split.instrument_id].venue, day)
-        pending = PendingSplit(
-            instrument_id=split.instrument_id,
-            effective_at=datetime.combine(day, time(), UTC) if session is None else session.open,
-            new_shares=split.new_shares,
-            old_shares=split.old_shares,
-        )
-        state.splits.put(f"{split.instrument_id}|{day.isoformat()}", pending)
+def start_day(state: AccountState, terms: BrokerTerms, day: date) -> list[str]:
+    """Earn the day's dividends, pay what is due, split shares; the instruments that were split."""
     for dividend in terms.facts.dividends(day):
         earned = round_money(state.quantity(dividend.instrument_id) * dividend.amount)
         if earned != 0:
@@ -80,81 +70,56 @@ def start_day(state: AccountState, terms: BrokerTerms, day: date) -> None:
         if due.pay_date <= day:
             post(state, PostingKind.DIVIDEND, due.currency, due.amount, key)
             state.receivables.retire(key)
-
-
-def take_effect(state: AccountState, at: datetime) -> list[str]:
-    """Apply the splits that are due; the instruments that were split."""
-    split_now = []
-    for key, split in state.splits.items():
-        if split.effective_at <= at:
-            apply_split(state, split.instrument_id, split.new_shares, split.old_shares)
-            state.splits.retire(key)
-            split_now.append(split.instrument_id)
-    return split_now
+    for split in terms.facts.splits(day):
+        apply_split(state, split.instrument_id, split.new_shares, split.old_shares)
+    return [split.instrument_id for split in terms.facts.splits(day)]
 
 
 def settle_day(state: AccountState, terms: BrokerTerms, day: date) -> None:
-    """Post the daily settlement: variation, expiries, interest, borrow fees."""
-    for _, position in state.positions.items():
-        instrument = terms.instrument(position.contract_id)
-        if instrument.is_future:
-            _settle_future(state, terms, position, day)
-        elif instrument.is_option:
-            _expire_option(state, terms, position, day)
+    """Post the daily settlement: variation, interest, borrow fees, expiries."""
+    for contract_id, position in state.positions.items():
+        instrument = terms.instrument(contract_id)
+        if instrument.is_future and terms.facts.sessions.is_session(instrument.venue, day):
+            close = terms.facts.official_close(contract_id, day)
+            if close is not None:
+                _settle_future(state, instrument, position, close, day)
     for currency, balance in state.cash.items():
         amount = daily_interest(terms.carry, currency, balance)
         post(state, PostingKind.INTEREST, currency, amount, f"{currency}|{day.isoformat()}")
-    for _, position in state.positions.items():
-        instrument = terms.instrument(position.contract_id)
+    for contract_id, position in state.positions.items():
+        instrument = terms.instrument(contract_id)
         if position.quantity < 0 and instrument.kind in (InstrumentType.STK, InstrumentType.ETF):
-            close = terms.required_closing(position.contract_id, state.head.virtual_time)
+            close = terms.required_closing(contract_id, state.head.virtual_time)
             fee = daily_borrow_fee(terms, instrument, position.quantity, close, day)
-            reference = f"{position.contract_id}|{day.isoformat()}"
+            reference = f"{contract_id}|{day.isoformat()}"
             post(state, PostingKind.BORROW_FEE, instrument.currency, -fee, reference)
+    for contract_id, position in state.positions.items():
+        last_trade = terms.facts.contract(contract_id).last_trade_date
+        if last_trade is not None and last_trade <= day:
+            _expire(state, terms, position, day, last_trade)
 
 
-def _settle_future(state: AccountState, terms: BrokerTerms, held: AccountPosition, day: date) -> None:
-    instrument = terms.instrument(held.contract_id)
-    last_trade = terms.facts.contract(held.contract_id).last_trade_date
-    expired = last_trade is not None and last_trade <= day
-    price = _settlement_price(state, terms, held, day, expired=expired)
-    if price is None and held.quantity != 0:
-        return
-    settled = ZERO if price is None else round_money(instrument.notional(held.quantity, price))
-    kind = PostingKind.EXPIRY if expired else PostingKind.VARIATION
+def _settle_future(
+    state: AccountState, instrument: Instrument, held: AccountPosition, close: Decimal, day: date
+) -> None:
+    settled = round_money(instrument.notional(held.quantity, close))
+    variation = settled - held.futures_cost
     reference = f"{held.contract_id}|{day.isoformat()}"
-    post(state, kind, instrument.currency, settled - held.futures_cost, reference)
-    quantity = ZERO if expired else held.quantity
-    cost = ZERO if expired else settled
-    store_position(
-        state,
-        replace(held, quantity=quantity, futures_cost=cost, last_settlement=price or held.last_settlement),
-    )
+    post(state, PostingKind.VARIATION, instrument.currency, variation, reference)
+    store_position(state, replace(held, futures_cost=settled, last_settlement=close))
 
 
-def _settlement_price(
-    state: AccountState, terms: BrokerTerms, held: AccountPosition, day: date, *, expired: bool
-) -> Decimal | None:
-    if held.quantity == 0:
-        return None
-    if expired:
-        return terms.required_closing(held.contract_id, state.head.virtual_time)
-    if not terms.facts.sessions.is_session(terms.instrument(held.contract_id).venue, day):
-        return None
-    return terms.facts.official_close(held.contract_id, day)
-
-
-def _expire_option(state: AccountState, terms: BrokerTerms, held: AccountPosition, day: date) -> None:
-    last_trade = terms.facts.contract(held.contract_id).last_trade_date
-    if last_trade is None or last_trade > day:
-        return
+def _expire(
+    state: AccountState, terms: BrokerTerms, held: AccountPosition, day: date, last_trade: date
+) -> None:
     instrument = terms.instrument(held.contract_id)
-    price = terms.facts.official_close(held.contract_id, last_trade)
+    price = None if instrument.is_future else terms.facts.official_close(held.contract_id, last_trade)
     if price is None:
         price = terms.required_closing(held.contract_id, state.head.virtual_time)
-    payoff = instrument.notional(held.quantity, price)
-    post(state, PostingKind.EXPIRY, instrument.currency, payoff, f"{held.contract_id}|{day.isoformat()}")
-    store_position(state, replace(held, quantity=ZERO))
+    value = round_money(instrument.notional(held.quantity, price))
+    reference = f"{held.contract_id}|{day.isoformat()}"
+    post(state, PostingKind.EXPIRY, instrument.currency, value - held.futures_cost, reference)
+    store_position(state, replace(held, quantity=ZERO, futures_cost=ZERO))
 
 
 def daily_interest(carry: CarryPolicy, currency: str, balance: Decimal) -> Decimal:

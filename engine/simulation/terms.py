@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from engine.ports import MarketFacts
 
 CLOSES_SEARCHED = 400
 """Sessions searched backwards for a last price: more than a year of silence is no price at all."""
+
+_RESTATED = Decimal("0.00000001")
 
 
 class BrokerFacts(MarketFacts, Protocol):
@@ -44,7 +46,7 @@ class BrokerTerms:
     universe: Universe
     costs: CostPolicy
     carry: CarryPolicy
-    _closings: dict[tuple[str, date], Closing | None] = field(
+    _closings: dict[tuple[str, date, date], Closing | None] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -53,13 +55,23 @@ class BrokerTerms:
         return self.universe[self.facts.contract(contract_id).instrument_id]
 
     def last_closing(self, contract_id: str, at: datetime) -> Closing | None:
-        """Newest official close at a time, however old; ``None`` when there never was one."""
+        """Newest official close at a time, however old, restated for splits since; ``None`` without any."""
         venue = self.instrument(contract_id).venue
         session = self.facts.sessions.last_closed(venue, at)
-        key = (contract_id, session.session_date)
+        key = (contract_id, session.session_date, at.date())
         if key not in self._closings:
-            self._closings[key] = self._search_closing(contract_id, venue, session.session_date)
+            found = self._search_closing(contract_id, venue, session.session_date)
+            self._closings[key] = None if found is None else self._restated(contract_id, found, at.date())
         return self._closings[key]
+
+    def _restated(self, contract_id: str, closing: Closing, day: date) -> Closing:
+        price, passed = closing.price, closing.session_date
+        while passed < day:
+            passed += timedelta(days=1)
+            for split in self.facts.splits(passed):
+                if split.instrument_id == contract_id:
+                    price = (price * split.old_shares / split.new_shares).quantize(_RESTATED)
+        return replace(closing, price=price)
 
     def _search_closing(self, contract_id: str, venue: str, newest: date) -> Closing | None:
         sessions = self.facts.sessions

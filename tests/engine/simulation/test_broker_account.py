@@ -229,21 +229,24 @@ def test_shares_bought_on_the_ex_date_earn_no_dividend() -> None:
     assert broker.state.balance("USD") == Decimal(10_000_000) - 10_001 - 1
 
 
-def test_split_takes_effect_at_the_open_and_cancels_waiting_orders() -> None:
+def test_split_changes_quantity_at_midnight_and_leaves_the_value() -> None:
     split = Split(instrument_id="AAA", ex_date=TUESDAY, new_shares=4, old_shares=1)
     broker = _holding(World(split_list=(split,)), "AAA", 100, "100.05")
-    average = broker.state.positions.get("AAA")
-    broker.advance(utc(TUESDAY, 6))
+    before, value = broker.state.positions.get("AAA"), broker.snapshot(utc(MONDAY, 23)).net_liquidation
     broker.submit(order(order_type=OrderType.LIMIT_ON_OPEN, ref="AF1.B.0", good_till=utc(TUESDAY, 20)))
-    assert broker.state.quantity("AAA") == 100
 
-    broker.advance(utc(TUESDAY, 14, 30))
+    snapshot = broker.snapshot(utc(TUESDAY, 6))
 
     after = broker.state.positions.get("AAA")
-    assert average is not None
+    assert before is not None
     assert after is not None
-    assert (after.quantity, after.average_cost) == (Decimal(400), average.average_cost / 4)
+    assert (after.quantity, after.average_cost) == (Decimal(400), before.average_cost / 4)
+    assert snapshot.positions["AAA"].mark == 25  # Monday's 100 for what are four shares now
+    assert snapshot.net_liquidation == value
     assert broker.orders()[-1].status is ChildStatus.CANCELLED
+    assert (
+        broker.snapshot(utc(TUESDAY, 22)).positions["AAA"].mark == 100
+    )  # Tuesday's own close is of new shares
 
 
 @pytest.mark.parametrize(
