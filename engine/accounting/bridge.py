@@ -1,0 +1,298 @@
+"""From the last NAV to this one: what earned or cost how much, to the cent.
+
+Every component is computed from its own causes, none as a remainder:
+
+- price: opening quantity × (mark now − mark then) + Σ traded quantity × (mark now − trade price), × multiplier, at
+  the rate of now; settlements, splits and expiries need no component of their own;
+- fx: opening net value of each currency × change of its rate, and currency trades at their price against the rate;
+- interest, borrow, dividends, fees, taxes: their postings at the rate of now; flows: deposits and redemptions;
+- adjustments: adopted differences and write-downs.
+
+The residual is the actual change of NAV less all of these. Beyond 0.01 USD the ledger and the valuation disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import TypeVar, assert_never
+
+from engine.accounting.ledger import (
+    ACCRUAL_PREFIX,
+    CASH,
+    POSITION_PREFIX,
+    EntryKind,
+    LedgerEntry,
+    LedgerLine,
+)
+from engine.errors import InvariantError
+from engine.model.market import BASE_CURRENCY, FxRates
+from engine.model.money import ZERO, round_money
+from engine.model.portfolio import CashBasis, Portfolio, Sleeve, Valuation
+from engine.model.universe import ContractBook
+
+RESIDUAL_LIMIT_USD = Decimal("0.01")
+_Key = TypeVar("_Key")
+
+
+class BridgeComponent(Enum):
+    """Cause of a change of NAV."""
+
+    PRICE = "price"
+    FX = "fx"
+    INTEREST = "interest"
+    BORROW = "borrow"
+    DIVIDENDS = "dividends"
+    TAXES = "taxes"
+    FEES = "fees"
+    FLOWS = "flows"
+    ADJUSTMENTS = "adjustments"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeItem:
+    """One cause in USD; ``instrument_id`` is ``None`` for cash."""
+
+    component: BridgeComponent
+    instrument_id: str | None
+    sleeve: Sleeve
+    currency: str
+    amount_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NavBridge:
+    """All causes between two valuations, in USD."""
+
+    opening_date: date
+    closing_date: date
+    opening_nav: Decimal
+    closing_nav: Decimal
+    items: tuple[BridgeItem, ...]
+
+    @property
+    def residual(self) -> Decimal:
+        """Change of NAV that no cause explains."""
+        return self.closing_nav - self.opening_nav - sum((item.amount_usd for item in self.items), ZERO)
+
+    @property
+    def closes(self) -> bool:
+        """Whether the causes explain the change to the cent."""
+        return abs(self.residual) <= RESIDUAL_LIMIT_USD
+
+    @property
+    def by_component(self) -> Mapping[BridgeComponent, Decimal]:
+        """Sum of each cause that occurs."""
+        return _totals((item.component, item.amount_usd) for item in self.items)
+
+    @property
+    def by_instrument(self) -> Mapping[str, Decimal]:
+        """Sum of each instrument; cash stands under ``cash``."""
+        return _totals((item.instrument_id or "cash", item.amount_usd) for item in self.items)
+
+    @property
+    def by_sleeve(self) -> Mapping[Sleeve, Decimal]:
+        """Sum of each sleeve, by its share of the quantity."""
+        return _totals((item.sleeve, item.amount_usd) for item in self.items)
+
+    @property
+    def by_currency(self) -> Mapping[str, Decimal]:
+        """Sum of each currency."""
+        return _totals((item.currency, item.amount_usd) for item in self.items)
+
+
+def _totals(rows: Iterable[tuple[_Key, Decimal]]) -> dict[_Key, Decimal]:
+    totals: dict[_Key, Decimal] = {}
+    for key, amount in rows:
+        totals[key] = totals.get(key, ZERO) + amount
+    return dict(sorted(totals.items(), key=lambda row: str(row[0])))
+
+
+def nav_bridge(
+    previous: Valuation,
+    current: Valuation,
+    opening: Portfolio,
+    entries: Sequence[LedgerEntry],
+    fx: FxRates,
+    contracts: ContractBook,
+) -> NavBridge:
+    """Explain the change between two valuations.
+
+    ``opening`` is the portfolio of ``previous``, ``entries`` all that was booked since, in order; ``fx`` the rates of
+    ``current``, for currencies that came and went in between.
+    """
+    if not previous.basis is current.basis is CashBasis.SETTLED:
+        raise InvariantError(
+            f"expected two SETTLED valuations, found {previous.basis.value} and {current.basis.value}"
+        )
+    view = _View(
+        opening=opening,
+        contracts=contracts,
+        rates={
+            currency: current.fx[currency] if currency in current.fx else fx.get_rate(currency, BASE_CURRENCY)
+            for currency in _currencies(previous, current, entries, contracts)
+        },
+        marks=_closing_marks(previous, current, entries),
+        sleeves=_sleeve_quantities(opening, entries),
+    )
+    items = (
+        *_opening_items(view, previous),
+        *(item for entry in entries for item in _entry_items(view, entry)),
+    )
+    return NavBridge(
+        opening_date=previous.trade_date,
+        closing_date=current.trade_date,
+        opening_nav=previous.nav,
+        closing_nav=current.nav,
+        items=tuple(item for item in items if item.amount_usd != 0),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """What every item needs: rates and marks of now, and who holds what."""
+
+    opening: Portfolio
+    contracts: ContractBook
+    rates: Mapping[str, Decimal]
+    marks: Mapping[str, Decimal]
+    sleeves: Mapping[str, Mapping[Sleeve, Decimal]]
+
+    def shares(self, contract_id: str | None) -> Mapping[Sleeve, Decimal]:
+        """Signed share of each sleeve in a contract; cash belongs to the cash sleeve."""
+        held = {} if contract_id is None else self.sleeves.get(contract_id, {})
+        total = sum(held.values(), ZERO)
+        if total == 0:
+            return {next(iter(held), Sleeve.CASH if contract_id is None else Sleeve.UNASSIGNED): Decimal(1)}
+        return {sleeve: quantity / total for sleeve, quantity in held.items()}
+
+    def spread(
+        self, component: BridgeComponent, contract_id: str | None, currency: str, amount_usd: Decimal
+    ) -> Iterator[BridgeItem]:
+        """One item a sleeve, by its share."""
+        name = None if contract_id is None else self.contracts.contract(contract_id).instrument_id
+        for sleeve, share in self.shares(contract_id).items():
+            yield BridgeItem(
+                component=component,
+                instrument_id=name,
+                sleeve=sleeve,
+                currency=currency,
+                amount_usd=round_money(amount_usd * share),
+            )
+
+    def moved(
+        self, contract_id: str, quantities: Mapping[Sleeve, Decimal], price: Decimal
+    ) -> Iterator[BridgeItem]:
+        """Result of quantities from a price to the mark of now."""
+        instrument = self.contracts.instrument(contract_id)
+        for sleeve, quantity in quantities.items():
+            gain = instrument.notional(quantity, self.marks[contract_id] - price)
+            yield BridgeItem(
+                component=BridgeComponent.PRICE,
+                instrument_id=instrument.instrument_id,
+                sleeve=sleeve,
+                currency=instrument.currency,
+                amount_usd=round_money(gain * self.rates[instrument.currency]),
+            )
+
+
+def _currencies(
+    previous: Valuation, current: Valuation, entries: Sequence[LedgerEntry], contracts: ContractBook
+) -> list[str]:
+    names = {*previous.currency_values, *current.currency_values}
+    for entry in entries:
+        names |= {line.unit for line in entry.lines if _is_money(line)}
+        if entry.contract_id is not None:
+            names.add(contracts.instrument(entry.contract_id).currency)
+    return sorted(names)
+
+
+def _is_money(line: LedgerLine) -> bool:
+    return line.account == CASH or line.account.startswith(ACCRUAL_PREFIX)
+
+
+def _entry_sleeves(entry: LedgerEntry) -> dict[Sleeve, Decimal]:
+    return {
+        Sleeve(line.account.removeprefix(POSITION_PREFIX)): line.amount
+        for line in entry.lines
+        if line.account.startswith(POSITION_PREFIX)
+    }
+
+
+def _closing_marks(
+    previous: Valuation, current: Valuation, entries: Sequence[LedgerEntry]
+) -> dict[str, Decimal]:
+    """Mark of every contract now; of one that is gone, its last price (it cancels in the sum of its trades)."""
+    marks = {line.contract_id: line.mark for line in previous.lines}
+    for entry in entries:
+        if entry.contract_id is not None and entry.price is not None and entry.kind is not EntryKind.SPLIT:
+            marks[entry.contract_id] = entry.price
+    marks.update({line.contract_id: line.mark for line in current.lines if line.quantity != 0})
+    return marks
+
+
+def _sleeve_quantities(
+    opening: Portfolio, entries: Sequence[LedgerEntry]
+) -> dict[str, Mapping[Sleeve, Decimal]]:
+    """Sleeves of the opening book; of contracts that came later, of their first trade."""
+    found: dict[str, Mapping[Sleeve, Decimal]] = {
+        name: position.sleeves for name, position in opening.positions.items() if position.sleeves
+    }
+    for entry in entries:
+        if entry.contract_id is not None and _entry_sleeves(entry):
+            found.setdefault(entry.contract_id, _entry_sleeves(entry))
+    return found
+
+
+def _opening_items(view: _View, previous: Valuation) -> Iterator[BridgeItem]:
+    for line in previous.lines:
+        held = view.opening.positions[line.contract_id]
+        change = view.rates[line.currency] - previous.fx[line.currency]
+        yield from view.moved(line.contract_id, held.sleeves, line.mark)
+        yield from view.spread(BridgeComponent.FX, line.contract_id, line.currency, line.value * change)
+    for money in (view.opening.cash, view.opening.accruals):
+        for currency, amount in money.items():
+            if amount != 0:
+                change = view.rates[currency] - previous.fx[currency]
+                yield from view.spread(BridgeComponent.FX, None, currency, amount * change)
+
+
+def _entry_items(view: _View, entry: LedgerEntry) -> Iterator[BridgeItem]:
+    component = _cash_component(entry)
+    if component is not None:
+        contract_id = None if entry.kind is EntryKind.FX_CONVERSION else entry.contract_id
+        for line in entry.lines:
+            if _is_money(line):
+                amount = line.amount * view.rates[line.unit]
+                yield from view.spread(component, contract_id, line.unit, amount)
+        return
+    if entry.contract_id is not None and entry.price is not None:
+        yield from view.moved(entry.contract_id, _entry_sleeves(entry), entry.price)
+
+
+def _cash_component(entry: LedgerEntry) -> BridgeComponent | None:
+    """Component of an entry's money, ``None`` where money and holding are exchanged at a price."""
+    match entry.kind:
+        case EntryKind.TRADE | EntryKind.VARIATION | EntryKind.EXPIRY | EntryKind.SPLIT | EntryKind.TRANSFER:
+            return None
+        case EntryKind.ADOPTION:
+            return BridgeComponent.ADJUSTMENTS if entry.contract_id is None else None
+        case EntryKind.WRITE_DOWN:
+            return BridgeComponent.ADJUSTMENTS
+        case EntryKind.COMMISSION:
+            return BridgeComponent.FEES
+        case EntryKind.DIVIDEND:
+            return BridgeComponent.DIVIDENDS
+        case EntryKind.BORROW_FEE:
+            return BridgeComponent.BORROW
+        case EntryKind.INTEREST:
+            return BridgeComponent.INTEREST
+        case EntryKind.FX_CONVERSION:
+            return BridgeComponent.FX
+        case EntryKind.DEPOSIT:
+            return BridgeComponent.FLOWS
+        case _:
+            assert_never(entry.kind)

@@ -1,0 +1,233 @@
+"""What does a calendar day cost or bring while nobody trades? Settlements, interest, borrow, dividends, expiries.
+
+Every calendar day has two moments in UTC. At 00:00: dividends of the ex-date are owed, those of the pay date are
+paid, shares split. At 22:30: futures whose venue had a close that day are settled, each currency's cash earns or
+owes one day of interest, short shares pay their loan, contracts on their last trade date expire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+from engine.accounting.book import apply
+from engine.accounting.corporate_actions import (
+    dividend_accrual,
+    dividend_payment,
+    is_share,
+    split_entry,
+    unpaid_dividends,
+)
+from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, expiry, pair, variation
+from engine.errors import ConfigurationError, InvariantError, MissingMark
+from engine.model.instruments import Contract, Instrument, OptionRight
+from engine.model.market import Dividend, Split
+from engine.model.money import ZERO, round_money
+from engine.model.policy import CarryPolicy
+from engine.model.portfolio import Portfolio
+from engine.model.universe import ContractBook
+
+DAY_START = time(0, 0, tzinfo=UTC)
+DAY_END = time(22, 30, tzinfo=UTC)
+_BORROW_DAY_COUNT = 360
+_BPS = Decimal(10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayFacts:
+    """What one calendar day brought.
+
+    ``closes`` are official closes by contract id of venues that had a session on ``day``; ``last_closes`` the latest
+    known by contract and by underlying; ``borrow_fee_bps`` the annual fee of each short share by instrument id.
+    """
+
+    day: date
+    closes: Mapping[str, Decimal]
+    last_closes: Mapping[str, Decimal]
+    dividends: tuple[Dividend, ...]
+    splits: tuple[Split, ...]
+    borrow_fee_bps: Mapping[str, Decimal]
+
+
+def calendar_entries(
+    portfolio: Portfolio,
+    after: datetime,
+    until: datetime,
+    facts: Mapping[date, DayFacts],
+    contracts: ContractBook,
+    policy: CarryPolicy,
+    unpaid: Sequence[LedgerEntry] = (),
+) -> tuple[LedgerEntry, ...]:
+    """All entries of the day starts and day ends in ``(after, until]``, in order, each on the book before it.
+
+    ``unpaid`` are dividend accruals whose payment is to come. Raises `InvariantError` when a day has no facts.
+    """
+    entries: list[LedgerEntry] = []
+    owed = list(unpaid)
+    day = after.date()
+    while day <= until.date():
+        start, end = datetime.combine(day, DAY_START), datetime.combine(day, DAY_END)
+        made: list[LedgerEntry] = []
+        if (after < start <= until or after < end <= until) and day not in facts:
+            raise InvariantError(f"expected the market's facts of {day}, found none")
+        if after < start <= until:
+            made = list(day_start_entries(portfolio, facts[day], contracts, owed))
+            owed = list(unpaid_dividends((*owed, *made)))
+            portfolio = apply(portfolio, *made) if made else portfolio
+        if after < end <= until:
+            closing = day_end_entries(portfolio, facts[day], contracts, policy)
+            portfolio = apply(portfolio, *closing) if closing else portfolio
+            made.extend(closing)
+        entries.extend(made)
+        day += timedelta(days=1)
+    return tuple(entries)
+
+
+def day_start_entries(
+    portfolio: Portfolio, facts: DayFacts, contracts: ContractBook, unpaid: Sequence[LedgerEntry]
+) -> tuple[LedgerEntry, ...]:
+    """00:00 UTC: dividends owed on the ex-date, dividends paid, then splits."""
+    at = datetime.combine(facts.day, DAY_START)
+    owed = tuple(
+        dividend_accrual(
+            portfolio.positions[row.instrument_id], contracts.instrument(row.instrument_id), row, at
+        )
+        for row in sorted(facts.dividends, key=lambda row: row.instrument_id)
+        if row.ex_date == facts.day and portfolio.quantity(row.instrument_id) != 0
+    )
+    paid = tuple(
+        dividend_payment(accrual, at) for accrual in (*unpaid, *owed) if accrual.value_date == facts.day
+    )
+    splits = tuple(
+        split_entry(portfolio.positions[row.instrument_id], row, at)
+        for row in sorted(facts.splits, key=lambda row: row.instrument_id)
+        if row.ex_date == facts.day and portfolio.quantity(row.instrument_id) != 0
+    )
+    return (*owed, *paid, *splits)
+
+
+def day_end_entries(
+    portfolio: Portfolio, facts: DayFacts, contracts: ContractBook, policy: CarryPolicy
+) -> tuple[LedgerEntry, ...]:
+    """22:30 UTC: settlements, interest on the cash after them, borrow fees, expiries."""
+    at = datetime.combine(facts.day, DAY_END)
+    settlements = tuple(
+        variation(position, contracts.instrument(contract_id), facts.day, facts.closes[contract_id], at)
+        for contract_id, position in portfolio.positions.items()
+        if contract_id in facts.closes and contracts.instrument(contract_id).is_future
+    )
+    settled = apply(portfolio, *settlements) if settlements else portfolio
+    interest = tuple(
+        interest_entry(currency, balance, facts.day, policy, at)
+        for currency, balance in settled.cash.items()
+        if balance != 0
+    )
+    borrow = tuple(
+        _borrow_entry(contract_id, contracts.instrument(contract_id), settled, facts, policy)
+        for contract_id, position in settled.positions.items()
+        if position.quantity < 0 and is_share(contracts.instrument(contract_id))
+    )
+    expiries = tuple(
+        expiry(
+            position,
+            contracts.instrument(contract_id),
+            facts.day,
+            _final_price(contracts.contract(contract_id), contracts.instrument(contract_id), facts),
+            at,
+        )
+        for contract_id, position in settled.positions.items()
+        if _expires(contracts.contract(contract_id), facts.day)
+    )
+    return (*settlements, *interest, *borrow, *expiries)
+
+
+def daily_interest(currency: str, balance: Decimal, policy: CarryPolicy) -> Decimal:
+    """Interest of one calendar day: ``balance × rate / day count``; borrowed money pays the spread on top.
+
+    Raises `ConfigurationError` for a currency without a configured rate or day count.
+    """
+    rate, day_count = policy.cash_rate_annual.get(currency), policy.day_count.get(currency)
+    if rate is None or day_count is None:
+        raise ConfigurationError(
+            f"expected a cash rate and a day count for {currency}, found none; add them to the carry settings"
+        )
+    applied = rate + policy.debit_spread_annual if balance < 0 else rate
+    return round_money(balance * applied / day_count)
+
+
+def interest_entry(
+    currency: str, balance: Decimal, day: date, policy: CarryPolicy, booked_at: datetime
+) -> LedgerEntry:
+    """Interest of one day, paid in cash."""
+    amount = daily_interest(currency, balance, policy)
+    return LedgerEntry(
+        entry_id=f"interest:{currency}:{day.isoformat()}",
+        kind=EntryKind.INTEREST,
+        booked_at=booked_at,
+        value_date=day,
+        contract_id=None,
+        reference="debit" if balance < 0 else "credit",
+        price=None,
+        quantity=None,
+        lines=pair(CASH, "income:interest", currency, amount),
+    )
+
+
+def daily_borrow_fee(
+    quantity: Decimal, price: Decimal, instrument: Instrument, fee_bps: Decimal, policy: CarryPolicy
+) -> Decimal:
+    """Fee of one calendar day of a share loan: ``|quantity| × price × multiplier × collateral × fee / 360``.
+
+    Raises `ConfigurationError` for a currency without a configured collateral fraction.
+    """
+    fraction = policy.borrow_collateral_fraction.get(instrument.currency)
+    if fraction is None:
+        raise ConfigurationError(
+            f"expected a borrow collateral fraction for {instrument.currency}, found none; add it to the carry settings"
+        )
+    collateral = instrument.notional(abs(quantity), price) * fraction
+    return round_money(collateral * fee_bps / _BPS / _BORROW_DAY_COUNT)
+
+
+def _borrow_entry(
+    contract_id: str, instrument: Instrument, portfolio: Portfolio, facts: DayFacts, policy: CarryPolicy
+) -> LedgerEntry:
+    price, fee_bps = facts.last_closes.get(contract_id), facts.borrow_fee_bps.get(instrument.instrument_id)
+    if price is None or fee_bps is None:
+        raise MissingMark(
+            f"expected a close and a borrow fee for the short {contract_id}, found {price} and {fee_bps}"
+        )
+    fee = daily_borrow_fee(portfolio.quantity(contract_id), price, instrument, fee_bps, policy)
+    return LedgerEntry(
+        entry_id=f"borrow:{contract_id}:{facts.day.isoformat()}",
+        kind=EntryKind.BORROW_FEE,
+        booked_at=datetime.combine(facts.day, DAY_END),
+        value_date=facts.day,
+        contract_id=contract_id,
+        reference=f"{fee_bps:f} bps",
+        price=None,
+        quantity=None,
+        lines=pair("expense:borrow_fee", CASH, instrument.currency, fee),
+    )
+
+
+def _expires(contract: Contract, day: date) -> bool:
+    return contract.last_trade_date is not None and contract.last_trade_date <= day
+
+
+def _final_price(contract: Contract, instrument: Instrument, facts: DayFacts) -> Decimal:
+    """Final settlement of a future; intrinsic value of an option."""
+    name = instrument.underlying if instrument.is_option else contract.contract_id
+    price = facts.last_closes.get(name or "") if instrument.is_option else facts.closes.get(name or "")
+    if price is None:
+        raise MissingMark(
+            f"expected the final price of {name} for the expiry of {contract.contract_id}, found none"
+        )
+    if not instrument.is_option:
+        return price
+    if contract.strike is None or contract.right is None:
+        raise InvariantError(f"{contract.contract_id}: an option needs a strike and a right")
+    gain = price - contract.strike if contract.right is OptionRight.CALL else contract.strike - price
+    return max(ZERO, gain)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from engine.accounting.book import apply, fold
+from engine.accounting.ledger import EntryKind
+from engine.carry import DayFacts, calendar_entries, daily_borrow_fee, daily_interest, day_end_entries
+from engine.errors import ConfigurationError, InvariantError, MissingMark
+from engine.model.market import Dividend, Split
+from tests.engine.accounting.builders import BOOK, D, at, bought, capital
+from tests.engine.accounting.policies import CARRY
+
+
+def facts(day: date, **closes: str) -> DayFacts:
+    known = {name: D(price) for name, price in closes.items()}
+    return DayFacts(
+        day=day, closes=known, last_closes=known, dividends=(), splits=(), borrow_fee_bps={"CS51": D(150)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("currency", "balance", "interest"),
+    [
+        ("USD", "10000000", "1250"),  # × 4.5 % / 360
+        ("EUR", "3600000", "300"),  # × 3 % / 360
+        ("GBP", "365000", "45"),  # × 4.5 % / 365
+        ("USD", "-360000", "-60"),  # × (4.5 % + 1.5 %) / 360
+    ],
+)
+def test_interest_of_one_calendar_day(currency: str, balance: str, interest: str) -> None:
+    assert daily_interest(currency, D(balance), CARRY) == D(interest)
+
+
+def test_currency_without_rate_earns_nothing_silently() -> None:
+    with pytest.raises(ConfigurationError, match="CHF"):
+        daily_interest("CHF", D(1), CARRY)
+
+
+def test_borrow_fee_of_the_recorded_short() -> None:
+    # 11,694 × 50 × 1.05 = 613,935; × 1.5 % / 360 = 25.58
+    fee = daily_borrow_fee(D(-11_694), D(50), BOOK.instrument("CS51"), D(150), CARRY)
+    assert round(fee, 2) == D("25.58")
+
+
+def test_day_end_settles_then_pays_interest_then_borrow() -> None:
+    book = fold(
+        [capital(), bought("ES_20251219", "2", "5000"), bought("CS51", "-1000", "36", "e2.01")], at(1)
+    )
+    entries = day_end_entries(book, facts(date(2025, 12, 1), ES_20251219="5018", CS51="36"), BOOK, CARRY)
+    assert [entry.kind for entry in entries] == [
+        EntryKind.VARIATION,
+        EntryKind.INTEREST,
+        EntryKind.INTEREST,
+        EntryKind.BORROW_FEE,
+    ]
+    after = apply(book, *entries)
+    # 10,000,000 + 1,800 variation; interest on both
+    assert after.cash["USD"] == D(10_001_800) + D("1250.225")
+    # 36,000 + 3 interest − 36,000 × 1.05 × 1.5 % / 360
+    assert after.cash["EUR"] == D(36_003) - D("1.575")
+
+
+def test_day_without_a_close_settles_nothing() -> None:
+    book = fold([bought("ES_20251219", "2", "5000")], at(1))
+    assert day_end_entries(book, facts(date(2025, 12, 6)), BOOK, CARRY) == ()
+
+
+def test_short_without_a_close_is_not_charged_at_a_guess() -> None:
+    book = fold([bought("CS51", "-1", "36")], at(1))
+    with pytest.raises(MissingMark, match="CS51"):
+        day_end_entries(book, facts(date(2025, 12, 1)), BOOK, CARRY)
+
+
+def test_future_is_finally_settled_on_its_last_trade_date() -> None:
+    book = fold([bought("ES_20251219", "-2", "5000")], at(1))
+    entries = day_end_entries(book, facts(date(2025, 12, 19), ES_20251219="4990"), BOOK, CARRY)
+    # the variation of −2 × −10 × 50 earns its first interest before the line is removed
+    kinds = [entry.kind for entry in entries]
+    assert kinds == [EntryKind.VARIATION, EntryKind.INTEREST, EntryKind.EXPIRY]
+    after = apply(book, *entries)
+    assert (after.positions, after.cash["USD"]) == ({}, D(1000) + D("0.125"))
+
+
+@pytest.mark.parametrize(("underlying", "paid"), [("4700", "10000"), ("4900", "0")])
+def test_option_pays_its_intrinsic_value(underlying: str, paid: str) -> None:
+    book = fold([bought("SPX_20251219_P_4800", "1", "20")], at(1))
+    day = replace(facts(date(2025, 12, 19)), last_closes={"ES": D(underlying)})
+    entries = [e for e in day_end_entries(book, day, BOOK, CARRY) if e.kind is EntryKind.EXPIRY]
+    assert apply(book, *entries).cash["USD"] == D(paid) - 2000
+    assert apply(book, *entries).positions == {}
+
+
+def test_expiry_without_a_final_price_stops() -> None:
+    book = fold([bought("ES_20251219", "1", "5000")], at(1))
+    with pytest.raises(MissingMark, match="final price"):
+        day_end_entries(book, facts(date(2025, 12, 19)), BOOK, CARRY)
+
+
+def test_weekend_earns_interest_on_each_calendar_day() -> None:
+    book = fold([capital()], at(1))
+    friday = datetime(2025, 12, 5, 6, tzinfo=UTC)
+    days = {date(2025, 12, day): facts(date(2025, 12, day)) for day in (5, 6, 7, 8)}
+    entries = calendar_entries(book, friday, friday + timedelta(days=3), days, BOOK, CARRY)
+    assert [entry.entry_id for entry in entries] == [f"interest:USD:2025-12-0{day}" for day in (5, 6, 7)]
+    # 1,250 on the first day, then interest on interest
+    assert apply(book, *entries).cash["USD"] == D("10003750.468770")
+
+
+def test_dividend_and_split_of_the_same_morning() -> None:
+    day = date(2025, 12, 2)
+    dividend = Dividend(instrument_id="AAPL", ex_date=day, pay_date=date(2025, 12, 3), amount=D(1))
+    split = Split(instrument_id="AAPL", ex_date=day, new_shares=2, old_shares=1)
+    book = fold([bought("AAPL", "10", "36")], at(1))
+    days = {
+        day: replace(facts(day), dividends=(dividend,), splits=(split,)),
+        date(2025, 12, 3): facts(date(2025, 12, 3)),
+    }
+    entries = calendar_entries(book, at(1, 23), at(3, 6), days, BOOK, CARRY)
+    assert [entry.entry_id for entry in entries] == [
+        "dividend:AAPL:2025-12-02",
+        "split:AAPL:2025-12-02",
+        "interest:USD:2025-12-02",
+        "dividend-paid:AAPL:2025-12-02",
+    ]
+    after = apply(book, *entries)
+    # −360 + 10 × 1 − 360 × 6 % / 360
+    assert (after.quantity("AAPL"), after.cash["USD"], after.accruals["USD"]) == (D(20), D("-350.06"), D(0))
+
+
+def test_dividend_owed_before_is_paid_on_its_day() -> None:
+    day = date(2025, 12, 2)
+    dividend = Dividend(instrument_id="AAPL", ex_date=day, pay_date=date(2025, 12, 4), amount=D(1))
+    book = fold([bought("AAPL", "10", "36")], at(1))
+    first = calendar_entries(
+        book, at(1, 23), at(2, 6), {day: replace(facts(day), dividends=(dividend,))}, BOOK, CARRY
+    )
+    days = {date(2025, 12, d): facts(date(2025, 12, d)) for d in (2, 3, 4)}
+    later = calendar_entries(apply(book, *first), at(2, 6), at(4, 6), days, BOOK, CARRY, unpaid=first)
+    assert "dividend-paid:AAPL:2025-12-02" in [entry.entry_id for entry in later]
+
+
+def test_day_without_facts_is_refused() -> None:
+    with pytest.raises(InvariantError, match="2025-12-02"):
+        calendar_entries(fold([], at(1)), at(1, 23), at(2, 6), {}, BOOK, CARRY)
+
+
+def test_running_in_two_pieces_gives_the_same_entries() -> None:
+    book = fold([capital(), bought("ES_20251219", "2", "5000")], at(1))
+    days = {date(2025, 12, d): facts(date(2025, 12, d), ES_20251219=str(5000 + d)) for d in range(1, 6)}
+    whole = calendar_entries(book, at(1), at(5), days, BOOK, CARRY)
+    first = calendar_entries(book, at(1), at(3), days, BOOK, CARRY)
+    second = calendar_entries(apply(book, *first), at(3), at(5), days, BOOK, CARRY)
+    assert whole == (*first, *second)
