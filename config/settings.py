@@ -196,7 +196,11 @@ def validate(model: type[_M], document: Document) -> _M:
         problems = error.errors(include_url=False)
         # An unknown name explains the missing one beside it, so it is told first.
         first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-        rest = f" ({len(problems) - 1} more problems after this one)" if len(problems) > 1 else ""
+        rest = (
+            f" ({len(problems) - 1} more problem{'s' if len(problems) > 2 else ''} after this one)"
+            if len(problems) > 1
+            else ""
+        )
         raise ConfigurationError(explain(model, document, first) + rest) from None
 
 

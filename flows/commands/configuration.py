@@ -87,7 +87,7 @@ def show(
 
 
 @group.command()
-def schema(as_json: AsJson = True) -> int:
+def schema(_as_json: AsJson = True) -> int:
     """Print the JSON schema of settings.yaml."""
     typer.echo(schema_text())
     return 0

@@ -92,7 +92,7 @@ def _read(path: Path, names: tuple[str, ...]) -> Mapping[str, CalendarRows] | No
     if table.dtype != np.int64 or table.ndim != 2 or table.shape[0] != 5:
         return None
     bounds = np.searchsorted(table[0], np.arange(len(names) + 1))
-    if bounds[-1] != table.shape[1] or (table[0, bounds[:-1]] != np.arange(len(names))).any():
+    if bounds[0] != 0 or bounds[-1] != table.shape[1] or (np.diff(bounds) < 1).any():
         return None
     return {
         name: CalendarRows(
