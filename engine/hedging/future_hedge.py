@@ -1,0 +1,152 @@
+"""Futures as protection: the sovereign spread, and the volatility future where no options are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from engine.hedging.budget import SpreadRecord, TailRecord
+from engine.hedging.protection import TailInputs, protection_trade
+from engine.model.market import BASE_CURRENCY
+from engine.model.money import ZERO, round_money
+from engine.model.orders import TradeProposal
+from engine.model.policy import TailHedgePolicy
+from engine.risk.regime import RiskRegime
+from engine.sleeves.crisis_alpha import (
+    SOVEREIGN_SPREAD,
+    VOLATILITY_FUTURE,
+    annual_budgets,
+    spread_contracts,
+    volatility_contracts,
+)
+
+SPREAD_GROUP = "sovereign_spread"
+VOLATILITY_CATEGORY = "volatility"
+YEAR_DAYS = 252
+
+
+def plan_spread(
+    inputs: TailInputs,
+    policy: TailHedgePolicy,
+    held: Mapping[str, Decimal],
+    record: TailRecord,
+    new_month: bool,
+    notes: list[str],
+) -> tuple[list[TradeProposal], TailRecord]:
+    """Hold the DV01-neutral spread at its loss budget; close it at the stop or when a leg is not listed.
+
+    It is resized with a new month and left alone in CRISIS.
+    """
+    mine = _spread_holdings(inputs, policy, held)
+    budget = annual_budgets(inputs.nav, policy).get(SOVEREIGN_SPREAD, ZERO)
+    spread = _mark_spread(record.spread, mine, inputs)
+    if not spread.stopped and budget > 0 and -spread.result_usd >= budget:
+        spread = replace(spread, stopped=True)
+        notes.append(f"sovereign spread: lost its budget of {budget:,.0f} USD, closed until next year")
+    record = replace(record, spread=spread)
+    legs = (policy.spread_long, policy.spread_short)
+    contracts = [None if leg is None else inputs.prices.contract_id(leg) for leg in legs]
+    if spread.stopped or None in contracts:
+        return [
+            protection_trade(name, -quantity, SPREAD_GROUP, reduces=True) for name, quantity in mine.items()
+        ], record
+    if inputs.regime is RiskRegime.CRISIS or (mine and not new_month):
+        return [], record
+    long_id, short_id = str(contracts[0]), str(contracts[1])
+    currency = inputs.prices.instrument(long_id).currency
+    long, short = spread_contracts(inputs.prices.fx.convert(budget, BASE_CURRENCY, currency), policy)
+    changes = {long_id: long, short_id: short}
+    for name, quantity in mine.items():
+        front = inputs.prices.contract_id(inputs.prices.instrument(name).instrument_id) or name
+        changes[front] = changes.get(front, ZERO) - quantity
+    return [
+        protection_trade(name, change, SPREAD_GROUP) for name, change in changes.items() if change != 0
+    ], record
+
+
+def _spread_holdings(
+    inputs: TailInputs, policy: TailHedgePolicy, held: Mapping[str, Decimal]
+) -> dict[str, Decimal]:
+    """Futures of the sleeve other than the volatility future: whatever the legs are called today."""
+    mine = {}
+    for name, quantity in held.items():
+        instrument = inputs.prices.instrument(name)
+        if instrument.is_future and not _is_volatility(name, inputs, policy):
+            mine[name] = quantity
+    return mine
+
+
+def _mark_spread(spread: SpreadRecord, mine: Mapping[str, Decimal], inputs: TailInputs) -> SpreadRecord:
+    """Add the result since the last decision, of what was held then, to the year's."""
+    result = spread.result_usd
+    for name, quantity in spread.held.items():
+        mark = inputs.prices.marks.get(name)
+        if mark is None or name not in spread.marks:
+            continue
+        instrument = inputs.prices.instrument(name)
+        gain = instrument.notional(quantity, mark.price - spread.marks[name])
+        result += inputs.prices.fx.to_base(gain, instrument.currency)
+    marks = {name: inputs.prices.marks[name].price for name in mine if name in inputs.prices.marks}
+    return replace(spread, held=dict(mine), marks=marks, result_usd=round_money(result))
+
+
+def _is_volatility(contract_id: str, inputs: TailInputs, policy: TailHedgePolicy) -> bool:
+    instrument = inputs.prices.instrument(contract_id)
+    return instrument.is_future and (
+        instrument.instrument_id == policy.volatility_future or instrument.category == VOLATILITY_CATEGORY
+    )
+
+
+def plan_volatility(
+    inputs: TailInputs,
+    policy: TailHedgePolicy,
+    held: Mapping[str, Decimal],
+    record: TailRecord,
+    new_month: bool,
+    notes: list[str],
+) -> tuple[list[TradeProposal], TailRecord]:
+    """Hold the volatility future for the categories that have no option chain.
+
+    It is resized once a month and when the regime changes, not with its price: a rising future would otherwise
+    be sold into the rise. Its expected roll loss is counted against the year's budget day by day.
+    """
+    mine = {name: quantity for name, quantity in held.items() if _is_volatility(name, inputs, policy)}
+    name = policy.volatility_future
+    contract = None if name is None else inputs.prices.contract_id(name)
+    if name is None:
+        return [protection_trade(item, -quantity, reduces=True) for item, quantity in mine.items()], record
+    if contract is None:
+        notes.append(f"{name}: no contract with a price, the volatility future is kept as it is")
+        return [], record
+    count = sum(mine.values(), ZERO)
+    unit = inputs.prices.unit_value_usd(contract)
+    spent = record.spent_year.get(VOLATILITY_FUTURE, ZERO)
+    spent += round_money(count * unit * policy.volatility_future_roll_loss_annual / YEAR_DAYS)
+    record = replace(record, spent_year={**record.spent_year, VOLATILITY_FUTURE: spent})
+    if inputs.regime is RiskRegime.CRISIS or (not new_month and record.sized_for is inputs.regime):
+        return [], record
+    target = _volatility_target(unit, spent, inputs, policy)
+    notes.append(
+        f"{name}: {target} contracts, expected to lose {policy.volatility_future_roll_loss_annual:.0%} of"
+        f" {target * unit:,.0f} USD a year to the roll"
+    )
+    record = replace(record, sized_for=inputs.regime)
+    return [protection_trade(contract, target - count)] if target != count else [], record
+
+
+def _volatility_target(
+    unit_value_usd: Decimal, spent: Decimal, inputs: TailInputs, policy: TailHedgePolicy
+) -> Decimal:
+    uncovered = [
+        budget
+        for category, budget in annual_budgets(inputs.nav, policy).items()
+        if category != SOVEREIGN_SPREAD
+        and not any(inputs.option_chains.get(option) for option in policy.candidates.get(category, ()))
+    ]
+    budget = sum(uncovered, ZERO)
+    if spent >= budget:
+        return ZERO
+    if inputs.regime is RiskRegime.ELEVATED:
+        budget *= policy.elevated_multiplier
+    return volatility_contracts(budget, unit_value_usd, policy)

@@ -1,0 +1,70 @@
+"""Which protection is bought, rolled or closed today? Options by budget, a sovereign spread, a volatility future.
+
+Protection is paid from `engine.hedging.budget` and never scaled by risk. In CRISIS nothing is bought: taking
+profits there is `engine.hedging.crisis`. Held options are closed before they lose their use or expire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.hedging.budget import TailMemory, available_today, is_new_month, open_month, settle_planned
+from engine.hedging.future_hedge import plan_spread, plan_volatility
+from engine.hedging.option_hedge import buy_options, close_options
+from engine.hedging.protection import TailInputs, protection_held
+from engine.model.money import ZERO, round_money
+from engine.model.orders import TradeProposal
+from engine.model.policy import TailHedgePolicy
+from engine.sleeves.crisis_alpha import annual_budgets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailBudgetLine:
+    """Premium of one category in USD: a year's budget, spent this year before today, available, planned today."""
+
+    category: str
+    annual: Decimal
+    spent_year: Decimal
+    available: Decimal
+    planned: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailHedgePlan:
+    """Trades of the day's protection, the state of its budgets, and what was done or not done and why."""
+
+    proposals: tuple[TradeProposal, ...]
+    budgets: tuple[TailBudgetLine, ...]
+    notes: tuple[str, ...]
+
+
+def plan_tail_hedges(
+    inputs: TailInputs, policy: TailHedgePolicy, memory: TailMemory
+) -> tuple[TailHedgePlan, TailMemory]:
+    """Decide the day's protection."""
+    opening = memory.record_for(inputs.trade_date)
+    held = protection_held(inputs.portfolio)
+    new_month = is_new_month(opening, inputs.trade_date)
+    record = open_month(settle_planned(opening, held), inputs.trade_date, inputs.nav, policy)
+    spent_before = dict(record.spent_year)
+    available = available_today(record, inputs.nav, inputs.regime, policy)
+    notes: list[str] = []
+    proposals = close_options(inputs, policy, held, notes)
+    bought, record = buy_options(inputs, policy, held, available, record, notes)
+    spread, record = plan_spread(inputs, policy, held, record, new_month, notes)
+    volatility, record = plan_volatility(inputs, policy, held, record, new_month, notes)
+    budgets = tuple(
+        TailBudgetLine(
+            category=category,
+            annual=round_money(annual),
+            spent_year=spent_before.get(category, ZERO),
+            available=available[category],
+            planned=sum((plan.premium_usd for plan in record.planned if plan.category == category), ZERO),
+        )
+        for category, annual in annual_budgets(inputs.nav, policy).items()
+    )
+    plan = TailHedgePlan(
+        proposals=(*proposals, *bought, *spread, *volatility), budgets=budgets, notes=tuple(notes)
+    )
+    return plan, TailMemory(trade_date=inputs.trade_date, opening=opening, closing=record)
