@@ -86,7 +86,9 @@ UNIVERSE = Universe(
             ib_symbol="EUR",
             exposure_currency="EUR",
         ),
-        _instrument("OPT", InstrumentType.OPT, CollarClass.OPT, "US", multiplier=Decimal(100)),
+        _instrument(
+            "OPT", InstrumentType.OPT, CollarClass.OPT, "US", multiplier=Decimal(100), underlying="AAA"
+        ),
         _instrument(
             "PEN",
             InstrumentType.ETF,
