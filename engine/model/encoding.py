@@ -39,7 +39,9 @@ def decimal_text(value: Decimal) -> str:
     """Shortest plain text of an exact number, without exponent or trailing zeros."""
     if not value.is_finite():
         raise NonFiniteValue(f"expected a finite number, found {value}")
-    text = format(value.normalize(), "f")
+    # Not normalize(): it rounds to the 28 digits of the context.
+    text = format(value, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "0") else text
 
 
