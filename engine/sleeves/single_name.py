@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from engine.model.instruments import InstrumentType
+from engine.model.instruments import CollarClass
 from engine.model.policy import SleevePolicy
 from engine.model.portfolio import Sleeve
 from engine.model.universe import Universe
@@ -116,7 +116,7 @@ def _leg_lines(names: tuple[str, ...], leg: float, universe: Universe) -> tuple[
     lines = []
     for name in names:
         weight = leg / len(names)
-        if universe[name].kind is InstrumentType.STK and len(names) < NAMES_PER_LEG_MINIMUM:
+        if universe[name].collar_class is CollarClass.STK and len(names) < NAMES_PER_LEG_MINIMUM:
             weight = leg / NAMES_PER_LEG_MINIMUM
         lines.append(WantedLine(instrument_id=name, weight=weight, group=None))
     return tuple(lines)

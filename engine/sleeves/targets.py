@@ -15,7 +15,7 @@ from decimal import Decimal
 import numpy as np
 
 from engine.model.encoding import significant
-from engine.model.instruments import InstrumentType
+from engine.model.instruments import CollarClass
 from engine.model.market import BorrowQuote, FundamentalRecord, MarketHistory
 from engine.model.money import ZERO, decimal_from_float, round_money
 from engine.model.orders import TargetBook, TargetLine
@@ -190,8 +190,8 @@ def _scaled_weights(
 def _scaled(line: WantedLine, sleeve: Sleeve, inputs: TargetInputs, policy: SleevePolicy) -> float:
     """Weight at today's scale; a company never exceeds its cap, whatever the scale."""
     weight = line.weight * (inputs.core_scale if sleeve is Sleeve.CORE else inputs.scaling_factor)
-    kind = inputs.prices.contracts.universe[line.instrument_id].kind
-    if sleeve is not Sleeve.SINGLE_NAME or kind is not InstrumentType.STK:
+    instrument = inputs.prices.contracts.universe[line.instrument_id]
+    if sleeve is not Sleeve.SINGLE_NAME or instrument.collar_class is not CollarClass.STK:
         return weight
     return max(-policy.single_name_cap, min(policy.single_name_cap, weight))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from engine.model.instruments import Contract
+from engine.model.instruments import CollarClass, Contract
 from engine.model.market import BorrowQuote
 from engine.model.portfolio import Portfolio, Position, Sleeve
 from engine.sleeves.sizing import PriceList
@@ -19,19 +19,23 @@ PRICES = {
     "AAPL": "250", "MSFT": "400", "GOOGL": "200", "NVDA": "180", "AMZN": "220",
     "FESX_Z6": "5700", "FDXM_Z6": "24000",
 }  # fmt: skip
+COMPANIES = {"AAPL", "MSFT", "GOOGL", "NVDA", "AMZN", "ARCC"}
 EUROS = {"CS51", "EXV1", "EXS1", "FESX", "FDXM"}
 FUTURES = {"FESX": Decimal(10), "FDXM": Decimal(5)}
 
 
+def share_class(name: str) -> CollarClass:
+    return CollarClass.STK if name in COMPANIES else CollarClass.ETF
+
+
 def world() -> PriceList:
     shares = [
-        instrument(
-            name, "EUR" if name in EUROS else "USD", "STK" if name in FALLBACK or name == "ARCC" else "ETF"
-        )
+        instrument(name, "EUR" if name in EUROS else "USD", collar_class=share_class(name))
         for name in PRICES
         if not name.endswith("_Z6") and name != "IUKD"
     ]
-    shares.append(instrument("IUKD", "GBP", "ETF", price_magnifier=Decimal(100), price_unit="GBX"))
+    pence = {"price_magnifier": Decimal(100), "price_unit": "GBX", "collar_class": CollarClass.ETF}
+    shares.append(instrument("IUKD", "GBP", **pence))
     futures = [instrument(name, "EUR", "FUT", multiplier=size) for name, size in FUTURES.items()]
     contracts = [Contract(contract_id=f"{name}_Z6", instrument_id=name) for name in FUTURES]
     return PriceList(
@@ -40,9 +44,6 @@ def world() -> PriceList:
         fx=rates(EURUSD="1.17", GBPUSD="1.30"),
         front_contracts={name: f"{name}_Z6" for name in FUTURES},
     )
-
-
-FALLBACK = {"AAPL", "MSFT", "GOOGL", "NVDA", "AMZN"}
 
 
 def portfolio(**sleeves: dict[str, int]) -> Portfolio:
