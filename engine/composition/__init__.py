@@ -1,0 +1,1 @@
+"""The decision of one day, composed of its stages without an orchestrator: for flows, backtest and replay alike."""
