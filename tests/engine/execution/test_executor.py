@@ -1,0 +1,478 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal as D
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import HaltError
+from engine.execution.executor import execute
+from engine.execution.outcome import ExecutionReport, ExecutionWorld, ParentResult, Progress, ProgressKind
+from engine.execution.recovery import recover
+from engine.execution.ticket import FinishReason
+from engine.model.context import ControlState
+from engine.model.instruments import CollarClass
+from engine.model.orders import (
+    ChildOrder,
+    ChildStatus,
+    JobStatus,
+    OpenOrder,
+    OrderType,
+    Reason,
+    Side,
+    TransportEventKind,
+    order_reference,
+)
+from engine.ports import ChildRecord
+from tests import fakes
+from tests.engine.execution.market import M6E_SEP, NOON, execution_policy, intent, job, quote, world
+from tests.fakes import MemoryOrderBook, ScriptedTransport
+
+REF1, REF2 = order_reference("parent-1", 1), order_reference("parent-1", 2)
+
+
+def statuses(book: MemoryOrderBook, ref: str) -> list[str]:
+    return [status.value for name, status in book.history if name == ref]
+
+
+def only(report: ExecutionReport) -> ParentResult:
+    assert len(report.parents) == 1
+    return report.parents[0]
+
+
+class TestOrderManagerStateMachine:
+    def test_order_submission(self) -> None:
+        made, broker, book = world(intent())
+        execute([job(intent(), minutes=1)], made)
+        assert [(c.order_ref, c.quantity, c.limit_price) for c in broker.sent[:1]] == [
+            (REF1, D(100), D("734.375"))
+        ]
+        assert statuses(book, REF1)[:2] == ["SENDING", "WORKING"]
+
+    def test_order_fill_updates_status(self) -> None:
+        made, broker, book = world(intent())
+        broker.on_send = fakes.fill_all
+        report = execute([job(intent())], made)
+        assert statuses(book, REF1) == ["SENDING", "WORKING", "FILLED"]
+        assert (only(report).filled, only(report).reason) == (D(100), FinishReason.FILLED)
+        assert report.jobs[0].status is JobStatus.DONE
+
+    def test_partial_fill_status(self) -> None:
+        made, broker, book = world(intent())
+        broker.on_send = lambda b, c: (
+            fakes.acknowledge(b, c)
+            or (  # type: ignore[func-returns-value]
+                b.execute(c, D(30)) if c.attempt == 1 else None
+            )
+        )
+        report = execute([job(intent(), minutes=1)], made)
+        assert book.records[REF1].filled == 30
+        # 30 filled at the first price, the next child takes the other 70
+        assert broker.sent[1].quantity == 70
+        assert (only(report).filled, only(report).unfilled) == (D(30), D(70))
+
+    def test_ttl_expiry_cancels_order(self) -> None:
+        made, broker, book = world(intent())
+        sent_at: list[float] = []
+        broker.on_send = lambda b, c: (
+            sent_at.append((b.clock - NOON).total_seconds()),
+            fakes.acknowledge(b, c),
+        )[0]
+        execute([job(intent(), minutes=5)], made)
+        # Six replaces, one each 15 s and 0.1 s for every confirmation; the last price rests until 120 s.
+        assert sent_at == pytest.approx([0, 15.1, 30.2, 45.3, 60.4, 75.5, 90.6])
+        assert len(broker.cancelled) == 7
+        assert all(r.status is ChildStatus.CANCELLED for r in book.records.values())
+
+
+def test_collar_binds_the_last_of_many_replaces() -> None:
+    made, broker, _ = world(intent())
+    rising: Callable[..., object] = lambda name, at: quote(
+        bid=str(734 + (at - NOON).seconds // 10), ask=str(D("734.3") + (at - NOON).seconds // 10), at=at
+    )
+    broker.quote_at = rising  # type: ignore[assignment]
+    execute([job(intent(), minutes=5)], made)
+    # arrival mid 734.15 × 1.001 = 734.88415
+    assert max(child.limit_price for child in broker.sent) == D("734.88")
+
+
+def test_parent_tries_again_after_resting_and_keeps_its_arrival_mid() -> None:
+    made, broker, _ = world(intent())
+    execute([job(intent(), minutes=25)], made)
+    # Rounds of seven children begin at 0, 720 and 1,440 s.
+    assert len(broker.sent) == 7 + 7 + 4
+    assert {child.arrival_mid for child in broker.sent} == {D("734.15")}
+
+
+def test_nothing_is_sent_outside_the_window() -> None:
+    made, broker, _ = world(intent(), start=NOON - timedelta(hours=3))
+    times: list[bool] = []
+    one = job(intent(), minutes=30)
+    broker.on_send = lambda b, c: (times.append(one.window.contains(b.clock)), fakes.acknowledge(b, c))[0]
+    execute([one], made)
+    assert times
+    assert all(times)
+
+
+def test_window_that_ended_before_the_start_is_skipped_with_an_alarm() -> None:
+    made, broker, _ = world(intent(), start=NOON + timedelta(hours=2))
+    report = execute([job(intent())], made)
+    assert report.jobs[0].status is JobStatus.SKIPPED
+    assert "window ended" in report.alarms[0]
+    assert broker.sent == []
+
+
+def test_rejected_order_ends_its_parent() -> None:
+    made, broker, book = world(intent())
+    broker.on_send = lambda b, c: b.report(TransportEventKind.REJECTED, c.order_ref, text="no margin")
+    report = execute([job(intent())], made)
+    assert statuses(book, REF1) == ["SENDING", "REJECTED"]
+    assert (only(report).reason, only(report).text) == (FinishReason.REJECTED, "no margin")
+    assert len(broker.sent) == 1
+
+
+def test_lost_connection_leaves_the_child_unknown_and_is_never_sent_again() -> None:
+    made, broker, book = world(intent())
+    broker.on_send = fakes.lose_connection
+    report = execute([job(intent())], made)
+    assert [c.order_ref for c in broker.sent] == [REF1]
+    assert book.records[REF1].status is ChildStatus.UNKNOWN
+    assert book.committed("parent-1") == 100
+    assert (report.jobs[0].status, only(report).reason) == (JobStatus.UNKNOWN, FinishReason.UNKNOWN)
+
+
+def test_unknown_child_that_fills_after_all_completes_the_parent() -> None:
+    made, broker, book = world(intent())
+
+    def break_but_execute(b: ScriptedTransport, child: ChildOrder) -> None:
+        b.execute(child, child.quantity, after=5)
+        fakes.lose_connection(b, child)
+
+    broker.on_send = break_but_execute
+    report = execute([job(intent())], made)
+    assert book.records[REF1].status is ChildStatus.FILLED
+    assert only(report).reason is FinishReason.FILLED
+
+
+def test_unanswered_cancel_becomes_unknown_after_the_window() -> None:
+    made, broker, book = world(intent())
+    broker.on_cancel = fakes.ignore_cancel
+    report = execute([job(intent(), minutes=1)], made)
+    assert book.records[REF1].status is ChildStatus.UNKNOWN
+    assert report.jobs[0].status is JobStatus.UNKNOWN
+
+
+def test_fill_that_wins_against_its_cancel_is_booked() -> None:
+    made, broker, book = world(intent())
+    broker.on_cancel = lambda b, ref: b.execute(b.sent[-1], b.sent[-1].quantity) and None  # type: ignore[func-returns-value]
+    report = execute([job(intent())], made)
+    assert statuses(book, REF1) == ["SENDING", "WORKING", "CANCEL_PENDING", "FILLED"]
+    assert only(report).filled == 100
+
+
+def test_late_fill_after_a_cancel_is_booked_once_and_shrinks_the_next_child() -> None:
+    made, broker, book = world(intent())
+
+    def cancel_then_late_fill(b: ScriptedTransport, ref: str) -> None:
+        fakes.confirm_cancel(b, ref)
+        if ref == REF1:
+            late = b.execute(b.sent[0], D(40), after=2)
+            b.report(TransportEventKind.FILL, ref, after=3, fill=late)
+
+    broker.on_cancel = cancel_then_late_fill
+    report = execute([job(intent(), minutes=2)], made)
+    assert book.records[REF1].filled == 40
+    assert only(report).filled == 40
+    # The second child was out for 100 when the late fill came: it is cancelled, the third asks for 60.
+    assert [c.quantity for c in broker.sent[:3]] == [D(100), D(100), D(60)]
+    assert any("late fill" in alarm for alarm in report.alarms)
+
+
+def test_overfill_halts_after_booking_and_cancels_the_rest() -> None:
+    parents = (intent(), intent(name="parent-2", contract_id="MSFT"))
+    made, broker, book = world(*parents)
+
+    def too_much(b: ScriptedTransport, child: ChildOrder) -> None:
+        fakes.acknowledge(b, child)
+        if child.contract_id == "CSPX":
+            b.execute(child, D(101), after=1)
+
+    broker.on_send = too_much
+    with pytest.raises(HaltError, match="101 of 100"):
+        execute([job(*parents)], made)
+    assert book.records[REF1].filled == 101
+    assert order_reference("parent-2", 1) in broker.cancelled
+
+
+def test_halt_cancels_and_goes_on_when_it_is_resolved() -> None:
+    made, broker, book = world(intent())
+    sent_while_halted: list[bool] = []
+
+    def watch(b: ScriptedTransport, child: ChildOrder) -> None:
+        sent_while_halted.append(book.control is not ControlState.ACTIVE)
+        fakes.acknowledge(b, child)
+
+    broker.on_send = watch
+    broker.at_times = [
+        (NOON + timedelta(seconds=7), lambda: setattr(book, "control", ControlState.HALTED)),
+        (NOON + timedelta(seconds=1200), lambda: setattr(book, "control", ControlState.ACTIVE)),
+    ]
+    execute([job(intent())], made)
+    assert broker.cancelled[0] == REF1
+    assert book.history[2] == (REF1, ChildStatus.CANCEL_PENDING)
+    assert not any(sent_while_halted)
+    assert len(broker.sent) > 1
+
+
+def test_reduce_only_order_keeps_working_when_only_reductions_may_leave() -> None:
+    cut = intent(side=Side.SELL, reduce_only=True)
+    made, broker, book = world(cut)
+    book.control = ControlState.REDUCING
+    broker.on_send = fakes.fill_all
+    assert only(execute([job(cut)], made)).filled == 100
+
+
+def test_another_run_that_took_over_stops_this_one_at_once() -> None:
+    made, broker, book = world(intent())
+    book.epoch_is_mine = False
+    report = execute([job(intent())], made)
+    assert report.fenced
+    assert broker.sent == []
+
+
+def test_limit_of_the_gate_ends_the_parent() -> None:
+    made, broker, book = world(intent())
+    book.notional_limit_usd = D(1000)
+    report = execute([job(intent())], made)
+    assert only(report).reason is FinishReason.LIMIT
+    assert book.records[REF1].status is ChildStatus.ABANDONED
+    assert broker.sent == []
+
+
+def test_no_quote_sends_nothing_until_there_is_one() -> None:
+    made, broker, _ = world(intent())
+    broker.quote_at = lambda name, at: quote(at=at) if at >= NOON + timedelta(minutes=3) else None
+    broker.on_send = fakes.fill_all
+    assert only(execute([job(intent())], made)).filled == 100
+    assert broker.clock >= NOON + timedelta(minutes=3)
+
+
+def test_fx_hedge_waits_for_the_legs_and_follows_what_they_filled() -> None:
+    # The leg buys 5,000 × 50 EUR = 275,000 USD of EUR; the hedge sells 20 × 12,500 × 1.10 = 275,000 USD.
+    leg = intent(5000, contract_id="CS51")
+    hedge = intent(20, Side.SELL, M6E_SEP, name="hedge", reason=Reason.HEDGE_FX)
+    made, broker, _ = world(leg, hedge)
+
+    def fill_half_of_the_leg(b: ScriptedTransport, child: ChildOrder) -> None:
+        fakes.acknowledge(b, child)
+        if child.contract_id == "CS51" and child.attempt == 1:
+            b.execute(child, D(2500))
+        elif child.contract_id != "CS51":
+            b.execute(child, child.quantity)
+
+    broker.on_send = fill_half_of_the_leg
+    legs = job(leg, minutes=30)
+    report = execute([job(hedge, name="fx", minutes=300, after=("job-1",)), legs], made)
+    results = {p.intent_id: p for p in report.parents}
+    assert results["hedge"].filled == 10
+    assert all(c.contract_id == "CS51" for c in broker.sent[:-1])
+
+
+def test_observer_hears_the_day_in_order() -> None:
+    made, broker, _ = world(intent())
+    broker.on_send = fakes.fill_all
+    heard: list[Progress] = []
+    execute([job(intent())], replace(made, observer=heard.append))
+    assert [p.kind for p in heard] == [
+        ProgressKind.JOB_STARTED,
+        ProgressKind.ORDER_SENT,
+        ProgressKind.ORDER_FILLED,
+        ProgressKind.PARENT_FINISHED,
+        ProgressKind.JOB_FINISHED,
+    ]
+
+
+# ---------------------------------------------------------------- restart
+
+
+def with_child(
+    status: ChildStatus, filled: int = 0
+) -> tuple[ExecutionWorld, ScriptedTransport, MemoryOrderBook, ChildOrder]:
+    """A book in which the first child of a parent for 100 stood in a state when the process died."""
+    made, broker, book = world(intent())
+    child = ChildOrder(
+        order_ref=REF1,
+        intent_id="parent-1",
+        attempt=1,
+        contract_id="CSPX",
+        side=Side.BUY,
+        quantity=D(100),
+        order_type=OrderType.LIMIT,
+        limit_price=D("734.375"),
+        time_in_force="DAY",
+        good_till=NOON + timedelta(hours=1),
+        arrival_mid=D("734.15"),
+    )
+    book.records[REF1] = ChildRecord(child=child, status=status, filled=D(filled), sent_at=NOON)
+    return made, broker, book, child
+
+
+def listed(child: ChildOrder, status: ChildStatus, filled: int) -> OpenOrder:
+    return OpenOrder(
+        order_ref=child.order_ref,
+        broker_order_id="1",
+        contract_id=child.contract_id,
+        side=child.side,
+        quantity=child.quantity,
+        filled=D(filled),
+        limit_price=child.limit_price,
+        status=status,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "at_broker", "executed", "after", "why"),
+    [
+        (ChildStatus.PLANNED, None, 0, ChildStatus.ABANDONED, "never claimed, never written"),
+        (ChildStatus.SENDING, None, 0, ChildStatus.UNKNOWN, "not found proves nothing"),
+        (ChildStatus.SENDING, ChildStatus.WORKING, 0, ChildStatus.WORKING, "it arrived"),
+        (ChildStatus.SENDING, None, 100, ChildStatus.FILLED, "executions say so"),
+        (ChildStatus.SENDING, ChildStatus.REJECTED, 0, ChildStatus.REJECTED, "broker named it"),
+        (ChildStatus.WORKING, ChildStatus.CANCELLED, 40, ChildStatus.CANCELLED, "cancelled with a part"),
+        (ChildStatus.WORKING, None, 0, ChildStatus.UNKNOWN, "visibility is lost"),
+        (ChildStatus.CANCEL_PENDING, ChildStatus.WORKING, 0, ChildStatus.CANCEL_PENDING, "cancel under way"),
+        (ChildStatus.UNKNOWN, ChildStatus.CANCELLED, 0, ChildStatus.CANCELLED, "found again"),
+    ],
+)
+def test_recovery_brings_the_child_to_what_the_broker_shows(
+    before: ChildStatus, at_broker: ChildStatus | None, executed: int, after: ChildStatus, why: str
+) -> None:
+    made, broker, book, child = with_child(before)
+    if executed:
+        broker.execute(child, D(executed))
+    if at_broker is not None:
+        broker.open[REF1] = listed(child, at_broker, executed)
+    report = recover(book, broker)
+    assert book.records[REF1].status is after, why
+    assert book.records[REF1].filled == executed
+    assert (report.blocked == ("CSPX",)) is (after is ChildStatus.UNKNOWN)
+    assert broker.sent == []
+
+
+def test_cancelled_order_whose_executions_are_missing_stays_unknown() -> None:
+    _, broker, book, child = with_child(ChildStatus.WORKING)
+    broker.open[REF1] = listed(child, ChildStatus.CANCELLED, 40)
+    recover(book, broker)
+    assert book.records[REF1].status is ChildStatus.UNKNOWN
+
+
+def test_restart_adopts_the_working_order_and_sends_nothing_new() -> None:
+    made, broker, book, child = with_child(ChildStatus.WORKING)
+    broker.execute(child, D(100), after=3)
+    report = execute([job(intent())], made)
+    assert broker.sent == []
+    assert only(report).reason is FinishReason.FILLED
+
+
+def test_restart_continues_with_the_remainder_under_the_next_attempt() -> None:
+    made, broker, _, _ = with_child(ChildStatus.CANCELLED, filled=30)
+    broker.on_send = fakes.fill_all
+    report = execute([job(intent())], made)
+    assert [(c.order_ref, c.quantity) for c in broker.sent] == [(REF2, D(70))]
+    assert only(report).filled == 100
+
+
+def test_restart_keeps_the_collar_of_the_arrival() -> None:
+    made, broker, _, _ = with_child(ChildStatus.CANCELLED)
+    broker.quote_at = lambda name, at: quote(bid="740.0", ask="740.2", at=at)
+    execute([job(intent(), minutes=1)], made)
+    assert {c.limit_price for c in broker.sent} == {D("734.88")}
+
+
+@pytest.mark.parametrize("status", [ChildStatus.SENDING, ChildStatus.UNKNOWN])
+def test_restart_with_an_unknown_child_sends_nothing_for_its_instrument(status: ChildStatus) -> None:
+    other = intent(name="parent-2")
+    made, broker, book, _ = with_child(status)
+    book.parents["parent-2"] = (D(100), False)
+    report = execute([job(intent(), other, minutes=30)], made)
+    assert broker.sent == []
+    assert {p.reason for p in report.parents} == {FinishReason.UNKNOWN, FinishReason.WINDOW_CLOSED}
+
+
+def test_restart_repeats_a_cancel_that_was_under_way() -> None:
+    made, broker, book, child = with_child(ChildStatus.CANCEL_PENDING)
+    broker.on_send = fakes.fill_all
+    execute([job(intent())], made)
+    assert broker.cancelled == [REF1]
+    assert [c.order_ref for c in broker.sent] == [REF2]
+
+
+# ---------------------------------------------------------------- any broker
+
+ANSWERS = st.lists(
+    st.tuples(
+        st.sampled_from(["ack", "part", "fill", "reject", "expire", "cancel", "lost", "break", "silent"]),
+        st.integers(1, 60),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@given(
+    answers=ANSWERS,
+    walk=st.lists(st.integers(-40, 40), min_size=1, max_size=20),
+    side=st.sampled_from(Side),
+)
+def test_no_broker_makes_the_parent_trade_more_than_ordered_or_outside_the_collar(
+    answers: list[tuple[str, int, bool]], walk: list[int], side: Side
+) -> None:
+    first = run_script(answers, walk, side)
+    assert run_script(answers, walk, side)[:2] == first[:2]
+    sent, history, committed, arrival = first
+    assert all(total <= 100 for total in committed)
+    width = arrival * execution_policy().collar_bps[CollarClass.ETF] / 10_000
+    assert all((child.limit_price - arrival) * side.sign <= width for child in sent)
+    assert len({child.order_ref for child in sent}) == len(sent)
+    assert len(history) >= len(sent)
+
+
+def run_script(
+    answers: list[tuple[str, int, bool]], walk: list[int], side: Side
+) -> tuple[list[ChildOrder], list[tuple[str, ChildStatus]], list[D], D]:
+    """Work a parent for 100 against scripted answers; the price walks by ticks of 0.05 each 10 s."""
+    parent = intent(side=side)
+    made, broker, book = world(parent)
+    script, committed = iter(answers), [D(0)]
+
+    def price(_: str, at: object) -> object:
+        moved = D(sum(walk[: int((broker.clock - NOON).total_seconds()) // 10 % len(walk)])) * D("0.05")
+        return quote(bid=str(D(734) + moved), ask=str(D("734.3") + moved), at=broker.clock)
+
+    def answer(b: ScriptedTransport, child: ChildOrder) -> None:
+        committed.append(book.committed("parent-1"))
+        kind, amount, early = next(script, ("ack", 1, False))
+        if kind != "silent" and early:
+            fakes.acknowledge(b, child)
+        if kind in ("part", "fill"):
+            b.execute(child, child.quantity if kind == "fill" else min(D(amount), child.quantity))
+        ends = {
+            "reject": TransportEventKind.REJECTED,
+            "expire": TransportEventKind.EXPIRED,
+            "cancel": TransportEventKind.CANCELLED,
+            "lost": TransportEventKind.VISIBILITY_LOST,
+        }
+        if kind in ends:
+            b.report(ends[kind], child.order_ref, after=amount)
+        if kind == "break":
+            fakes.lose_connection(b, child)
+
+    broker.quote_at = price  # type: ignore[assignment]
+    broker.on_send = answer
+    execute([job(parent, minutes=20)], made)
+    committed.append(book.committed("parent-1"))
+    arrival = broker.sent[0].arrival_mid
+    assert arrival is not None
+    return broker.sent, book.history, committed, arrival

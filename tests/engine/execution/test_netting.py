@@ -1,0 +1,197 @@
+from dataclasses import replace
+from decimal import Decimal as D
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import MissingMark
+from engine.execution.netting import NettedTrades, net_trades, proposals_from_targets
+from engine.model.orders import Reason, TargetBook, TargetLine, TradeProposal
+from engine.model.portfolio import Sleeve
+from tests.engine.execution.market import (
+    CONTRACTS,
+    ES_JUN,
+    ES_SEP,
+    M6E_SEP,
+    PRICES,
+    execution_policy,
+    holdings,
+    portfolio,
+)
+
+CORE, SECTOR = Sleeve.CORE.value, Sleeve.SECTOR.value
+
+
+def wish(
+    contract_id: str,
+    quantity: int,
+    sleeve: str = CORE,
+    reason: Reason = Reason.REBALANCE,
+    group: str | None = None,
+    *,
+    reduce_only: bool = False,
+) -> TradeProposal:
+    return TradeProposal(
+        sleeve=sleeve,
+        contract_id=contract_id,
+        quantity=D(quantity),
+        reason=reason,
+        group=group,
+        reduce_only=reduce_only,
+    )
+
+
+def net(*proposals: TradeProposal, held: dict[str, int] | None = None) -> NettedTrades:
+    return net_trades(proposals, portfolio(**(held or {})), PRICES, execution_policy())
+
+
+class TestBasketNetting:
+    FOUR = (
+        wish("CSPX", 100, CORE),
+        wish("CSPX", -40, SECTOR),
+        wish("CS51", -200, CORE),
+        wish("CS51", -50, SECTOR),
+    )
+
+    def test_opposite_trades_net_out(self) -> None:
+        result = net(wish("CSPX", 40, CORE), wish("CSPX", -40, SECTOR))
+        assert result.trades == ()
+        assert result.crosses[0].sleeves == {CORE: D(40), SECTOR: D(-40)}
+
+    def test_partial_netting(self) -> None:
+        # +100 − 40 = BUY 60 CSPX; −200 − 50 = SELL 250 CS51: four orders become two
+        quantities = {t.contract_id: t.quantity for t in net(*self.FOUR).trades}
+        assert quantities == {"CSPX": D(60), "CS51": D(-250)}
+
+    def test_netting_benefit_calculation(self) -> None:
+        # Shares: |100| + |40| + |200| + |50| = 390 before, 60 + 250 = 310 after: 80 saved, all of them CSPX at 734.
+        gross = sum(abs(p.quantity) for p in self.FOUR)
+        result = net(*self.FOUR)
+        assert gross - sum(abs(t.quantity) for t in result.trades) == 80
+        assert round(D(80) / gross * 100, 1) == D("20.5")
+        assert result.saved_notional_usd == 80 * D(734)
+
+    def test_priority_ordering(self) -> None:
+        trades = net(wish("MSFT", 50), wish("CSPX", 50), wish(ES_JUN, 1)).trades
+        assert [t.contract_id for t in trades] == [ES_JUN, "CSPX", "MSFT"]
+
+    def test_min_notional_filter(self) -> None:
+        # 3 × 734 = 2,202 USD; 4 × 734 = 2,936 USD
+        result = net(wish("CSPX", 3))
+        assert result.trades == ()
+        assert result.dropped[0].quantity == 3
+        assert len(net(wish("CSPX", 4)).trades) == 1
+
+
+@pytest.mark.parametrize(
+    ("proposal", "held", "why"),
+    [
+        (wish("CSPX", -1), {"CSPX": 1}, "full close"),
+        (wish("CSPX", -1, reduce_only=True), {"CSPX": 9}, "asked for as reduce-only"),
+        (wish("CSPX", 1, reason=Reason.HEDGE_TAIL), {}, "hedge"),
+        (wish("CSPX", 1, reason=Reason.ROLL), {}, "roll"),
+        (wish("CSPX", -1, reason=Reason.LIMIT_BREACH), {"CSPX": 9}, "limit"),
+    ],
+)
+def test_small_trade_is_exempt(proposal: TradeProposal, held: dict[str, int], why: str) -> None:
+    assert len(net(proposal, held=held).trades) == 1, why
+
+
+def test_roll_and_rebalance_of_one_contract_become_one_roll() -> None:
+    result = net(
+        wish(ES_JUN, -5, reason=Reason.ROLL, group="roll:ES"),
+        wish(ES_SEP, 5, reason=Reason.ROLL, group="roll:ES"),
+        wish(ES_SEP, -2),
+        held={ES_JUN: 5},
+    )
+    trades = {t.contract_id: t for t in result.trades}
+    assert (trades[ES_JUN].quantity, trades[ES_JUN].reduce_only) == (D(-5), True)
+    assert (trades[ES_SEP].quantity, trades[ES_SEP].reason) == (D(3), Reason.ROLL)
+    assert trades[ES_SEP].group == "roll:ES"
+
+
+def test_order_already_working_is_not_ordered_again() -> None:
+    result = net_trades([wish("CSPX", 100)], portfolio(), PRICES, execution_policy(), working={"CSPX": D(60)})
+    assert result.trades[0].quantity == 40
+
+
+def test_contract_without_price_is_refused() -> None:
+    unpriced = replace(PRICES, prices={})
+    with pytest.raises(MissingMark, match="CSPX"):
+        net_trades([wish("CSPX", 1)], portfolio(), unpriced, execution_policy())
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["CSPX", "CS51", ES_SEP, "MSFT"]),
+            st.integers(-500, 500).filter(bool),
+            st.sampled_from([CORE, SECTOR, Sleeve.CREDIT.value]),
+        ),
+        max_size=12,
+    )
+)
+def test_netting_keeps_the_sum_of_every_contract(wishes: list[tuple[str, int, str]]) -> None:
+    result = net(*(wish(*item) for item in wishes))
+    expected: dict[str, D] = {}
+    for contract_id, quantity, _ in wishes:
+        expected[contract_id] = expected.get(contract_id, D(0)) + quantity
+    found = {t.contract_id: t.quantity for t in (*result.trades, *result.dropped)}
+    assert found == {name: q for name, q in expected.items() if q}
+    assert result.net_notional_usd <= result.gross_notional_usd
+
+
+def line(contract_id: str, quantity: int, sleeve: str = CORE, group: str | None = None) -> TargetLine:
+    return TargetLine(
+        sleeve=sleeve,
+        instrument_id=CONTRACTS.contract(contract_id).instrument_id,
+        contract_id=contract_id,
+        weight=0.1,
+        notional_usd=D(1),
+        quantity=D(quantity),
+        group=group,
+    )
+
+
+def target(*lines: TargetLine, held: dict[str, str] | None = None) -> TargetBook:
+    return TargetBook(lines=lines, held=held or {}, notes=())
+
+
+def changes(*arguments: object, **keywords: object) -> dict[str, D]:
+    proposals = proposals_from_targets(*arguments, **keywords)  # type: ignore[arg-type]
+    return {p.contract_id: p.quantity for p in proposals}
+
+
+def test_proposals_are_target_less_holding() -> None:
+    proposals = proposals_from_targets(
+        target(line("CSPX", 120, group="core")), portfolio(CSPX=100, MSFT=7), CONTRACTS
+    )
+    by_contract = {p.contract_id: p for p in proposals}
+    assert (by_contract["CSPX"].quantity, by_contract["CSPX"].group) == (D(20), "core")
+    assert (by_contract["MSFT"].quantity, by_contract["MSFT"].reason) == (D(-7), Reason.CLOSE)
+
+
+def test_held_sleeve_keeps_its_book() -> None:
+    assert changes(target(held={CORE: "no data"}), portfolio(CSPX=100), CONTRACTS) == {}
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(60, {"CSPX": D(-40)}), (120, {}), (-5, {}), (None, {})])
+def test_frozen_line_may_only_shrink(wanted: int | None, expected: dict[str, D]) -> None:
+    lines = () if wanted is None else (line("CSPX", wanted),)
+    assert changes(target(*lines), portfolio(CSPX=100), CONTRACTS, frozen=frozenset({"CSPX"})) == expected
+
+
+def test_holding_in_an_old_expiry_counts_for_the_new_one() -> None:
+    assert changes(target(line(ES_SEP, 7)), portfolio(**{ES_JUN: 5}), CONTRACTS) == {ES_SEP: D(2)}
+
+
+def test_dropped_future_under_roll_is_closed_once() -> None:
+    # The roll sells 5 June and buys 5 September; selling 5 September leaves nothing, and June is not sold twice.
+    rolled = changes(target(), portfolio(**{ES_JUN: 5}), CONTRACTS, rolls={ES_JUN: ES_SEP})
+    assert rolled == {ES_SEP: D(-5)}
+
+
+def test_hedges_are_left_to_the_hedge_planner() -> None:
+    owned = holdings({M6E_SEP: {Sleeve.FX_HEDGE: 4}})
+    assert changes(target(line("CSPX", 1)), owned, CONTRACTS) == {"CSPX": D(1)}

@@ -1,0 +1,212 @@
+"""Fakes that implement the engine's ports for real, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from engine.errors import BrokerUnavailable, IllegalTransition, InvariantError
+from engine.execution.children import CHILD_TRANSITIONS
+from engine.model.context import ControlState
+from engine.model.market import Quote
+from engine.model.orders import (
+    ChildOrder,
+    ChildStatus,
+    Fill,
+    OpenOrder,
+    TransportEvent,
+    TransportEventKind,
+)
+from engine.ports import ChildRecord, GateOutcome
+
+ZERO = Decimal(0)
+
+
+class MemoryOrderBook:
+    """Order book with the send gate's rules: one claim a child, control state, reservation within the parent."""
+
+    def __init__(self, parents: Mapping[str, tuple[Decimal, bool]]) -> None:
+        """``parents`` maps intent ids to quantity and whether the parent only reduces."""
+        self.parents = dict(parents)
+        self.control = ControlState.ACTIVE
+        self.epoch_is_mine = True
+        self.notional_limit_usd: Decimal | None = None
+        self.records: dict[str, ChildRecord] = {}
+        self.fills: dict[str, Fill] = {}
+        self.history: list[tuple[str, ChildStatus]] = []
+
+    def plan_child(self, child: ChildOrder) -> None:
+        known = self.records.get(child.order_ref)
+        if known is not None and known.child != child:
+            raise InvariantError(f"{child.order_ref} is planned with other terms")
+        if known is None:
+            self.records[child.order_ref] = ChildRecord(
+                child=child, status=ChildStatus.PLANNED, filled=ZERO, sent_at=None
+            )
+
+    def claim(self, order_ref: str, notional_usd: Decimal, now: datetime) -> GateOutcome:
+        record = self.records[order_ref]
+        quantity, reduce_only = self.parents[record.child.intent_id]
+        if not self.epoch_is_mine:
+            return GateOutcome.STALE_EPOCH
+        if record.status is not ChildStatus.PLANNED:
+            return GateOutcome.ALREADY_CLAIMED
+        if self.control is ControlState.HALTED:
+            return GateOutcome.HALTED
+        if self.control is ControlState.REDUCING and not reduce_only:
+            return GateOutcome.REDUCE_ONLY
+        if self.committed(record.child.intent_id) + record.child.quantity > quantity:
+            return GateOutcome.OVER_RESERVED
+        if self.notional_limit_usd is not None and notional_usd > self.notional_limit_usd:
+            return GateOutcome.LIMIT
+        self.records[order_ref] = replace(record, status=ChildStatus.SENDING, sent_at=now)
+        self.history.append((order_ref, ChildStatus.SENDING))
+        return GateOutcome.CLAIMED
+
+    def committed(self, intent_id: str) -> Decimal:
+        """Filled and reserved quantity of a parent."""
+        total = ZERO
+        for record in self.records.values():
+            if record.child.intent_id == intent_id:
+                reserved = record.child.quantity - record.filled if record.status.holds_reservation else ZERO
+                total += record.filled + reserved
+        return total
+
+    def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
+        record = self.records[order_ref]
+        if status not in CHILD_TRANSITIONS[record.status]:
+            raise IllegalTransition(f"{order_ref}: {record.status.value} to {status.value}")
+        self.records[order_ref] = replace(record, status=status)
+        self.history.append((order_ref, status))
+
+    def record_fill(self, fill: Fill) -> bool:
+        known = self.fills.get(fill.root)
+        if known is not None and known.execution_id >= fill.execution_id:
+            return False
+        self.fills[fill.root] = fill
+        record = self.records.get(fill.order_ref or "")
+        if record is not None:
+            filled = sum((f.quantity for f in self.fills.values() if f.order_ref == fill.order_ref), ZERO)
+            self.records[record.child.order_ref] = replace(record, filled=filled)
+        return True
+
+    def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
+        found = [r for r in self.records.values() if r.child.intent_id == intent_id]
+        return tuple(sorted(found, key=lambda r: r.child.attempt))
+
+    def unresolved(self) -> tuple[ChildRecord, ...]:
+        return tuple(
+            r for r in self.records.values() if r.status.holds_reservation or r.status is ChildStatus.PLANNED
+        )
+
+    def may_send(self) -> bool:
+        return self.control is ControlState.ACTIVE
+
+
+OnSend = Callable[["ScriptedTransport", ChildOrder], None]
+
+
+class ScriptedTransport:
+    """Broker in virtual time: quotes by a function of time, answers to sends and cancels by a script."""
+
+    def __init__(self, start: datetime, quote: Callable[[str, datetime], Quote | None]) -> None:
+        self.clock = start
+        self.quote_at = quote
+        self.on_send: OnSend = acknowledge
+        self.on_cancel: Callable[[ScriptedTransport, str], None] = confirm_cancel
+        self.sent: list[ChildOrder] = []
+        self.cancelled: list[str] = []
+        self.queue: list[tuple[datetime, int, TransportEvent]] = []
+        self.at_times: list[tuple[datetime, Callable[[], None]]] = []
+        self.open: dict[str, OpenOrder] = {}
+        self.done: list[Fill] = []
+
+    def now(self) -> datetime:
+        return self.clock
+
+    def quote(self, contract_id: str) -> Quote | None:
+        return self.quote_at(contract_id, self.clock)
+
+    def send(self, child: ChildOrder) -> None:
+        self.sent.append(child)
+        self.on_send(self, child)
+
+    def cancel(self, order_ref: str) -> None:
+        self.cancelled.append(order_ref)
+        self.on_cancel(self, order_ref)
+
+    def next_event(self, until: datetime) -> TransportEvent | None:
+        while self.at_times and self.at_times[0][0] <= until:
+            self.clock = max(self.clock, self.at_times[0][0])
+            self.at_times.pop(0)[1]()
+        self.queue.sort(key=lambda item: item[:2])
+        if self.queue and self.queue[0][0] <= until:
+            at, _, event = self.queue.pop(0)
+            self.clock = max(self.clock, at)
+            return event
+        self.clock = max(self.clock, until)
+        return None
+
+    def orders(self) -> tuple[OpenOrder, ...]:
+        return tuple(self.open.values())
+
+    def executions(self) -> tuple[Fill, ...]:
+        return tuple(self.done)
+
+    def report(
+        self,
+        kind: TransportEventKind,
+        order_ref: str,
+        *,
+        after: float = 0.1,
+        fill: Fill | None = None,
+        text: str = "",
+    ) -> None:
+        """Put a message into the inbox, some seconds from now."""
+        at = self.clock + timedelta(seconds=after)
+        event = TransportEvent(kind=kind, at=at, order_ref=order_ref, fill=fill, text=text)
+        self.queue.append((at, len(self.queue), event))
+
+    def execute(self, child: ChildOrder, quantity: Decimal, *, after: float = 0.2, number: int = 1) -> Fill:
+        """Let a quantity of a child trade at its limit."""
+        fill = Fill(
+            execution_id=f"E{child.order_ref}-{number}.01",
+            order_ref=child.order_ref,
+            contract_id=child.contract_id,
+            side=child.side,
+            quantity=quantity,
+            price=child.limit_price,
+            executed_at=self.clock + timedelta(seconds=after),
+            commission=Decimal(1),
+            commission_currency="USD",
+        )
+        self.done.append(fill)
+        self.report(TransportEventKind.FILL, child.order_ref, after=after, fill=fill)
+        return fill
+
+
+def acknowledge(broker: ScriptedTransport, child: ChildOrder) -> None:
+    """Take the order and let it rest."""
+    broker.report(TransportEventKind.ACKNOWLEDGED, child.order_ref)
+
+
+def fill_all(broker: ScriptedTransport, child: ChildOrder) -> None:
+    """Take the order and fill it at once."""
+    acknowledge(broker, child)
+    broker.execute(child, child.quantity)
+
+
+def lose_connection(broker: ScriptedTransport, child: ChildOrder) -> None:
+    """Break while the order is being written."""
+    raise BrokerUnavailable(f"connection lost while {child.order_ref} was written")
+
+
+def confirm_cancel(broker: ScriptedTransport, order_ref: str) -> None:
+    """Cancel what is asked for."""
+    broker.report(TransportEventKind.CANCELLED, order_ref)
+
+
+def ignore_cancel(broker: ScriptedTransport, order_ref: str) -> None:
+    """Never answer a cancel."""
