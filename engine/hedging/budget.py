@@ -33,8 +33,12 @@ class PlannedPremium:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadRecord:
-    """Sovereign spread at the last decision: contracts and their marks, the year's result and whether it stopped."""
+    """Sovereign spread after a decision: wanted contracts (long, short leg), contracts held and their marks.
 
+    ``result_usd`` is the year's result; ``stopped`` says that it lost the leg's budget.
+    """
+
+    size: tuple[Decimal, Decimal] = (ZERO, ZERO)
     held: Mapping[str, Decimal] = field(default_factory=dict)
     marks: Mapping[str, Decimal] = field(default_factory=dict)
     result_usd: Decimal = ZERO
@@ -46,7 +50,7 @@ class TailRecord:
     """Premium accounts after a decision date.
 
     ``carried`` is unspent allowance of earlier months, ``spent_month``/``spent_year`` premium since their start,
-    by category. ``sized_for`` is the regime for which the volatility future was sized last.
+    by category. ``volatility_contracts`` of the volatility future are wanted since it was sized ``sized_for`` a regime.
     """
 
     month: date | None = None
@@ -56,6 +60,7 @@ class TailRecord:
     planned: tuple[PlannedPremium, ...] = ()
     spread: SpreadRecord = field(default_factory=SpreadRecord)
     sized_for: RiskRegime | None = None
+    volatility_contracts: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

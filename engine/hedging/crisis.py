@@ -135,28 +135,42 @@ def crisis_triggers(inputs: CrisisInputs, policy: CrisisPolicy) -> tuple[str, ..
 
 def _keep_after_monetising(inputs: CrisisInputs, policy: CrisisPolicy) -> dict[str, Decimal]:
     """Contracts that stay after closing the policy's share of those in the money, most valuable first."""
-    profits = sorted(
-        (
-            (_profit_usd(position, inputs), contract_id, _protection(position))
-            for contract_id, position in inputs.portfolio.positions.items()
-            if _protection(position) > 0
-        ),
-        key=lambda item: (-item[0], item[1]),
-    )
-    gaining = [(contract_id, quantity) for profit, contract_id, quantity in profits if profit > 0]
-    total = sum((quantity for _, quantity in gaining), ZERO)
+    profits: dict[str, Decimal] = {}
+    for position in inputs.portfolio.positions.values():
+        line, profit = _line(position.contract_id, inputs), _profit_usd(position, inputs)
+        if position.sleeves.get(Sleeve.CRISIS_ALPHA, ZERO) > 0 and profit > 0:
+            profits[line] = max(profit, profits.get(line, ZERO))
+    held = _held_lines(inputs)
+    gaining = sorted(profits, key=lambda line: (-profits[line], line))
+    total = sum((held[line] for line in gaining), ZERO)
     to_close = (total * policy.monetise_fraction).to_integral_value(rounding=ROUND_CEILING)
     keep = {}
-    for contract_id, quantity in gaining:
-        closed = min(quantity, to_close)
+    for line in gaining:
+        closed = min(held[line], to_close)
         to_close -= closed
         if closed > 0:
-            keep[contract_id] = quantity - closed
+            keep[line] = held[line] - closed
     return keep
 
 
-def _protection(position: Position) -> Decimal:
-    return position.sleeves.get(Sleeve.CRISIS_ALPHA, ZERO)
+def _line(contract_id: str, inputs: CrisisInputs) -> str:
+    """What is sold for a holding: an option itself; of a future the contract that stands for it today.
+
+    A contract that is due counts as its successor, for the roll plan moves it on the same day.
+    """
+    instrument = inputs.prices.instrument(contract_id)
+    if not instrument.is_future:
+        return contract_id
+    return inputs.prices.contract_id(instrument.instrument_id) or contract_id
+
+
+def _held_lines(inputs: CrisisInputs) -> dict[str, Decimal]:
+    """Protection held, by line."""
+    held: dict[str, Decimal] = {}
+    for contract_id, position in sorted(inputs.portfolio.positions.items()):
+        line = _line(contract_id, inputs)
+        held[line] = held.get(line, ZERO) + position.sleeves.get(Sleeve.CRISIS_ALPHA, ZERO)
+    return held
 
 
 def _profit_usd(position: Position, inputs: CrisisInputs) -> Decimal:
@@ -178,21 +192,24 @@ def _profit_usd(position: Position, inputs: CrisisInputs) -> Decimal:
 
 
 def _sell_down(keep: Mapping[str, Decimal], inputs: CrisisInputs) -> tuple[TradeProposal, ...]:
-    """Sell what is held above the kept quantity; what was filled already is not sold again."""
+    """Sell what is held above the kept quantity; what was filled already is not sold again.
+
+    A future that was rolled since is found under its new contract.
+    """
     sold: dict[str, Decimal] = {}
     for proposal in inputs.planned:
         if proposal.sleeve == Sleeve.CRISIS_ALPHA.value:
             sold[proposal.contract_id] = sold.get(proposal.contract_id, ZERO) + min(ZERO, proposal.quantity)
+    held = _held_lines(inputs)
     proposals = []
-    for contract_id, quantity in sorted(keep.items()):
-        position = inputs.portfolio.positions.get(contract_id)
-        held = ZERO if position is None else _protection(position)
-        excess = held + sold.get(contract_id, ZERO) - quantity
+    for name, quantity in sorted(keep.items()):
+        line = _line(name, inputs)
+        excess = held.get(line, ZERO) + sold.get(line, ZERO) - quantity
         if excess > 0:
             proposals.append(
                 TradeProposal(
                     sleeve=Sleeve.CRISIS_ALPHA.value,
-                    contract_id=contract_id,
+                    contract_id=line,
                     quantity=-excess,
                     reason=Reason.CRISIS,
                     group=CRISIS_GROUP,

@@ -36,7 +36,8 @@ def plan_spread(
 ) -> tuple[list[TradeProposal], TailRecord]:
     """Hold the DV01-neutral spread at its loss budget; close it at the stop or when a leg is not listed.
 
-    It is resized with a new month and left alone in CRISIS.
+    Its size is set when it opens and with each new month, never in CRISIS; until then what was not filled is
+    asked for again, so that no leg stays alone.
     """
     mine = _spread_holdings(inputs, policy, held)
     budget = annual_budgets(inputs.nav, policy).get(SOVEREIGN_SPREAD, ZERO)
@@ -44,25 +45,27 @@ def plan_spread(
     if not spread.stopped and budget > 0 and -spread.result_usd >= budget:
         spread = replace(spread, stopped=True)
         notes.append(f"sovereign spread: lost its budget of {budget:,.0f} USD, closed until next year")
-    record = replace(record, spread=spread)
-    legs = (policy.spread_long, policy.spread_short)
-    contracts = [None if leg is None else inputs.prices.contract_id(leg) for leg in legs]
-    if spread.stopped or None in contracts:
-        return [
-            protection_trade(name, -quantity, SPREAD_GROUP, reduces=True) for name, quantity in mine.items()
-        ], record
-    if inputs.regime is RiskRegime.CRISIS or (mine and not new_month):
-        return [], record
-    long_id, short_id = str(contracts[0]), str(contracts[1])
-    currency = inputs.prices.instrument(long_id).currency
-    long, short = spread_contracts(inputs.prices.fx.convert(budget, BASE_CURRENCY, currency), policy)
-    changes = {long_id: long, short_id: short}
-    for name, quantity in mine.items():
-        front = inputs.prices.contract_id(inputs.prices.instrument(name).instrument_id) or name
-        changes[front] = changes.get(front, ZERO) - quantity
-    return [
+    long_id = _priced(policy.spread_long, inputs)
+    short_id = _priced(policy.spread_short, inputs)
+    if spread.stopped or long_id is None or short_id is None:
+        record = replace(record, spread=replace(spread, size=(ZERO, ZERO)))
+        return _close_all(mine, inputs, SPREAD_GROUP), record
+    is_open = spread.size != (ZERO, ZERO)
+    if inputs.regime is not RiskRegime.CRISIS and (new_month or not is_open):
+        currency = inputs.prices.instrument(long_id).currency
+        local = inputs.prices.fx.convert(budget, BASE_CURRENCY, currency)
+        spread = replace(spread, size=spread_contracts(local, policy))
+    changes = dict(zip((long_id, short_id), spread.size, strict=True))
+    for name, quantity in _by_front(mine, inputs).items():
+        changes[name] = changes.get(name, ZERO) - quantity
+    proposals = [
         protection_trade(name, change, SPREAD_GROUP) for name, change in changes.items() if change != 0
-    ], record
+    ]
+    return proposals, replace(record, spread=spread)
+
+
+def _priced(instrument_id: str | None, inputs: TailInputs) -> str | None:
+    return None if instrument_id is None else inputs.prices.contract_id(instrument_id)
 
 
 def _spread_holdings(
@@ -75,6 +78,27 @@ def _spread_holdings(
         if instrument.is_future and not _is_volatility(name, inputs, policy):
             mine[name] = quantity
     return mine
+
+
+def _by_front(mine: Mapping[str, Decimal], inputs: TailInputs) -> dict[str, Decimal]:
+    """Holdings by the contract that stands for them today.
+
+    A contract that is due counts as its successor, for the roll plan moves it; one without a successor is left
+    to the roll plan.
+    """
+    result: dict[str, Decimal] = {}
+    for name, quantity in mine.items():
+        front = inputs.prices.contract_id(inputs.prices.instrument(name).instrument_id)
+        if front is not None:
+            result[front] = result.get(front, ZERO) + quantity
+    return result
+
+
+def _close_all(mine: Mapping[str, Decimal], inputs: TailInputs, group: str | None) -> list[TradeProposal]:
+    return [
+        protection_trade(name, -quantity, group, reduces=True)
+        for name, quantity in _by_front(mine, inputs).items()
+    ]
 
 
 def _mark_spread(spread: SpreadRecord, mine: Mapping[str, Decimal], inputs: TailInputs) -> SpreadRecord:
@@ -113,9 +137,9 @@ def plan_volatility(
     """
     mine = {name: quantity for name, quantity in held.items() if _is_volatility(name, inputs, policy)}
     name = policy.volatility_future
-    contract = None if name is None else inputs.prices.contract_id(name)
     if name is None:
-        return [protection_trade(item, -quantity, reduces=True) for item, quantity in mine.items()], record
+        return _close_all(mine, inputs, None), record
+    contract = inputs.prices.contract_id(name)
     if contract is None:
         notes.append(f"{name}: no contract with a price, the volatility future is kept as it is")
         return [], record
@@ -124,15 +148,17 @@ def plan_volatility(
     spent = record.spent_year.get(VOLATILITY_FUTURE, ZERO)
     spent += round_money(count * unit * policy.volatility_future_roll_loss_annual / YEAR_DAYS)
     record = replace(record, spent_year={**record.spent_year, VOLATILITY_FUTURE: spent})
-    if inputs.regime is RiskRegime.CRISIS or (not new_month and record.sized_for is inputs.regime):
-        return [], record
-    target = _volatility_target(unit, spent, inputs, policy)
-    notes.append(
-        f"{name}: {target} contracts, expected to lose {policy.volatility_future_roll_loss_annual:.0%} of"
-        f" {target * unit:,.0f} USD a year to the roll"
-    )
-    record = replace(record, sized_for=inputs.regime)
-    return [protection_trade(contract, target - count)] if target != count else [], record
+    if inputs.regime is RiskRegime.CRISIS:
+        return [], replace(record, sized_for=RiskRegime.CRISIS)
+    if new_month or record.sized_for is not inputs.regime:
+        target = _volatility_target(unit, spent, inputs, policy)
+        record = replace(record, sized_for=inputs.regime, volatility_contracts=target)
+        notes.append(
+            f"{name}: {target} contracts, expected to lose {policy.volatility_future_roll_loss_annual:.0%} of"
+            f" {target * unit:,.0f} USD a year to the roll"
+        )
+    change = record.volatility_contracts - count
+    return [protection_trade(contract, change)] if change != 0 else [], record
 
 
 def _volatility_target(

@@ -163,7 +163,11 @@ def plan_fx_hedge(inputs: FxHedgeInputs, policy: FxPolicy) -> FxHedgePlan:
 
 
 def _held_hedges(inputs: FxHedgeInputs, policy: FxPolicy) -> dict[str, dict[str, Decimal]]:
-    """Hedge futures held, by currency and contract."""
+    """Hedge futures held, by currency and the contract that stands for them today.
+
+    A contract that is due counts as its successor: the roll plan moves it, and is not to be repeated here. One
+    without a successor is left to the roll plan.
+    """
     currency_of = {
         name: currency
         for currency, pair in policy.hedge_contracts.items()
@@ -174,9 +178,13 @@ def _held_hedges(inputs: FxHedgeInputs, policy: FxPolicy) -> dict[str, dict[str,
     for contract_id, position in sorted(inputs.portfolio.positions.items()):
         quantity = position.sleeves.get(Sleeve.FX_HEDGE, ZERO)
         instrument = inputs.contracts.instrument(contract_id)
-        currency = currency_of.get(instrument.instrument_id)
-        if quantity != 0 and currency is not None:
-            held.setdefault(currency, {})[contract_id] = quantity
+        currency, front = (
+            currency_of.get(instrument.instrument_id),
+            inputs.front_contracts.get(instrument.instrument_id),
+        )
+        if quantity != 0 and currency is not None and front is not None:
+            part = held.setdefault(currency, {})
+            part[front] = part.get(front, ZERO) + quantity
     return held
 
 

@@ -74,7 +74,7 @@ def prices(*quotes: OptionQuote, **changed: str) -> PriceList:
         instrument(name, "USD", "OPT", multiplier=Decimal(100), category=category)
         for name, category in OPTIONS.items()
     ]
-    listed = [Contract(contract_id=f"{name}_Z6", instrument_id=name) for name in FUTURES]
+    listed = [Contract(contract_id=f"{name}_{m}6", instrument_id=name) for name in FUTURES for m in "UZ"]
     levels: dict[str, Mark] = marks(**{"FGBL_Z6": "130", "FOAT_Z6": "125", "VX_Z6": "20"} | changed)
     return PriceList(
         contracts=book(

@@ -126,6 +126,14 @@ def test_volatility_future_in_profit_counts_as_in_the_money() -> None:
     assert sold(decide(loss)[0]) == {}
 
 
+def test_volatility_future_that_is_due_is_sold_under_its_successor() -> None:
+    due = crisis_inputs({"VX_U6": 21}, prices=prices(*ALL, VX_U6="40", VX_Z6="38"))
+    plan, memory = decide(due)
+    assert sold(plan) == {"VX_Z6": 13}
+    rolled = replace(due, trade_date=TODAY + timedelta(days=3), portfolio=holding({"VX_Z6": 10}))
+    assert sold(decide(rolled, memory)[0]) == {"VX_Z6": 2}
+
+
 def test_calm_day_asks_for_nothing() -> None:
     plan, _ = decide(crisis_inputs({name(DEEP): 10}, vix=15.0, regime=RiskRegime.NORMAL))
     assert plan.proposals == ()

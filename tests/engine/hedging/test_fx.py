@@ -38,7 +38,9 @@ def contracts(*extra: Instrument) -> ContractBook:
         instrument("USD.SEK", "SEK", "CASH"),
         *extra,
     )
-    return book(world, *(Contract(contract_id=f"{name}_Z6", instrument_id=name) for name in FUTURES))
+    return book(
+        world, *(Contract(contract_id=f"{name}_{m}6", instrument_id=name) for name in FUTURES for m in "UZ")
+    )
 
 
 def valuation(lines: tuple[LineValue, ...] = (), **values: str) -> Valuation:
@@ -119,6 +121,12 @@ def test_order_is_target_less_held() -> None:
     assert trades(plan(valuation(EUR="-1400000"), holding(**{"6E_Z6": 11, "M6E_Z6": 2}))) == {}
     assert trades(plan(valuation(EUR="-1390000"), holding(**{"6E_Z6": 11}))) == {}
     assert trades(plan(valuation(EUR="-1400000"), holding(**{"6E_Z6": 10}))) == {"6E_Z6": 1, "M6E_Z6": 2}
+
+
+def test_future_that_is_due_counts_as_its_successor() -> None:
+    # The roll plan sells 11 September and buys 11 December; the hedge adds the two micros only.
+    assert trades(plan(valuation(EUR="-1400000"), holding(**{"6E_U6": 11}))) == {"M6E_Z6": 2}
+    assert trades(plan(valuation(), holding(**{"6E_U6": 4}))) == {"6E_Z6": -4}
 
 
 def test_hedge_without_exposure_is_closed() -> None:

@@ -178,6 +178,16 @@ class TestSovereignSpread:
         result, _ = plan(tail_inputs(day=TODAY + timedelta(days=1), held=held), memory, **self.legs)
         assert result.proposals == ()
 
+    def test_leg_that_was_not_filled_is_asked_for_again(self) -> None:
+        _, memory = plan(tail_inputs(), **self.legs)
+        alone = tail_inputs(day=TODAY + timedelta(days=1), held={"FGBL_Z6": 6, "FOAT_Z6": -2})
+        assert trades(plan(alone, memory, **self.legs)[0]) == {"FOAT_Z6": -4}
+
+    def test_leg_that_is_due_counts_as_its_successor(self) -> None:
+        _, memory = plan(tail_inputs(), **self.legs)
+        due = tail_inputs(day=TODAY + timedelta(days=1), held={"FGBL_U6": 6, "FOAT_U6": -6})
+        assert trades(plan(due, memory, **self.legs)[0]) == {}
+
     def test_spread_that_lost_its_budget_is_closed_until_next_year(self) -> None:
         _, memory = plan(tail_inputs(), **self.legs)
         held = {"FGBL_Z6": 6, "FOAT_Z6": -6}
@@ -223,6 +233,15 @@ class TestVolatilityFuture:
         assert trades(plan(raised, memory, **self.stand_in)[0]) == {"VX_Z6": 10}  # 318,750 / 10,000 = 31
         crisis = tail_inputs(day=tomorrow, held=held, regime=RiskRegime.CRISIS)
         assert trades(plan(crisis, memory, **self.stand_in)[0]) == {}
+
+    def test_crisis_sells_nothing_back_into_the_old_size(self) -> None:
+        _, memory = plan(tail_inputs(regime=RiskRegime.ELEVATED), **self.stand_in)
+        tomorrow, later = TODAY + timedelta(days=1), TODAY + timedelta(days=4)
+        crisis = tail_inputs(day=tomorrow, held={"VX_Z6": 31}, regime=RiskRegime.CRISIS, VX_Z6="60")
+        _, memory = plan(crisis, memory, **self.stand_in)
+        after = tail_inputs(day=later, held={"VX_Z6": 12}, regime=RiskRegime.ELEVATED, VX_Z6="60")
+        # 318,750 / (60,000 · 0.5) = 10 at the price after the crisis, not 31 again
+        assert trades(plan(after, memory, **self.stand_in)[0]) == {"VX_Z6": -2}
 
     def test_future_without_configuration_is_closed(self) -> None:
         assert trades(plan(tail_inputs(held={"VX_Z6": 5}))[0]) == {"VX_Z6": -5}
