@@ -87,7 +87,9 @@ class ExecutionAnalytics:
             ordered=intent.quantity,
             filled=filled,
             average_price=average,
-            slippage_bps=None if average is None else compute_slippage_bps(intent.side, average, arrival),
+            slippage_bps=None
+            if average is None
+            else round_money(compute_slippage_bps(intent.side, average, arrival)),
             delay_usd=round_money(unit * filled * (arrival - intent.decision_price)),
             trading_usd=round_money(unit * (paid - filled * arrival)),
             commission_usd=round_money(self._commission(fills)),

@@ -1,6 +1,5 @@
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -14,6 +13,7 @@ from engine.execution.recovery import recover
 from engine.execution.ticket import FinishReason
 from engine.model.context import ControlState
 from engine.model.instruments import CollarClass
+from engine.model.market import Quote
 from engine.model.orders import (
     ChildOrder,
     ChildStatus,
@@ -89,10 +89,12 @@ class TestOrderManagerStateMachine:
 
 def test_collar_binds_the_last_of_many_replaces() -> None:
     made, broker, _ = world(intent())
-    rising: Callable[..., object] = lambda name, at: quote(
-        bid=str(734 + (at - NOON).seconds // 10), ask=str(D("734.3") + (at - NOON).seconds // 10), at=at
-    )
-    broker.quote_at = rising  # type: ignore[assignment]
+
+    def rising(_: str, at: datetime) -> Quote:
+        moved = (at - NOON).seconds // 10
+        return quote(bid=str(734 + moved), ask=str(D("734.3") + moved), at=at)
+
+    broker.quote_at = rising
     execute([job(intent(), minutes=5)], made)
     # arrival mid 734.15 × 1.001 = 734.88415
     assert max(child.limit_price for child in broker.sent) == D("734.88")
@@ -349,7 +351,7 @@ def listed(child: ChildOrder, status: ChildStatus, filled: int) -> OpenOrder:
 def test_recovery_brings_the_child_to_what_the_broker_shows(
     before: ChildStatus, at_broker: ChildStatus | None, executed: int, after: ChildStatus, why: str
 ) -> None:
-    made, broker, book, child = with_child(before)
+    _, broker, book, child = with_child(before)
     if executed:
         broker.execute(child, D(executed))
     if at_broker is not None:
@@ -369,7 +371,7 @@ def test_cancelled_order_whose_executions_are_missing_stays_unknown() -> None:
 
 
 def test_restart_adopts_the_working_order_and_sends_nothing_new() -> None:
-    made, broker, book, child = with_child(ChildStatus.WORKING)
+    made, broker, _, child = with_child(ChildStatus.WORKING)
     broker.execute(child, D(100), after=3)
     report = execute([job(intent())], made)
     assert broker.sent == []
@@ -402,7 +404,7 @@ def test_restart_with_an_unknown_child_sends_nothing_for_its_instrument(status: 
 
 
 def test_restart_repeats_a_cancel_that_was_under_way() -> None:
-    made, broker, book, child = with_child(ChildStatus.CANCEL_PENDING)
+    made, broker, _, _ = with_child(ChildStatus.CANCEL_PENDING)
     broker.on_send = fakes.fill_all
     execute([job(intent())], made)
     assert broker.cancelled == [REF1]
@@ -447,9 +449,9 @@ def run_script(
     made, broker, book = world(parent)
     script, committed = iter(answers), [D(0)]
 
-    def price(_: str, at: object) -> object:
-        moved = D(sum(walk[: int((broker.clock - NOON).total_seconds()) // 10 % len(walk)])) * D("0.05")
-        return quote(bid=str(D(734) + moved), ask=str(D("734.3") + moved), at=broker.clock)
+    def price(_: str, at: datetime) -> Quote:
+        moved = D(sum(walk[: int((at - NOON).total_seconds()) // 10 % len(walk)])) * D("0.05")
+        return quote(bid=str(D(734) + moved), ask=str(D("734.3") + moved), at=at)
 
     def answer(b: ScriptedTransport, child: ChildOrder) -> None:
         committed.append(book.committed("parent-1"))
@@ -469,7 +471,7 @@ def run_script(
         if kind == "break":
             fakes.lose_connection(b, child)
 
-    broker.quote_at = price  # type: ignore[assignment]
+    broker.quote_at = price
     broker.on_send = answer
     execute([job(parent, minutes=20)], made)
     committed.append(book.committed("parent-1"))
