@@ -127,9 +127,9 @@ def crisis_triggers(inputs: CrisisInputs, policy: CrisisPolicy) -> tuple[str, ..
     if inputs.vix is not None and significant(inputs.vix) >= policy.vix_threshold:
         texts.append(f"VIX {inputs.vix:.2f} is at or above {policy.vix_threshold:g}")
     if inputs.daily_return is not None and significant(inputs.daily_return) <= policy.daily_loss:
-        texts.append(f"the day lost {-inputs.daily_return:.1%} of NAV")
+        texts.append(f"the day lost {100 * -inputs.daily_return:.1f} % of NAV")
     if significant(inputs.drawdown) <= policy.drawdown:
-        texts.append(f"the drawdown is {-inputs.drawdown:.1%}")
+        texts.append(f"the drawdown is {100 * -inputs.drawdown:.1f} %")
     return tuple(texts)
 
 

@@ -154,7 +154,7 @@ def plan_volatility(
         target = _volatility_target(unit, spent, inputs, policy)
         record = replace(record, sized_for=inputs.regime, volatility_contracts=target)
         notes.append(
-            f"{name}: {target} contracts, expected to lose {policy.volatility_future_roll_loss_annual:.0%} of"
+            f"{name}: {target} contracts, expected to lose {100 * policy.volatility_future_roll_loss_annual:.0f} % of"
             f" {target * unit:,.0f} USD a year to the roll"
         )
     change = record.volatility_contracts - count

@@ -319,12 +319,12 @@ def _warnings(
         texts.append("too little history for the core spread's momentum: neutral")
     if fall.daily_return is not None and fall.daily_return <= policy.daily_reduce_only:
         texts.append(
-            f"CRITICAL: the day lost {-fall.daily_return:.1%} of NAV; reduce-only until the next session"
+            f"CRITICAL: the day lost {100 * -fall.daily_return:.1f} % of NAV; reduce-only until the next session"
         )
     if kill:
         texts.append(
-            f"CRITICAL: drawdown {fall.drawdown:.1%} reaches the kill limit {policy.drawdown_kill:.0%}"
+            f"CRITICAL: drawdown {100 * fall.drawdown:.1f} % reaches the kill limit {100 * policy.drawdown_kill:.0f} %"
         )
     elif fall.drawdown <= policy.drawdown_crisis:
-        texts.append(f"drawdown {fall.drawdown:.1%} forces CRISIS")
+        texts.append(f"drawdown {100 * fall.drawdown:.1f} % forces CRISIS")
     return tuple(texts)

@@ -60,15 +60,15 @@ def expected_volatility_words(
 
     ``measured`` is the annual volatility at scale 1 before the floor; the fund runs at ``scale · measured``.
     """
-    target = f"{policy.volatility_target_annual:.0%}"
+    target = _percent(policy.volatility_target_annual)
     if measured is None:
         return f"the volatility of the fund is not known, because {_CAUSE[ScaleBinding.UNKNOWN]}"
-    runs_at = f"{scale * measured:.1%}"
+    runs_at = _percent(scale * measured, 1)
     if binding is ScaleBinding.TARGET:
         return f"the fund runs at about {runs_at}, its target of {target}; {_shares(days)}"
     cause = _CAUSE[binding].format(
-        measured=f"{measured:.1%}",
-        floor=f"{policy.volatility.floor_annual:.0%}",
+        measured=_percent(measured, 1),
+        floor=_percent(policy.volatility.floor_annual),
         scale_max=policy.scale_max,
         scale=scale,
         minimum=policy.volatility.minimum_observations,
@@ -77,12 +77,28 @@ def expected_volatility_words(
     return f"the fund runs at about {runs_at}, not {target}, because {cause}; {_shares(days)}"
 
 
+def _percent(fraction: float, digits: int = 0) -> str:
+    return f"{100.0 * fraction:.{digits}f} %"
+
+
+_SHARE_WORDS = {
+    "floor": "at the floor",
+    "cap": "at the cap",
+    "target": "at the target",
+    "state": "held down by the risk state",
+    "short_history": "with too short a history",
+    "unknown": "without a volatility",
+}
+
+
 def _shares(days: BindingDays) -> str:
     total = max(1, days.total)
-    return (
-        f"of {days.total} days {days.floor / total:.0%} at the floor, {days.cap / total:.0%} at the cap,"
-        f" {days.target / total:.0%} at the target, {days.state / total:.0%} held down by the risk state"
-    )
+    parts = [
+        f"{_percent(getattr(days, name) / total)} {words}"
+        for name, words in _SHARE_WORDS.items()
+        if getattr(days, name) > 0
+    ]
+    return f"of {days.total} day{'' if days.total == 1 else 's'} " + ", ".join(parts)
 
 
 def drawdown_probability(

@@ -101,7 +101,7 @@ def decide_targets(
         )
         if drift < policy.sleeve_drift_fraction and current:
             notes.append(
-                f"{sleeve.value}: drift {drift:.2%} of the sleeve is inside its band; nothing is traded"
+                f"{sleeve.value}: drift {100 * drift:.2f} % of the sleeve is inside its band; nothing is traded"
             )
             lines += _current_lines(sleeve, current, inputs)
             continue

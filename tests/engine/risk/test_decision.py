@@ -177,5 +177,5 @@ def test_explanation_says_why_the_fund_does_not_run_at_its_target() -> None:
     decision = run(calm, weights={"A": 0.1, "B": -0.1})[0][-1]
     assert decision.binding is ScaleBinding.FLOOR
     assert decision.explanation.startswith("the fund runs at about ")
-    assert "not 12%, because the measured volatility" in decision.explanation
+    assert "not 12 %, because the measured volatility" in decision.explanation
     assert "at the floor" in decision.explanation
