@@ -139,7 +139,7 @@ def black_scholes_delta(
 ) -> np.ndarray:
     """Change of the premium per unit of spot, ``s·e^{−qT}·N(s·d₁)``."""
     forward = forward_price(spot, years, rate, dividend_yield)
-    return black_76_delta(forward, strike, years, volatility, rate, right) * forward / spot
+    return np.asarray(black_76_delta(forward, strike, years, volatility, rate, right) * forward / spot)
 
 
 def implied_volatility(

@@ -133,6 +133,14 @@ class PanelFacts:
         """Splits whose ex-date is this date."""
         return tuple(split for split in self.panel.splits if split.ex_date == ex_date)
 
+    def borrow_available(self, instrument_id: str, day: date) -> bool:
+        """Whether new shorts can be borrowed; a line of which the panel says nothing can not."""
+        return self.panel.borrow_available.get(instrument_id, False)
+
+    def borrow_fee_bps(self, instrument_id: str, day: date) -> Decimal:
+        """Annual fee of a short, as the fund reads it from the same panel."""
+        return decimal_from_float(self.panel.borrow_fee_bps.get(instrument_id, 0.0))
+
     def _option_contract(self, contract_id: str) -> Contract:
         contract = parse_option_id(contract_id)
         name = contract.instrument_id

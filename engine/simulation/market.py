@@ -299,19 +299,21 @@ def _fundamentals(
         if name not in COMPANIES:
             continue
         usd = fx[f"{instrument.currency}USD"] if instrument.currency != "USD" else np.ones(len(dates))
-        count = np.ones(len(dates))
-        for split in draft.splits:
-            if split.instrument_id == name:
-                # Shares are counted as on the anchor day: fewer before a split that came earlier, more after a later one.
-                before = np.array([day < split.ex_date for day in dates])
-                ratio = float(split.ratio)
-                count = count * (
-                    np.where(before, 1 / ratio, 1.0)
-                    if split.ex_date <= ANCHOR
-                    else np.where(before, 1.0, ratio)
-                )
+        count = _shares_per_anchor_share(name, dates)
         records.extend(quarterly_records(instrument, draft.series[name], dates, usd, count, draft.seed))
     return tuple(sorted(records, key=lambda r: (r.filed_on, r.instrument_id)))
+
+
+def _shares_per_anchor_share(name: str, dates: tuple[date, ...]) -> np.ndarray:
+    """Shares outstanding on each date for one of the anchor day: fewer before a split, whether it is past or to come."""
+    count = np.ones(len(dates))
+    for text, new_shares, old_shares in SPLITS.get(name, ()):
+        split_before_anchor = date.fromisoformat(text) <= ANCHOR
+        before = np.array([day < date.fromisoformat(text) for day in dates])
+        count[before if split_before_anchor else ~before] *= (
+            old_shares / new_shares if split_before_anchor else new_shares / old_shares
+        )
+    return count
 
 
 def _digest(draft: _Draft, fx: Mapping[str, np.ndarray]) -> str:

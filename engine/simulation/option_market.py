@@ -25,6 +25,8 @@ from engine.simulation.panel import MarketPanel
 NEAREST_DAYS, FARTHEST_DAYS = 14, 150
 """Days to expiry that a chain lists."""
 
+_HIGHEST_LISTING_VOLATILITY = 2.0  # beyond it strikes would spread without bound
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionValues:
@@ -98,8 +100,9 @@ def listed_strikes(
     Puts protect, except on volatility, where calls do. The step is a round number near an eighth of a year's deviation.
     """
     forward = float(option_forward(name, spot, np.array(years)))
-    step = _round_step(forward * at_the_money * 0.12)
-    deviation = at_the_money * years**0.5
+    listing_volatility = min(at_the_money, _HIGHEST_LISTING_VOLATILITY)
+    step = _round_step(forward * listing_volatility * 0.12)
+    deviation = listing_volatility * years**0.5
     protective = 1.0 if name.spot in ("VIX", "V2X") else -1.0
     strikes, signs = [], []
     for sign, reach in ((protective, 2.0), (-protective, 0.8)):

@@ -69,7 +69,7 @@ def _knots(shape: DayShape, minutes: int, turn: float) -> tuple[np.ndarray, np.n
     return np.array([0, first, second, minutes]), np.array([shape.start, *extremes, shape.close])
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def root_noise(seed: int, root: str, day: date) -> tuple[np.ndarray, float]:
     """Brownian path of a root over `GRID_MINUTES` from the midnight before the day, and its turn in [0, 1)."""
     key = hashlib.sha256(f"{seed}|path|{root}|{day.isoformat()}".encode()).digest()

@@ -26,6 +26,7 @@ from engine.model.market import (
     MarketHistory,
     MarketInputs,
     Source,
+    Split,
 )
 from engine.model.money import decimal_from_float
 from engine.model.universe import Universe
@@ -41,6 +42,7 @@ DAY_END = time(22, 0)
 """UTC time from which a day's index levels and exchange rates are known."""
 
 _BORROWABLE_VOLUME_FRACTION = 0.2
+_RESTATED = Decimal("0.00000001")
 _BORROWABLE_WITHOUT_VOLUME = Decimal(1_000_000)
 
 
@@ -126,8 +128,9 @@ def _source(panel: MarketPanel) -> Source:
 
 
 def _marks(market: PointInTimeMarket, cut: _Cut, trade_date: date, held: frozenset[str]) -> dict[str, Mark]:
-    """Last price of every line, unexpired contract and held contract."""
+    """Last price of every line, unexpired contract and held contract, per share as counted on the trade date."""
     index, source = market._index, _source(market.panel)
+    splits = [split for split in market.panel.splits if split.ex_date <= trade_date]
     alive = index.last_trade >= np.datetime64(trade_date)
     marks: dict[str, Mark] = {}
     for row in np.flatnonzero(alive | np.isin(index.contract_ids, list(held))).tolist():
@@ -138,12 +141,20 @@ def _marks(market: PointInTimeMarket, cut: _Cut, trade_date: date, held: frozens
         day = market.panel.dates[last]
         marks[contract_id] = Mark(
             contract_id=contract_id,
-            price=decimal_from_float(float(index.closes[row, last])),
+            price=_restated(decimal_from_float(float(index.closes[row, last])), contract_id, day, splits),
             session_date=day,
             age_sessions=_age(market.sessions, venue, day, cut.session_dates[venue]),
             source=source,
         )
     return marks
+
+
+def _restated(price: Decimal, contract_id: str, day: date, splits: Sequence[Split]) -> Decimal:
+    """A close of before a split, per new share: holdings are counted in new shares from 00:00 of the ex-date."""
+    for split in splits:
+        if split.instrument_id == contract_id and day < split.ex_date:
+            price = (price * split.old_shares / split.new_shares).quantize(_RESTATED)
+    return price
 
 
 def _age(sessions: SessionTable, venue: str, priced: date, last_session: date) -> int:

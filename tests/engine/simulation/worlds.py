@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 
 from engine.model.instruments import (
     CollarClass,
@@ -15,6 +16,8 @@ from engine.model.instruments import (
 )
 from engine.model.universe import Universe
 from engine.sessions import Session, SessionTable
+from engine.simulation.market import generate_panel
+from engine.simulation.panel import MarketPanel
 
 QUARTERLY, MONTHLY = (3, 6, 9, 12), tuple(range(1, 13))
 
@@ -198,3 +201,21 @@ def _sessions(venue: str, first: date, last: date) -> list[Session]:
             )
         day += timedelta(days=1)
     return sessions
+
+
+@cache
+def universe() -> Universe:
+    """The full universe, made once."""
+    return full_universe()
+
+
+@cache
+def sessions() -> SessionTable:
+    """The session table, made once."""
+    return session_table()
+
+
+@cache
+def world(seed: int = 7, first: date = date(2023, 5, 1), last: date = date(2026, 11, 20)) -> MarketPanel:
+    """A generated market; do not change its arrays."""
+    return generate_panel(universe(), sessions(), first, last, seed)
