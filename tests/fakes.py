@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.errors import BrokerUnavailable, IllegalTransition, InvariantError
-from engine.execution.children import CHILD_TRANSITIONS
 from engine.model.context import ControlState
 from engine.model.market import Quote
+from engine.model.order_states import CHILD_TRANSITIONS
 from engine.model.orders import (
     ChildOrder,
     ChildStatus,

@@ -1,4 +1,8 @@
-"""Which states a child order passes on its way to the one that the broker reports."""
+"""Which states have to be written when the broker reports a later one than expected.
+
+The table of arrows is `engine.model.order_states`; nothing in it leads back to PLANNED, because a child that may
+have been sent is never sent again.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,7 @@ from engine.errors import IllegalTransition
 from engine.model.order_states import CHILD_TRANSITIONS
 from engine.model.orders import ChildStatus
 
-_S = ChildStatus
-_INTERMEDIATE = (_S.WORKING, _S.CANCEL_PENDING)
+_INTERMEDIATE = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
 
 
 @cache
@@ -19,7 +22,7 @@ def transition_path(current: ChildStatus, target: ChildStatus) -> tuple[ChildSta
     A broker may skip messages (a cancel without an acknowledgement): the skipped working states are written.
     Raises `IllegalTransition` when no such path exists.
     """
-    if current is target and target is not _S.CANCELLED:
+    if current is target and target not in CHILD_TRANSITIONS[current]:
         return ()
     paths: list[tuple[ChildStatus, ...]] = [()]
     for _ in range(len(_INTERMEDIATE) + 1):

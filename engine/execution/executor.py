@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
-from functools import partial
 
 from engine.errors import BrokerUnavailable, HaltError
 from engine.execution import ticket as t
-from engine.execution.jobs import followed_fraction
 from engine.execution.lifecycle import step
 from engine.execution.outcome import (
     ExecutionReport,
@@ -25,7 +22,10 @@ from engine.execution.outcome import (
     Progress,
     ProgressKind,
 )
-from engine.model.orders import ChildOrder, ExecutionJob, JobStatus, OrderIntent, TransportEvent
+from engine.execution.schedule import Action, JobSchedule, order_core
+from engine.model.money import round_money
+from engine.model.orders import ORDER_REFERENCE_PREFIX, ChildOrder, ExecutionJob, JobStatus, OrderIntent
+from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
 from engine.ports import GateOutcome
 
@@ -42,52 +42,48 @@ def execute(jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> ExecutionRep
 
 
 class OrderManager:
-    """State of one execution run: tickets, deadlines and jobs."""
+    """State of one execution run: tickets, deadlines and the messages not yet stepped."""
 
     def __init__(self, jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> None:
-        self._world, self._jobs = world, {job.job_id: job for job in jobs}
+        self._world = world
         self._tickets: dict[str, t.OrderTicket] = {}
         self._routes: dict[str, str] = {}
-        self._heap: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._heap: list[tuple[datetime, int, Action]] = []
         self._inbox: deque[tuple[str, t.Event]] = deque()
-        self._waiting: set[str] = set()
-        self._results: dict[str, JobResult] = {}
         self._alarms: list[str] = []
         self._pushed, self._may_send, self._fenced, self._ended = 0, True, False, False
         unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
         self._blocked = {record.child.contract_id: record.child.intent_id for record in unresolved}
+        self._schedule = JobSchedule(jobs, world.execution, self._push, self._start, self._job_closed)
 
     def run(self) -> ExecutionReport:
         """See `execute`."""
-        for job in self._jobs.values():
-            self._push(job.window.start, partial(self._open, job))
-        while len(self._results) < len(self._jobs) and not self._fenced:
+        while not (self._schedule.is_over or self._fenced):
             now = self._now()
             self._check_control()
             while self._heap and self._heap[0][0] <= now:
-                heapq.heappop(self._heap)[2]()
+                heapq.heappop(self._heap)[2](now)
                 self._settle()
-            if self._heap and len(self._results) < len(self._jobs):
+            if not self._schedule.is_over:
                 event = self._world.transport.next_event(self._until(now))
                 if event is not None:
                     self._deliver(event)
         return ExecutionReport(
-            jobs=tuple(self._results[job_id] for job_id in self._jobs if job_id in self._results),
+            jobs=tuple(self._schedule.results.values()),
             parents=tuple(ParentResult.of(ticket) for ticket in self._tickets.values()),
             alarms=tuple(self._alarms),
             fenced=self._fenced,
         )
 
-    # ------------------------------------------------------------ time
-
     def _now(self) -> datetime:
         return self._world.transport.now()
 
-    def _push(self, at: datetime, action: Callable[[], None]) -> None:
+    def _push(self, at: datetime, action: Action) -> None:
         self._pushed += 1
         heapq.heappush(self._heap, (at, self._pushed, action))
 
     def _until(self, now: datetime) -> datetime:
+        """Next deadline; while an order works, the control state is looked at more often."""
         at = self._heap[0][0]
         if any(ticket.state.child is not None for ticket in self._tickets.values()):
             at = min(at, now + timedelta(seconds=self._world.control_poll_seconds))
@@ -102,99 +98,40 @@ class OrderManager:
 
     # ------------------------------------------------------------ jobs
 
-    def _open(self, job: ExecutionJob) -> None:
-        """Start a job, or keep it waiting for the jobs it follows, but not past the last chance to trade."""
-        now, policy = self._now(), self._world.execution
-        if now >= job.window.end:
-            text = f"its window ended at {job.window.end:%Y-%m-%d %H:%M}Z"
-            self._alarm(job.job_id, f"job {job.job_id} skipped: {text}")
-            return self._close_job(job.job_id, JobStatus.SKIPPED, text)
-        needed = timedelta(seconds=max(2 * policy.order_ttl_seconds, policy.parent_retry_seconds))
-        last_chance = job.window.end - needed
-        pending = [name for name in job.after if name in self._jobs and name not in self._results]
-        if pending and now < last_chance:
-            if job.job_id not in self._waiting:
-                self._waiting.add(job.job_id)
-                self._push(last_chance, partial(self._start_waiting, job))
-            return None
-        return self._start(job, now)
-
-    def _start_waiting(self, job: ExecutionJob) -> None:
-        if job.job_id in self._waiting:
-            self._open(job)
-
-    def _start(self, job: ExecutionJob, now: datetime) -> None:
-        self._waiting.discard(job.job_id)
+    def _start(self, job: ExecutionJob) -> None:
         self._tell(ProgressKind.JOB_STARTED, job.job_id, job.group, JobStatus.RUNNING)
         for intent in job.intents:
-            self._tickets[intent.intent_id] = t.new_ticket(self._core(job, intent))
+            core = order_core(job, intent, self._world, self._schedule.jobs, self._tickets)
+            self._routes.update({record.child.order_ref: intent.intent_id for record in core.children})
+            self._tickets[intent.intent_id] = t.new_ticket(core)
             self._inbox.append((intent.intent_id, t.Start()))
-        self._push(job.window.end, partial(self._end_window, job))
-        self._settle()
-
-    def _core(self, job: ExecutionJob, intent: OrderIntent) -> t.OrderCore:
-        world, instrument = self._world, self._world.prices.contracts.instrument(intent.contract_id)
-        children = world.book.children(intent.intent_id)
-        self._routes.update({record.child.order_ref: intent.intent_id for record in children})
-        legs = [
-            (leg, self._tickets[leg.intent_id].state.filled)
-            for name in job.after
-            if name in self._jobs
-            for leg in self._jobs[name].intents
-            if leg.intent_id in self._tickets
-        ]
-        wanted = intent.quantity * followed_fraction(intent, legs, world.prices)
-        return t.OrderCore(
-            intent=intent,
-            instrument=instrument,
-            window_end=job.window.end,
-            quantity=wanted // instrument.lot * instrument.lot if wanted < intent.quantity else wanted,
-            children=children,
-            model_bps=world.slippage.offset_bps(instrument),
-            largest_quantity=world.liquidity.largest_quantity(
-                intent.contract_id, intent.instrument_id, world.safety.max_adv_fraction, instrument.lot
-            ),
-        )
-
-    def _end_window(self, job: ExecutionJob) -> None:
-        self._inbox.extend((intent.intent_id, t.WindowClosing()) for intent in job.intents)
-        self._push(job.window.end + timedelta(seconds=self._world.drain_seconds), partial(self._drain, job))
-
-    def _drain(self, job: ExecutionJob) -> None:
+        self._push(job.window.end, lambda now: self._send_all(job, t.WindowClosing()))
+        drained = job.window.end + timedelta(seconds=self._world.drain_seconds)
         lost = t.VisibilityLost("no confirmation after the window")
-        self._inbox.extend((i.intent_id, lost) for i in job.intents if not self._tickets[i.intent_id].is_done)
+        self._push(drained, lambda now: self._send_all(job, lost))
 
-    def _finish_jobs(self) -> None:
-        for job in self._jobs.values():
-            tickets = [self._tickets[i.intent_id] for i in job.intents if i.intent_id in self._tickets]
-            if job.job_id in self._results or len(tickets) < len(job.intents):
-                continue
-            if all(ticket.is_done for ticket in tickets):
-                unknown = any(ticket.state.unknown for ticket in tickets)
-                self._close_job(job.job_id, JobStatus.UNKNOWN if unknown else JobStatus.DONE, "")
+    def _send_all(self, job: ExecutionJob, event: t.Event) -> None:
+        names = [intent.intent_id for intent in job.intents]
+        self._inbox.extend((name, event) for name in names if not self._tickets[name].is_done)
 
-    def _close_job(self, job_id: str, status: JobStatus, text: str) -> None:
-        self._results[job_id] = JobResult(job_id=job_id, status=status, text=text)
-        self._waiting.discard(job_id)
-        self._tell(ProgressKind.JOB_FINISHED, job_id, text, status)
-        for name in sorted(self._waiting):
-            self._push(self._now(), partial(self._start_waiting, self._jobs[name]))
+    def _job_closed(self, result: JobResult) -> None:
+        if result.status is JobStatus.SKIPPED:
+            self._alarm(result.job_id, result.text)
+        self._tell(ProgressKind.JOB_FINISHED, result.job_id, result.text, result.status)
 
     # ------------------------------------------------------------ events and commands
 
-    def _deliver(self, event: TransportEvent) -> None:
+    def _deliver(self, event: Message) -> None:
         """Book an execution before anything else, then let its parent know."""
+        if not (event.order_ref or "").startswith(ORDER_REFERENCE_PREFIX):
+            return self._alarm("", f"{event.kind.value} of an order that is not ours: {event.order_ref}")
         if event.kind is Kind.FILL and event.fill is not None:
-            if event.fill.order_ref is None:
-                return self._alarm("", f"execution {event.fill.execution_id} names no order of ours")
             if not self._world.book.record_fill(event.fill):
                 return None
-            self._tell(ProgressKind.ORDER_FILLED, event.fill.order_ref, event.fill.contract_id)
+            self._tell(ProgressKind.ORDER_FILLED, event.order_ref or "", event.fill.contract_id)
         intent_id = self._routes.get(event.order_ref or "")
         if intent_id is None:
-            return self._alarm(
-                "", f"{event.kind.value} of an order that no parent of this run knows: {event.text}"
-            )
+            return self._alarm("", f"{event.kind.value} of {event.order_ref}, which this run does not work")
         self._inbox.append((intent_id, t.Broker(event)))
         return self._settle()
 
@@ -202,14 +139,13 @@ class OrderManager:
         """Let every waiting event take its step, and do what the steps command."""
         while self._inbox:
             intent_id, event = self._inbox.popleft()
-            self._tickets[intent_id], commands = step(
-                self._tickets[intent_id], event, self._now(), self._world.execution
-            )
+            ticket, commands = step(self._tickets[intent_id], event, self._now(), self._world.execution)
+            self._tickets[intent_id] = ticket
             for command in commands:
                 self._do(intent_id, command)
         if self._ended:
             self._ended = False
-            self._finish_jobs()
+            self._schedule.close_finished(self._tickets, self._now())
 
     def _do(self, intent_id: str, command: t.Command) -> None:
         world = self._world
@@ -224,13 +160,13 @@ class OrderManager:
             case t.Cancel(order_ref):
                 self._cancel(order_ref)
             case t.SetDeadline(at, kind):
-                self._push(at, lambda: self._inbox.append((intent_id, t.Deadline(kind, at))))
+                self._push(at, lambda now: self._inbox.append((intent_id, t.Deadline(kind, at))))
             case t.RecordStatus(order_ref, status, text):
                 world.book.record_status(order_ref, status, self._now(), text)
             case t.Finish(reason, text):
                 self._ended = True
-                self._tell(ProgressKind.PARENT_FINISHED, intent_id, text or reason.value)
                 self._fenced = self._fenced or reason is t.FinishReason.STALE_EPOCH
+                self._tell(ProgressKind.PARENT_FINISHED, intent_id, text or reason.value)
             case t.Alarm(text):
                 self._alarm(intent_id, text)
             case t.Halt(text):
@@ -248,7 +184,7 @@ class OrderManager:
         """Claim, and write once what was claimed; a broken write leaves the outcome open, never a second try."""
         instrument = self._tickets[intent_id].core.instrument
         notional = abs(instrument.notional(child.quantity, child.limit_price))
-        usd: Decimal = self._world.prices.fx.to_base(notional, instrument.currency)
+        usd = round_money(self._world.prices.fx.to_base(notional, instrument.currency))
         outcome = self._world.book.claim(child.order_ref, usd, self._now())
         self._inbox.append((intent_id, t.ClaimResult(outcome)))
         if outcome is not GateOutcome.CLAIMED:

@@ -132,7 +132,7 @@ def gate_trades(candidates: Sequence[GateCandidate], inputs: GateInputs, policy:
     groups = _grouped(candidates, inputs, policy)
     overrides = [_override(groups, row, inputs, policy) for row in range(len(groups.members))]
     small = [
-        significant(float(np.abs(groups.deltas[:, row]).max())) < policy.minimum_drift_fraction
+        significant(float(np.abs(groups.deltas[:, row]).max(initial=0.0))) < policy.minimum_drift_fraction
         and overrides[row] in (None, GatingOverrides.LOWERS_RISK, GatingOverrides.LARGE_CHANGE)
         for row in range(len(groups.members))
     ]
@@ -191,9 +191,13 @@ def _grouped(candidates: Sequence[GateCandidate], inputs: GateInputs, policy: Ga
         members.setdefault(f"group:{trade.group}" if trade.group else trade.contract_id, []).append(candidate)
     index = {name: row for row, name in enumerate(inputs.instrument_ids)}
     deltas = np.zeros((len(index), len(members)))
+    measured = np.ones(len(members), dtype=bool)
     for column, group in enumerate(members.values()):
         for candidate in group:
-            deltas[index[candidate.trade.instrument_id], column] += float(candidate.notional_usd / inputs.nav)
+            row = index.get(candidate.trade.instrument_id)
+            measured[column] &= row is not None
+            if row is not None:
+                deltas[row, column] += float(candidate.notional_usd / inputs.nav)
     covariance = _covariance(np.column_stack([deltas, inputs.weights]), inputs, policy)
     carry = np.array([inputs.carry_annual.get(name, 0.0) for name in inputs.instrument_ids])
     observed = np.isfinite(inputs.returns).any(axis=0)
@@ -204,9 +208,7 @@ def _grouped(candidates: Sequence[GateCandidate], inputs: GateInputs, policy: Ga
         with_book=covariance[:-1, -1],
         carry=carry @ deltas,
         costs=np.array([float(sum(c.cost_usd for c in group)) for group in members.values()]),
-        has_history=np.array(
-            [bool(observed[deltas[:, column] != 0].all()) for column in range(len(members))]
-        ),
+        has_history=measured & ~((deltas != 0) & ~observed[:, None]).any(axis=0),
     )
 
 

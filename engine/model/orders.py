@@ -363,8 +363,12 @@ class TransportEvent:
     text: str = ""
 
 
+ORDER_REFERENCE_PREFIX = "AF1."
+"""How every order reference of ours begins."""
+
+
 def order_reference(intent_id: str, attempt: int) -> str:
     """Deterministic order reference: ``AF1.<20 base32 digits of the child key>.<attempt>`` (REL-5.2)."""
     child_key = f"{intent_id}|{attempt}"
     coded = base64.b32encode(hashlib.sha256(child_key.encode()).digest()).decode("ascii")[:20]
-    return f"AF1.{coded}.{attempt}"
+    return f"{ORDER_REFERENCE_PREFIX}{coded}.{attempt}"

@@ -478,3 +478,16 @@ def run_script(
     arrival = broker.sent[0].arrival_mid
     assert arrival is not None
     return broker.sent, book.history, committed, arrival
+
+
+def test_message_about_a_foreign_order_is_an_alarm_and_never_booked() -> None:
+    made, broker, book = world(intent())
+
+    def foreign(b: ScriptedTransport, child: ChildOrder) -> None:
+        fakes.fill_all(b, child)
+        b.execute(replace(child, order_ref="TWS-7"), D(5), after=0.1, number=9)
+
+    broker.on_send = foreign
+    report = execute([job(intent())], made)
+    assert "not ours: TWS-7" in report.alarms[0]
+    assert len(book.fills) == 1

@@ -157,6 +157,11 @@ def test_line_without_history_is_not_measured() -> None:
     assert decision.override is GatingOverrides.NO_HISTORY
 
 
+def test_line_outside_the_history_is_not_measured() -> None:
+    decision = verdict(candidate("MSFT", 0.01, 1e6)).decisions[0]
+    assert (decision.should_trade, decision.override) == (True, GatingOverrides.NO_HISTORY)
+
+
 def test_carry_adds_to_the_benefit() -> None:
     # 10⁷ · 0.05 · 0.01 · 10/252 = 198.41 on top of 53.33
     result = verdict(candidate("CSPX", 0.01, 100), weights=(0.0, 0.2), carry={"CSPX": 0.05})

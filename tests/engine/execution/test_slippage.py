@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import IllegalTransition, InvariantError
 from engine.execution.analytics import ExecutionAnalytics, SlippageTracker
-from engine.execution.children import CHILD_TRANSITIONS, transition_path
+from engine.execution.children import transition_path
 from engine.execution.liquidity import LiquidityEstimator, OrderSize
 from engine.execution.slippage import (
     CollarEnforcer,
@@ -20,6 +20,7 @@ from engine.execution.slippage import (
     impact_bps,
 )
 from engine.model.instruments import CollarClass
+from engine.model.order_states import CHILD_TRANSITIONS
 from engine.model.orders import ChildStatus, Fill, Side
 from tests.engine.execution.market import COSTS, FX, NOON, UNIVERSE, intent
 

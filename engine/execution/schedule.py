@@ -1,0 +1,110 @@
+"""Which job may start when, what each parent starts with, and when a job is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from engine.execution.jobs import followed_fraction
+from engine.execution.outcome import ExecutionWorld, JobResult
+from engine.execution.ticket import OrderCore, OrderTicket
+from engine.model.orders import ExecutionJob, JobStatus, OrderIntent
+from engine.model.policy import ExecutionPolicy
+
+Action = Callable[[datetime], None]
+Push = Callable[[datetime, Action], None]
+
+
+class JobSchedule:
+    """Jobs on their way from their window's start to their result.
+
+    ``push`` wakes an action at a time, ``start`` begins a job's parents, ``closed`` hears of every result.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[ExecutionJob],
+        policy: ExecutionPolicy,
+        push: Push,
+        start: Callable[[ExecutionJob], None],
+        closed: Callable[[JobResult], None],
+    ) -> None:
+        self.jobs = {job.job_id: job for job in jobs}
+        self.results: dict[str, JobResult] = {}
+        self._policy, self._push, self._start, self._closed = policy, push, start, closed
+        self._waiting: set[str] = set()
+        for job in self.jobs.values():
+            push(job.window.start, partial(self._open, job))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every job has its result."""
+        return len(self.results) == len(self.jobs)
+
+    def _open(self, job: ExecutionJob, now: datetime) -> None:
+        """Start a job, or keep it waiting for the jobs it follows, but not past the last chance to trade."""
+        if now >= job.window.end:
+            text = f"job {job.job_id} skipped: its window ended at {job.window.end:%Y-%m-%d %H:%M}Z"
+            return self._close(job.job_id, JobStatus.SKIPPED, text, now)
+        needed = max(2 * self._policy.order_ttl_seconds, self._policy.parent_retry_seconds)
+        last_chance = job.window.end - timedelta(seconds=needed)
+        pending = [name for name in job.after if name in self.jobs and name not in self.results]
+        if pending and now < last_chance:
+            if job.job_id not in self._waiting:
+                self._waiting.add(job.job_id)
+                self._push(last_chance, partial(self._go_on, job))
+            return None
+        self._waiting.discard(job.job_id)
+        return self._start(job)
+
+    def _go_on(self, job: ExecutionJob, now: datetime) -> None:
+        if job.job_id in self._waiting:
+            self._open(job, now)
+
+    def close_finished(self, tickets: Mapping[str, OrderTicket], now: datetime) -> None:
+        """Give a result to every job whose parents have all ended."""
+        for job in self.jobs.values():
+            own = [tickets[i.intent_id] for i in job.intents if i.intent_id in tickets]
+            if job.job_id in self.results or len(own) < len(job.intents):
+                continue
+            if all(ticket.is_done for ticket in own):
+                unknown = any(ticket.state.unknown for ticket in own)
+                self._close(job.job_id, JobStatus.UNKNOWN if unknown else JobStatus.DONE, "", now)
+
+    def _close(self, job_id: str, status: JobStatus, text: str, now: datetime) -> None:
+        self.results[job_id] = JobResult(job_id=job_id, status=status, text=text)
+        self._waiting.discard(job_id)
+        self._closed(self.results[job_id])
+        for name in sorted(self._waiting):
+            self._push(now, partial(self._go_on, self.jobs[name]))
+
+
+def order_core(
+    job: ExecutionJob,
+    intent: OrderIntent,
+    world: ExecutionWorld,
+    jobs: Mapping[str, ExecutionJob],
+    tickets: Mapping[str, OrderTicket],
+) -> OrderCore:
+    """What a parent starts with: its earlier children, and a hedge no larger than what its legs still justify."""
+    instrument = world.prices.contracts.instrument(intent.contract_id)
+    legs = [
+        (leg, tickets[leg.intent_id].state.filled)
+        for name in job.after
+        if name in jobs
+        for leg in jobs[name].intents
+        if leg.intent_id in tickets
+    ]
+    wanted = intent.quantity * followed_fraction(intent, legs, world.prices)
+    return OrderCore(
+        intent=intent,
+        instrument=instrument,
+        window_end=job.window.end,
+        quantity=wanted // instrument.lot * instrument.lot if wanted < intent.quantity else wanted,
+        children=world.book.children(intent.intent_id),
+        model_bps=world.slippage.offset_bps(instrument),
+        largest_quantity=world.liquidity.largest_quantity(
+            intent.contract_id, intent.instrument_id, world.safety.max_adv_fraction, instrument.lot
+        ),
+    )

@@ -1,0 +1,170 @@
+"""The executor on the simulated exchange: the same loop, a broker with a mind of its own."""
+
+from datetime import timedelta
+from decimal import Decimal as D
+
+import pytest
+
+from engine.execution.executor import execute
+from engine.execution.liquidity import LiquidityEstimator
+from engine.execution.netting import PriceBook
+from engine.execution.outcome import ExecutionReport, ExecutionWorld
+from engine.execution.recovery import recover
+from engine.model.instruments import VenueGroup
+from engine.model.orders import (
+    ExecutionJob,
+    ExecutionStyle,
+    LiquidityWindow,
+    OrderIntent,
+    Reason,
+    Side,
+    Urgency,
+)
+from engine.model.universe import ContractBook
+from engine.simulation.broker import SimulatedBroker
+from engine.simulation.exchange import SimulatedTransport
+from tests.engine.execution.market import execution_policy, safety_policy
+from tests.engine.simulation.exchange_world import (
+    CONTRACTS,
+    FUTURE,
+    MONDAY,
+    UNIVERSE,
+    World,
+    new_broker,
+    utc,
+)
+from tests.fakes import MemoryOrderBook
+
+OPEN = utc(MONDAY, 15)
+
+
+def parent(contract_id: str, quantity: int, side: Side = Side.BUY) -> OrderIntent:
+    return OrderIntent(
+        intent_id=f"parent-{contract_id}",
+        contract_id=contract_id,
+        instrument_id=CONTRACTS[contract_id].instrument_id,
+        side=side,
+        quantity=D(quantity),
+        reason=Reason.REBALANCE,
+        urgency=Urgency.NORMAL,
+        group=None,
+        reduce_only=False,
+        sleeves={"core_index_rv": D(quantity * side.sign)},
+        decision_price=World().closes[contract_id],
+    )
+
+
+def run(broker: SimulatedBroker, book: MemoryOrderBook, intents: tuple[OrderIntent, ...]) -> ExecutionReport:
+    facts = World()
+    transport = SimulatedTransport(broker)
+    recover(book, transport)
+    window = LiquidityWindow(
+        venue="US", style=ExecutionStyle.MIDDAY, start=OPEN, end=OPEN + timedelta(hours=1)
+    )
+    job = ExecutionJob(
+        job_id="job",
+        trade_date=MONDAY,
+        venue="US",
+        venue_group=VenueGroup.US,
+        style=ExecutionStyle.MIDDAY,
+        window=window,
+        group="strategy/core",
+        after=(),
+        intents=intents,
+        content_digest="d",
+    )
+    world = ExecutionWorld(
+        transport=transport,
+        book=book,
+        prices=PriceBook(
+            contracts=ContractBook(universe=UNIVERSE, contracts=CONTRACTS),
+            prices=facts.closes,
+            fx=facts.fx(OPEN),
+        ),
+        execution=execution_policy(),
+        safety=safety_policy(),
+        liquidity=LiquidityEstimator(average_daily_volume={}),
+    )
+    return execute([job], world)
+
+
+INTENTS = (parent("AAA", 100), parent(FUTURE, 3, Side.SELL), parent("PEN", 500))
+
+
+def book_of(intents: tuple[OrderIntent, ...]) -> MemoryOrderBook:
+    return MemoryOrderBook({i.intent_id: (i.quantity, i.reduce_only) for i in intents})
+
+
+def broker_quantities(broker: SimulatedBroker) -> dict[str, D]:
+    totals: dict[str, D] = {}
+    for fill in broker.executions():
+        totals[fill.contract_id] = totals.get(fill.contract_id, D(0)) + fill.signed_quantity
+    return totals
+
+
+def test_day_is_filled_and_the_books_agree() -> None:
+    broker, book = new_broker(World()), book_of(INTENTS)
+    report = run(broker, book, INTENTS)
+    assert [p.unfilled for p in report.parents] == [0, 0, 0]
+    assert broker_quantities(broker) == {"AAA": D(100), FUTURE: D(-3), "PEN": D(500)}
+    assert sorted(f.execution_id for f in broker.executions()) == sorted(
+        f.execution_id for f in book.fills.values()
+    )
+
+
+def test_order_larger_than_the_depth_is_worked_in_several_children_without_excess() -> None:
+    broker = new_broker(World(depth=D(40), drift=1))
+    intents = (parent("AAA", 300),)
+    book = book_of(intents)
+    report = run(broker, book, intents)
+    filled = broker_quantities(broker).get("AAA", D(0))
+    assert report.parents[0].filled == filled <= 300
+    assert book.committed("parent-AAA") == filled
+    assert len({r.child.order_ref for r in book.records.values()}) == len(broker.orders())
+
+
+@pytest.mark.parametrize("calls", range(1, 14))
+def test_death_at_any_call_of_the_book_sends_nothing_twice_and_loses_no_fill(calls: int) -> None:
+    broker, book = new_broker(World()), book_of(INTENTS)
+    counted = _dying(book, calls)
+    with pytest.raises(_KilledError):
+        run(broker, counted, INTENTS)
+    survivor = book_of(INTENTS)
+    survivor.records, survivor.fills = book.records, book.fills
+    report = run(broker, survivor, INTENTS)
+    totals = broker_quantities(broker)
+    assert all(
+        abs(totals.get(i.contract_id, D(0))) + p.unfilled == i.quantity
+        for i, p in zip(INTENTS, report.parents, strict=True)
+    )
+    references = [order.order_ref for order in broker.orders()]
+    assert len(references) == len(set(references))
+    assert {f.execution_id for f in broker.executions()} == {f.execution_id for f in survivor.fills.values()}
+
+
+class _KilledError(Exception):
+    """The process died."""
+
+
+def _dying(book: MemoryOrderBook, calls: int) -> MemoryOrderBook:
+    """The same book, whose n-th write is stored and then kills the process."""
+    left = [calls]
+
+    class Dying(MemoryOrderBook):
+        def __getattribute__(self, name: str) -> object:
+            found = super().__getattribute__(name)
+            if name not in ("plan_child", "claim", "record_status", "record_fill"):
+                return found
+
+            def once(*arguments: object) -> object:
+                result = found(*arguments)
+                left[0] -= 1
+                if left[0] == 0:
+                    raise _KilledError
+                return result
+
+            return once
+
+    dying = Dying(book.parents)
+    dying.records, dying.fills = book.records, book.fills
+    return dying
