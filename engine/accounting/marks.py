@@ -87,7 +87,11 @@ def price_jumps(
     contracts: ContractBook,
     policy: MarkPolicy,
 ) -> tuple[PriceJump, ...]:
-    """Marks that moved beyond the limit since the former ones, after known splits: to be quarantined."""
+    """Marks that moved beyond the limit since the former ones, after known splits: to be quarantined.
+
+    ``splits`` are those since the former marks. From 00:00 of an ex-date marks are per new share, also those that
+    close an earlier session.
+    """
     found = []
     for contract_id in sorted(marks.keys() & previous.keys()):
         now, before = marks[contract_id], previous[contract_id]
@@ -98,10 +102,7 @@ def price_jumps(
             continue  # a premium may double in a day without anything being wrong
         reference = before.price
         for split in splits:
-            if (
-                split.instrument_id == instrument.instrument_id
-                and before.session_date < split.ex_date <= now.session_date
-            ):
+            if split.instrument_id == instrument.instrument_id and before.session_date < split.ex_date:
                 reference /= split.ratio
         move = now.price / reference - 1
         if abs(move) > policy.jump_quarantine_fraction:
