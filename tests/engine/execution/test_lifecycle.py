@@ -1,0 +1,203 @@
+from datetime import datetime, timedelta
+from decimal import Decimal as D
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import IllegalTransition, InvariantError
+from engine.execution import ticket as t
+from engine.execution.lifecycle import step
+from engine.model.orders import Fill, TransportEvent, TransportEventKind
+from engine.model.policy import ExecutionPolicy
+from engine.ports import GateOutcome
+from tests.engine.execution.market import NOON, UNIVERSE, execution_policy, intent, quote
+
+POLICY: ExecutionPolicy = execution_policy()
+KINDS = [kind for kind in TransportEventKind if kind is not TransportEventKind.FILL]
+
+
+def fresh() -> t.OrderTicket:
+    return t.new_ticket(
+        t.OrderCore(
+            intent=intent(),
+            instrument=UNIVERSE["CSPX"],
+            window_end=NOON + timedelta(hours=1),
+            quantity=D(100),
+        )
+    )
+
+
+def after(*events: t.Event, at: datetime = NOON) -> tuple[t.OrderTicket, t.Commands]:
+    """Ticket and last commands after events, five seconds apart from each other."""
+    ticket, commands = fresh(), ()
+    for number, event in enumerate(events):
+        ticket, commands = step(ticket, event, at + timedelta(seconds=5 * number), POLICY)
+    return ticket, commands
+
+
+def told(kind: TransportEventKind, ticket: t.OrderTicket, fill: Fill | None = None) -> t.Broker:
+    ref = ticket.state.child.order_ref if ticket.state.child else "AF1.OLD.1"
+    return t.Broker(TransportEvent(kind=kind, at=NOON, order_ref=ref, fill=fill))
+
+
+def market(second: int = 0) -> t.QuoteArrived:
+    return t.QuoteArrived(quote(at=NOON + timedelta(seconds=second)))
+
+
+SENT = (t.Start(), market(5), t.ClaimResult(GateOutcome.CLAIMED))
+
+
+def test_start_asks_for_a_quote_and_starts_the_clock() -> None:
+    _, commands = after(t.Start())
+    assert commands == (
+        t.SetDeadline(NOON + timedelta(seconds=120), t.DeadlineKind.TIME_TO_LIVE),
+        t.RequestQuote(),
+    )
+
+
+def test_quote_becomes_a_child_that_is_planned_before_it_is_claimed() -> None:
+    ticket, commands = after(t.Start(), market(5))
+    assert [type(command) for command in commands] == [t.PlanChild, t.ClaimAndSend]
+    assert (ticket.state.phase, ticket.reserved) == (t.Phase.CLAIMING, 100)
+
+
+def test_nothing_is_modified_in_place() -> None:
+    ticket, _ = after(*SENT)
+    ticket, _ = step(ticket, told(TransportEventKind.ACKNOWLEDGED, ticket), NOON, POLICY)
+    at = ticket.state.reprice_at
+    assert at is not None
+    ticket, asked = step(ticket, t.Deadline(t.DeadlineKind.REPRICE, at), at, POLICY)
+    assert asked == (t.RequestQuote(),)
+    ticket, commands = step(ticket, t.QuoteArrived(quote(at=at)), at, POLICY)
+    assert [type(command) for command in commands] == [t.RecordStatus, t.Cancel]
+    # Only the broker's confirmation asks for the price of the next child.
+    _, commands = step(ticket, told(TransportEventKind.CANCELLED, ticket), at, POLICY)
+    assert [type(command) for command in commands] == [t.RecordStatus, t.RequestQuote]
+
+
+@pytest.mark.parametrize("age", [6, 29])
+def test_quote_too_old_to_price_makes_no_child(age: int) -> None:
+    ticket, commands = after(t.Start(), market(5 - age))
+    assert [type(command) for command in commands] == [t.SetDeadline]
+    assert ticket.state.child is None
+
+
+def test_clock_that_was_replaced_has_no_effect() -> None:
+    ticket, _ = after(*SENT)
+    stale = t.Deadline(t.DeadlineKind.REPRICE, NOON)
+    assert step(ticket, stale, NOON, POLICY) == (ticket, ())
+
+
+def test_second_start_is_refused() -> None:
+    with pytest.raises(InvariantError, match="starts once"):
+        after(t.Start(), t.Start())
+
+
+def test_answer_of_the_gate_that_nobody_asked_for_is_refused() -> None:
+    with pytest.raises(InvariantError, match="nobody asked"):
+        after(t.ClaimResult(GateOutcome.CLAIMED))
+
+
+def test_rejection_of_a_child_being_cancelled_is_illegal() -> None:
+    ticket, _ = after(*SENT)
+    for event in (told(TransportEventKind.ACKNOWLEDGED, ticket), t.HaltRequested()):
+        ticket, _ = step(ticket, event, NOON, POLICY)
+    with pytest.raises(IllegalTransition, match="CANCEL_PENDING to REJECTED"):
+        step(ticket, told(TransportEventKind.REJECTED, ticket), NOON, POLICY)
+
+
+def test_child_claimed_by_another_is_never_sent_and_blocks() -> None:
+    ticket, commands = after(t.Start(), market(5), t.ClaimResult(GateOutcome.ALREADY_CLAIMED))
+    assert ticket.state.phase is t.Phase.BLOCKED
+    assert ticket.reserved == 100
+    assert not any(isinstance(command, t.ClaimAndSend) for command in commands)
+
+
+def execution(ticket: t.OrderTicket, quantity: str, execution_id: str) -> t.Broker:
+    fill = Fill(
+        execution_id=execution_id,
+        order_ref=ticket.state.child.order_ref if ticket.state.child else None,
+        contract_id="CSPX",
+        side=intent().side,
+        quantity=D(quantity),
+        price=D("734.3"),
+        executed_at=NOON,
+        commission=None,
+        commission_currency=None,
+    )
+    return told(TransportEventKind.FILL, ticket, fill)
+
+
+def test_correction_of_an_execution_replaces_it() -> None:
+    ticket, _ = after(*SENT)
+    for quantity, name, expected in (("30", "E1.01", 30), ("30", "E1.01", 30), ("25", "E1.02", 25)):
+        ticket, _ = step(ticket, execution(ticket, quantity, name), NOON, POLICY)
+        assert ticket.state.filled == expected
+    ticket, _ = step(ticket, execution(ticket, "30", "E1.01"), NOON, POLICY)
+    assert ticket.state.filled == 25
+
+
+def test_overfill_commands_a_halt() -> None:
+    ticket, _ = after(*SENT)
+    _, commands = step(ticket, execution(ticket, "101", "E1.01"), NOON, POLICY)
+    assert isinstance(commands[0], t.Halt)
+
+
+EVENTS = st.one_of(
+    st.sampled_from(["start", "quote", "old quote", "none", "window", "halt", "lost"]),
+    st.sampled_from(list(t.DeadlineKind)),
+    st.sampled_from(KINDS),
+    st.sampled_from(list(GateOutcome)),
+    st.integers(1, 60),
+)
+
+
+def event_of(name: object, ticket: t.OrderTicket, now: datetime, number: int) -> t.Event:
+    if isinstance(name, t.DeadlineKind):
+        state = ticket.state
+        at = {"quote": state.quote_at, "reprice": state.reprice_at}.get(name.value, state.expires_at)
+        return t.Deadline(name, at or now)
+    if isinstance(name, TransportEventKind):
+        return told(name, ticket)
+    if isinstance(name, GateOutcome):
+        return t.ClaimResult(name)
+    if isinstance(name, int):
+        return execution(ticket, str(name), f"E{number}.01")
+    plain: dict[object, t.Event] = {
+        "start": t.Start(),
+        "quote": t.QuoteArrived(quote(at=now)),
+        "old quote": t.QuoteArrived(quote(at=now - timedelta(seconds=40))),
+        "none": t.NoQuote("none"),
+        "window": t.WindowClosing(),
+        "halt": t.HaltRequested(),
+        "lost": t.VisibilityLost("cut"),
+    }
+    return plain[name]
+
+
+@given(st.lists(EVENTS, max_size=40))
+def test_any_order_of_events_keeps_the_reservation_and_is_repeatable(names: list[object]) -> None:
+    ticket, now = fresh(), NOON
+    ticket, _ = step(ticket, t.Start(), now, POLICY)
+    sent: set[str] = set()
+    for number, name in enumerate(names):
+        now += timedelta(seconds=3)
+        event = event_of(name, ticket, now, number)
+        try:
+            result = step(ticket, event, now, POLICY)
+        except InvariantError:
+            # An impossible event is refused; the ticket stays what it was.
+            continue
+        assert step(ticket, event, now, POLICY) == result
+        ticket, commands = result
+        if any(isinstance(command, t.Halt) for command in commands):
+            return
+        claims = [command.child for command in commands if isinstance(command, t.ClaimAndSend)]
+        assert len(claims) <= 1
+        for child in claims:
+            assert child.order_ref not in sent
+            sent.add(child.order_ref)
+            assert child.limit_price <= D("734.88")
+        if claims:
+            assert ticket.state.filled + ticket.reserved <= 100
