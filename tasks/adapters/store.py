@@ -69,14 +69,19 @@ class _Draft:
         return self.calendars[venue]
 
 
-def store_summary(path: Path) -> StoreSummary:
-    """Name, range, instruments and digest of a store; raises `StoreError` as `open_store`."""
+def store_summary(path: Path, instruments: Collection[str] | None = None) -> StoreSummary:
+    """Name, range, instruments and digest of a store, of chosen instruments only where some are named.
+
+    Raises `StoreError` as `open_store`, also when the store has none of the chosen instruments.
+    """
     index = read_index(path)
+    ids = sorted(index.lines if instruments is None else set(instruments) & set(index.lines))
+    first, last = _range([index.lines[name] for name in ids], path)
     return StoreSummary(
         name=index.name,
-        first_date=index.first_date,
-        last_date=index.last_date,
-        instrument_ids=tuple(sorted(index.lines)),
+        first_date=first,
+        last_date=last,
+        instrument_ids=tuple(ids),
         digest=index.digest,
         notes=index.notes,
     )
@@ -99,7 +104,8 @@ def open_store(
     universe : Universe
         Says which lines are wanted, and each future's expiry rule.
     first, last : date
-        Range of the panel; all its weekdays become rows.
+        Range of the panel; all its weekdays become rows. ``first`` may not lie before the first row of the
+        instruments: a caller that looks back takes the later of the two, see `store_summary`.
     sessions : SessionTable
         Holidays for the last trade dates of contracts; weekdays count where it does not reach.
     instruments : collection of str, optional
@@ -114,28 +120,37 @@ def open_store(
         When ``instruments`` names one that the universe lacks.
     """
     index = read_index(path)
-    _check_range(index, first, last, path)
     wanted = universe.ids if instruments is None else tuple(sorted(set(instruments)))
+    absent = _absent(universe, index, wanted)
     lines = [index.lines[name] for name in wanted if name in index.lines]
+    _check_range(lines, first, last, path)
     draft = _Draft(
         files=StoreFiles(path=path, index=index), frame=Frame.between(first, last), sessions=sessions
     )
-    draft.notes.extend(_absent(universe, index, wanted))
-    if not lines:
-        raise StoreError(f"expected history of {', '.join(wanted[:5])} … in {path}, found none of them")
+    draft.notes.extend(absent)
     for line in lines:
         _read_line(draft, line, universe[line.instrument_id])
     return _panel(draft, lines)
 
 
-def _check_range(index: StoreIndex, first: date, last: date, path: Path) -> None:
-    if first < index.first_date:
+def _range(lines: list[StoreLine], path: Path) -> tuple[date, date]:
+    """Dates of the first and the last row of any of the lines."""
+    if not lines:
         raise StoreError(
-            f"expected a date from {index.first_date} on, where {path} begins, found {first}; choose a later date"
+            f"expected history of the profile's instruments in {path}, found none of them; choose another profile or store"
         )
-    if first > index.last_date or last < first:
+    return min(line.first for line in lines), max(line.last for line in lines)
+
+
+def _check_range(lines: list[StoreLine], first: date, last: date, path: Path) -> None:
+    begins, ends = _range(lines, path)
+    if first < begins:
         raise StoreError(
-            f"expected a range of dates up to {index.last_date}, where {path} ends, found {first} to {last};"
+            f"expected a date from {begins} on, where the history in {path} begins, found {first}; choose a later date"
+        )
+    if first > ends or last < first:
+        raise StoreError(
+            f"expected a range of dates up to {ends}, where the history in {path} ends, found {first} to {last};"
             " choose an earlier date"
         )
 

@@ -116,7 +116,7 @@ def _write_future(job: Import, line: StoreLine, rows: pd.DataFrame) -> None:
 
 def _month(codes: pd.Series) -> np.ndarray:
     """Delivery month YYYYMM of the source's YYYYMM00; 0 where it names none."""
-    return codes.fillna(0).to_numpy(dtype=np.int32) // 100
+    return np.asarray(codes.fillna(0).to_numpy(dtype=np.int32) // 100)
 
 
 def _multiplier_problems(line: StoreLine, facts: pd.Series) -> Iterator[Problem]:

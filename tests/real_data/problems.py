@@ -28,7 +28,7 @@ class Problem:
 
 def days_of(frame: pd.DataFrame) -> np.ndarray:
     """Dates of a table as ``datetime64[D]``."""
-    return frame["date"].to_numpy().astype("datetime64[D]")
+    return np.asarray(frame["date"].to_numpy().astype("datetime64[D]"))
 
 
 def bar_problems(

@@ -10,8 +10,8 @@ import pandas as pd
 WEEK = ("2023-03-06", "2023-03-07", "2023-03-08", "2023-03-09", "2023-03-10")
 
 
-def write(folder: Path, name: str, columns: Mapping[str, Sequence[object]]) -> None:
-    """Write one table, as parquet or CSV by its name; parquet dates as timestamps."""
+def write(folder: Path, name: str, columns: Mapping[str, object]) -> None:
+    """Write one table of equally long columns, as parquet or CSV by its name; parquet dates as timestamps."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(dict(columns))

@@ -301,3 +301,22 @@ def test_summary_tells_range_lines_and_digest(store: Path) -> None:
     assert (summary.first_date, summary.last_date) == (MONDAY, FRIDAY)
     assert summary.instrument_ids == ("VOD.L",)
     assert summary.digest == panel(store, pence_share("VOD.L")).digest
+
+
+def test_summary_of_chosen_lines_tells_their_range(tmp_path: Path, source: Path) -> None:
+    write_london_share(source, "VOD.L", [400.0, 404.0, 404.0], dates=WEEK[:3])
+    write_raw_share(source, "AAPL", [100.0] * 5)
+    write_actions(source, "AAPL", WEEK[0])
+    build_store(source, tmp_path / "two")
+    chosen = store_summary(tmp_path / "two", {"VOD.L", "TSLA"})
+    assert (chosen.instrument_ids, chosen.last_date) == (("VOD.L",), date(2023, 3, 8))
+    assert store_summary(tmp_path / "two").last_date == FRIDAY
+
+
+def test_range_is_that_of_the_wanted_lines_and_not_of_others(tmp_path: Path, source: Path) -> None:
+    write_london_share(source, "VOD.L", [400.0, 404.0], dates=WEEK[3:])
+    write_raw_share(source, "AAPL", [100.0] * 5)
+    write_actions(source, "AAPL", WEEK[0])
+    build_store(source, tmp_path / "two")
+    with pytest.raises(StoreError, match="from 2023-03-09 on"):
+        panel(tmp_path / "two", pence_share("VOD.L"), first=MONDAY)
