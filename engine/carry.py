@@ -218,15 +218,13 @@ def _expires(contract: Contract, day: date) -> bool:
 
 
 def _final_price(contract: Contract, instrument: Instrument, facts: DayFacts) -> Decimal:
-    """Final settlement of a future; intrinsic value of an option."""
-    name = instrument.underlying if instrument.is_option else contract.contract_id
-    price = facts.last_closes.get(name or "") if instrument.is_option else facts.closes.get(name or "")
+    """Final settlement that the exchange published; for an option without one its intrinsic value."""
+    published = facts.closes.get(contract.contract_id)
+    if published is not None:
+        return published
+    price = facts.last_closes.get(instrument.underlying or "") if instrument.is_option else None
     if price is None:
-        raise MissingMark(
-            f"expected the final price of {name} for the expiry of {contract.contract_id}, found none"
-        )
-    if not instrument.is_option:
-        return price
+        raise MissingMark(f"expected the final price of {contract.contract_id} on its expiry, found none")
     if contract.strike is None or contract.right is None:
         raise InvariantError(f"{contract.contract_id}: an option needs a strike and a right")
     gain = price - contract.strike if contract.right is OptionRight.CALL else contract.strike - price
