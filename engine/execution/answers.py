@@ -160,7 +160,7 @@ def _released(
 def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy: ExecutionPolicy) -> Result:
     """Count an execution once; a higher suffix corrects the earlier version of the same execution."""
     known = state.fills.get(fill.root)
-    if known is not None and known.execution_id >= fill.execution_id:
+    if known is not None and _version(known) >= _version(fill):
         return state, ()
     added = fill.quantity - (known.quantity if known is not None else ZERO)
     state = state._replace(filled=state.filled + added, fills={**state.fills, fill.root: fill})
@@ -181,6 +181,12 @@ def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy
         state, commands = cancel_child(state, Goal.REPRICE)
         return state, (late, *commands)
     return state, (late,)
+
+
+def _version(fill: Fill) -> int:
+    """Number of a correction: the digits after the root, 0 without."""
+    suffix = fill.execution_id.removeprefix(fill.root).lstrip(".")
+    return int(suffix) if suffix.isdigit() else 0
 
 
 def _child_fill(

@@ -138,10 +138,12 @@ def net_trades(
     dropped: list[DroppedTrade] = []
     gross = net = ZERO
     for contract_id, parts in _by_contract(proposals).items():
-        sleeves = _sum_by_sleeve(parts)
         gross += sum((abs(prices.notional_usd(contract_id, part.quantity)) for part in parts), ZERO)
-        instrument = prices.contracts.instrument(contract_id)
-        sleeves = _in_lots(sleeves, instrument, (working or {}).get(contract_id, ZERO))
+        sleeves = _in_lots(
+            _sum_by_sleeve(parts),
+            prices.contracts.instrument(contract_id),
+            (working or {}).get(contract_id, ZERO),
+        )
         quantity = sum(sleeves.values(), ZERO)
         if quantity == 0:
             if len(sleeves) > 1:
@@ -150,34 +152,46 @@ def net_trades(
         held = portfolio.quantity(contract_id)
         notional = abs(prices.notional_usd(contract_id, quantity))
         net += notional
-        if notional < policy.minimum_notional_usd and not _is_exempt(parts, held, quantity):
-            dropped.append(
-                DroppedTrade(
-                    contract_id=contract_id,
-                    quantity=quantity,
-                    reason=f"below the minimum of {policy.minimum_notional_usd} USD",
-                )
-            )
-            continue
-        trades.append(
-            Trade(
-                contract_id=contract_id,
-                instrument_id=instrument.instrument_id,
-                quantity=quantity,
-                reason=min((part.reason for part in parts), key=REASON_PRIORITY.index),
-                group=_group(parts, quantity),
-                reduce_only=reduces(held, quantity),
-                sleeves=sleeves,
-            )
-        )
-    rank = {i.instrument_id: _MARKET_RANK[i.collar_class] for i in prices.contracts.universe}
+        if notional >= policy.minimum_notional_usd or _is_exempt(parts, held, quantity):
+            trades.append(_trade(contract_id, parts, sleeves, held, prices.contracts))
+        else:
+            why = f"below the minimum of {policy.minimum_notional_usd} USD"
+            dropped.append(DroppedTrade(contract_id=contract_id, quantity=quantity, reason=why))
     return NettedTrades(
-        trades=tuple(sorted(trades, key=lambda t: (rank[t.instrument_id], t.contract_id))),
+        trades=_by_priority(trades, prices.contracts),
         crosses=tuple(crosses),
         dropped=tuple(dropped),
         gross_notional_usd=gross,
         net_notional_usd=net,
     )
+
+
+def _trade(
+    contract_id: str,
+    parts: Sequence[TradeProposal],
+    sleeves: Mapping[str, Decimal],
+    held: Decimal,
+    contracts: ContractBook,
+) -> Trade:
+    quantity = sum(sleeves.values(), ZERO)
+    return Trade(
+        contract_id=contract_id,
+        instrument_id=contracts.contract(contract_id).instrument_id,
+        quantity=quantity,
+        reason=min((part.reason for part in parts), key=REASON_PRIORITY.index),
+        group=_group(parts, quantity),
+        reduce_only=reduces(held, quantity),
+        sleeves=sleeves,
+    )
+
+
+def _by_priority(trades: Iterable[Trade], contracts: ContractBook) -> tuple[Trade, ...]:
+    """Futures first, then funds, then single names."""
+
+    def rank(trade: Trade) -> tuple[int, str]:
+        return _MARKET_RANK[contracts.instrument(trade.contract_id).collar_class], trade.contract_id
+
+    return tuple(sorted(trades, key=rank))
 
 
 def reduces(held: Decimal, quantity: Decimal) -> bool:
@@ -219,10 +233,11 @@ def _is_exempt(parts: Iterable[TradeProposal], held: Decimal, quantity: Decimal)
     return closes or asked or any(part.reason is not Reason.REBALANCE for part in parts)
 
 
-def _group(parts: Iterable[TradeProposal], quantity: Decimal) -> str | None:
+def _group(parts: Sequence[TradeProposal], quantity: Decimal) -> str | None:
     """Group of the largest part on the net side: legs keep the company that decides their size."""
     same_side = [part for part in parts if part.quantity * quantity > 0]
-    return max(same_side, key=lambda part: (abs(part.quantity), part.group or "")).group
+    # Orders already working may turn the rest to the other side; then every part has a say.
+    return max(same_side or parts, key=lambda part: (abs(part.quantity), part.group or "")).group
 
 
 def proposals_from_targets(
@@ -249,21 +264,19 @@ def proposals_from_targets(
     proposals = []
     for key in sorted(set(lines) | set(current)):
         sleeve, contract_id = key
-        if sleeve in skipped:
-            continue
-        wanted, held = lines.get(key), current.get(key, ZERO)
-        if contract_id in frozen and (wanted is None or not reduces(held, wanted - held)):
-            continue
-        if (wanted or ZERO) == held:
+        wanted, held, is_frozen = lines.get(key), current.get(key, ZERO), contract_id in frozen
+        change = (wanted or ZERO) - held
+        may_move = not is_frozen or (wanted is not None and reduces(held, change))
+        if sleeve in skipped or change == 0 or not may_move:
             continue
         proposals.append(
             TradeProposal(
                 sleeve=sleeve,
                 contract_id=contract_id,
-                quantity=(wanted or ZERO) - held,
+                quantity=change,
                 reason=Reason.REBALANCE if wanted else Reason.CLOSE,
                 group=groups.get(key),
-                reduce_only=contract_id in frozen or not wanted,
+                reduce_only=is_frozen or not wanted,
             )
         )
     return tuple(proposals)

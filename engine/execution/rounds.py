@@ -50,8 +50,11 @@ def arm_reprice(state: TicketState, now: datetime, policy: ExecutionPolicy) -> R
 
 def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
     """Ask for a quote to make the next child, or end where nothing is left to order."""
-    if state.filled >= core.quantity:
+    if state.filled >= core.intent.quantity:
         return finish(state, FinishReason.FILLED, "")
+    if state.filled >= core.quantity:
+        text = f"only {core.quantity} of {core.intent.quantity} is wanted after what its legs filled"
+        return finish(state, FinishReason.NOTHING_LEFT, text)
     if state.unknown:
         text = f"blocked: the outcome of {', '.join(sorted(state.unknown))} is not known"
         return state._replace(phase=Phase.BLOCKED, text=text), (Alarm(text),)

@@ -278,7 +278,8 @@ def test_fx_hedge_waits_for_the_legs_and_follows_what_they_filled() -> None:
     legs = job(leg, minutes=30)
     report = execute([job(hedge, name="fx", minutes=300, after=("job-1",)), legs], made)
     results = {p.intent_id: p for p in report.parents}
-    assert results["hedge"].filled == 10
+    assert (results["hedge"].filled, results["hedge"].unfilled) == (D(10), D(10))
+    assert results["hedge"].reason is FinishReason.NOTHING_LEFT
     assert all(c.contract_id == "CS51" for c in broker.sent[:-1])
 
 

@@ -136,6 +136,9 @@ def test_correction_of_an_execution_replaces_it() -> None:
         assert ticket.state.filled == expected
     ticket, _ = step(ticket, execution(ticket, "30", "E1.01"), NOON, POLICY)
     assert ticket.state.filled == 25
+    # Numbers, not texts: the tenth correction is later than the second.
+    ticket, _ = step(ticket, execution(ticket, "20", "E1.10"), NOON, POLICY)
+    assert ticket.state.filled == 20
 
 
 def test_overfill_commands_a_halt() -> None:
