@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from engine.errors import InvariantError, RefusedError
 from engine.model.context import RunStatus
@@ -75,7 +75,15 @@ class Journal:
 
     def step(self, run_id: str, step: str) -> StepRecord | None:
         """The step's record of the latest attempt that reached it, ``None`` when none did."""
-        return next((record for record in self.steps(run_id) if record.step == step), None)
+        wanted = (
+            select(run_steps)
+            .where(run_steps.c.run_id == run_id, run_steps.c.step == step)
+            .order_by(run_steps.c.attempt.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(wanted).one_or_none()
+        return None if found is None else _step_record(found)
 
     def steps(self, run_id: str) -> tuple[StepRecord, ...]:
         """Latest record of each step, in the order in which the steps were first taken."""
@@ -87,13 +95,7 @@ class Journal:
         for row in found:
             known = latest.get(row.step)
             if known is None or row.attempt >= known.attempt:
-                latest[row.step] = StepRecord(
-                    step=row.step,
-                    attempt=row.attempt,
-                    input_digest=row.input_digest,
-                    output_digest=row.output_digest,
-                    output=row.output,
-                )
+                latest[row.step] = _step_record(row)
         return tuple(latest.values())
 
     def record_input(self, run_id: str, name: str, payload: bytes) -> str:
@@ -130,10 +132,20 @@ class Journal:
             return connection.execute(wanted).scalar()
 
 
+def _step_record(row: Row[tuple[object, ...]]) -> StepRecord:
+    return StepRecord(
+        step=row.step,
+        attempt=row.attempt,
+        input_digest=row.input_digest,
+        output_digest=row.output_digest,
+        output=row.output,
+    )
+
+
 def _enter(connection: Connection, run_id: str, attempt: int) -> None:
     """Refuse a fenced attempt; the first step of an attempt makes the run RUNNING."""
     found = connection.execute(
-        select(runs.c.attempt, runs.c.status).where(runs.c.run_id == run_id).with_for_update()
+        select(runs.c.attempt, runs.c.status).where(runs.c.run_id == run_id).with_for_update(key_share=True)
     ).one_or_none()
     if found is None:
         raise InvariantError(f"expected a claimed run, found none called {run_id}")

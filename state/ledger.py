@@ -85,7 +85,9 @@ def post_entries(connection: Connection, account: str, entries: Sequence[LedgerE
     ensure_account(connection, account)
     # The row's lock orders postings; it is held until the caller commits.
     last = connection.execute(
-        select(accounts.c.ledger_sequence).where(accounts.c.account == account).with_for_update()
+        select(accounts.c.ledger_sequence)
+        .where(accounts.c.account == account)
+        .with_for_update(key_share=True)
     ).scalar_one()
     fresh = _unbooked(connection, account, entries)
     if not fresh:

@@ -63,7 +63,6 @@ cash = run_record(
     key("basis"),
     required("account"),
     required("amount", Micros),
-    required("amount_usd", Micros),
     one_of("basis", CashBasis),
 )
 positions = run_record(
@@ -74,10 +73,10 @@ positions = run_record(
     required("account"),
     required("instrument_id"),
     required("quantity", Micros),
-    required("cost", Micros),
+    required("position_cost", Micros),
     optional("mark", Price),
-    optional("value_usd", Micros),
-    optional("exposure_usd", Micros),
+    optional("position_value_usd", Micros),
+    optional("position_exposure_usd", Micros),
 )
 portfolio = run_record(
     "portfolio",

@@ -107,7 +107,7 @@ class RunStore(Journal):
         with self._database.transaction() as connection:
             epoch = _lock_account(connection, key.account)
             found = connection.execute(
-                select(runs).where(runs.c.run_id == run_id).with_for_update()
+                select(runs).where(runs.c.run_id == run_id).with_for_update(key_share=True)
             ).one_or_none()
             outcome = self._outcome(connection, found, now)
             if found is not None and outcome in (ClaimOutcome.COMPLETED, ClaimOutcome.HELD):
@@ -230,7 +230,7 @@ def ensure_account(connection: Connection, account: str) -> None:
 def _lock_account(connection: Connection, account: str) -> int:
     """Make the account known, hold its control row, and say its epoch."""
     ensure_account(connection, account)
-    wanted = select(control.c.epoch).where(control.c.account == account).with_for_update()
+    wanted = select(control.c.epoch).where(control.c.account == account).with_for_update(key_share=True)
     return int(connection.execute(wanted).scalar_one())
 
 
@@ -240,7 +240,9 @@ def _bump_epoch(connection: Connection, account: str, epoch: int) -> int:
 
 
 def _run_row(connection: Connection, run_id: str) -> Row[tuple[object, ...]]:
-    found = connection.execute(select(runs).where(runs.c.run_id == run_id).with_for_update()).one_or_none()
+    found = connection.execute(
+        select(runs).where(runs.c.run_id == run_id).with_for_update(key_share=True)
+    ).one_or_none()
     if found is None:
         raise InvariantError(f"expected a claimed run, found none called {run_id}")
     return found

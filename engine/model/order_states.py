@@ -13,18 +13,14 @@ _Status = TypeVar("_Status", ChildStatus, JobStatus)
 _C = ChildStatus
 CHILD_TRANSITIONS: Mapping[ChildStatus, frozenset[ChildStatus]] = {
     _C.PLANNED: frozenset({_C.SENDING, _C.ABANDONED}),
-    # ABSENT from SENDING is the local proof: claimed by this process, and the socket write was never begun.
-    _C.SENDING: frozenset({_C.WORKING, _C.FILLED, _C.REJECTED, _C.UNKNOWN, _C.ABSENT}),
-    # CANCELLED without our asking: venues cancel at halts and at the end of a time in force.
-    _C.WORKING: frozenset(
-        {_C.FILLED, _C.CANCEL_PENDING, _C.CANCELLED, _C.REJECTED, _C.EXPIRED, _C.UNKNOWN}
-    ),
-    # A fill, an expiry or a reject may win the race against our cancel.
-    _C.CANCEL_PENDING: frozenset({_C.CANCELLED, _C.FILLED, _C.REJECTED, _C.EXPIRED, _C.UNKNOWN}),
-    _C.UNKNOWN: frozenset({_C.WORKING, _C.FILLED, _C.CANCELLED, _C.REJECTED, _C.EXPIRED, _C.ABSENT}),
-    # Late fills are booked under a finished child, which stays what it is.
+    _C.SENDING: frozenset({_C.WORKING, _C.FILLED, _C.REJECTED, _C.UNKNOWN}),
+    _C.WORKING: frozenset({_C.FILLED, _C.CANCEL_PENDING, _C.REJECTED, _C.EXPIRED, _C.UNKNOWN}),
+    # A cancel may lose the race against the last fill or the end of the session.
+    _C.CANCEL_PENDING: frozenset({_C.CANCELLED, _C.FILLED, _C.EXPIRED, _C.UNKNOWN}),
+    _C.UNKNOWN: frozenset({_C.WORKING, _C.FILLED, _C.CANCELLED, _C.REJECTED, _C.ABSENT}),
+    # Late fills are booked on a cancelled child; it stays cancelled.
     _C.CANCELLED: frozenset({_C.CANCELLED}),
-    _C.EXPIRED: frozenset({_C.EXPIRED}),
+    _C.EXPIRED: frozenset(),
     _C.FILLED: frozenset(),
     _C.REJECTED: frozenset(),
     _C.ABANDONED: frozenset(),

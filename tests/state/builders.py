@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from engine.accounting.ledger import EntryKind, LedgerEntry, LedgerLine, deposit
 from engine.model.context import Mode, RunKey, RunKind
+from engine.model.instruments import VenueGroup
+from engine.model.orders import (
+    ChildOrder,
+    ExecutionJob,
+    ExecutionStyle,
+    Fill,
+    LiquidityWindow,
+    OrderIntent,
+    OrderType,
+    Reason,
+    Side,
+    Urgency,
+    order_reference,
+)
+from state.database import Database
+from state.gate import OrderLimits
+from state.orders import OrderStore
+from state.runs import RunStore
+from tests.engine.accounting.builders import BOOK
 
 D = Decimal
 ACCOUNT = "SIM-fund-42"
@@ -43,3 +63,93 @@ def make_interest(name: str, amount: str = "1.5", booked_at: datetime = NOW) -> 
             LedgerLine(account="income:interest", unit="USD", amount=-D(amount)),
         ),
     )
+
+
+LIMITS = OrderLimits(max_orders=100, max_turnover_usd=D(10_000_000))
+
+
+def make_intent(
+    name: str = "parent",
+    quantity: str = "100",
+    side: Side = Side.BUY,
+    contract_id: str = "AAPL",
+    *,
+    sleeves: Mapping[str, str] | None = None,
+    reduce_only: bool = False,
+) -> OrderIntent:
+    signed = D(quantity) * side.sign
+    split = (
+        {"core_index_rv": signed} if sleeves is None else {key: D(value) for key, value in sleeves.items()}
+    )
+    return OrderIntent(
+        intent_id=name,
+        contract_id=contract_id,
+        instrument_id=BOOK.contract(contract_id).instrument_id,
+        side=side,
+        quantity=D(quantity),
+        reason=Reason.REBALANCE,
+        urgency=Urgency.NORMAL,
+        group=None,
+        reduce_only=reduce_only,
+        sleeves=split,
+        decision_price=D("190"),
+    )
+
+
+def make_job(name: str = "job", *intents: OrderIntent, content: str = "first") -> ExecutionJob:
+    window = LiquidityWindow(venue="XNYS", style=ExecutionStyle.MIDDAY, start=later(3600), end=later(7200))
+    return ExecutionJob(
+        job_id=name,
+        trade_date=DAY,
+        venue="XNYS",
+        venue_group=VenueGroup.US,
+        style=ExecutionStyle.MIDDAY,
+        window=window,
+        group="core",
+        after=(),
+        intents=intents,
+        content_digest=content,
+    )
+
+
+def make_child(
+    intent: OrderIntent, attempt: int = 1, quantity: str | Decimal = "100", price: str = "190.05"
+) -> ChildOrder:
+    return ChildOrder(
+        order_ref=order_reference(intent.intent_id, attempt),
+        intent_id=intent.intent_id,
+        attempt=attempt,
+        contract_id=intent.contract_id,
+        side=intent.side,
+        quantity=D(quantity),
+        order_type=OrderType.LIMIT,
+        limit_price=D(price),
+        time_in_force="DAY",
+        good_till=later(7200),
+    )
+
+
+def make_fill(
+    child: ChildOrder,
+    quantity: str | Decimal,
+    execution_id: str = "0001.01",
+    price: str = "190",
+    commission: str | None = "1",
+) -> Fill:
+    return Fill(
+        execution_id=execution_id,
+        order_ref=child.order_ref,
+        contract_id=child.contract_id,
+        side=child.side,
+        quantity=D(quantity),
+        price=D(price),
+        executed_at=later(3700),
+        commission=None if commission is None else D(commission),
+        commission_currency=None if commission is None else "USD",
+    )
+
+
+def open_orders(database: Database, limits: OrderLimits = LIMITS) -> OrderStore:
+    """An order book of a claimed execution run."""
+    claimed = RunStore(database).claim(make_key(RunKind.EXECUTION), NOW, "code", "config")
+    return OrderStore(database, ACCOUNT, claimed.run_id, claimed.epoch, limits, BOOK)

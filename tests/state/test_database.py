@@ -98,8 +98,9 @@ def test_opening_an_older_database_brings_it_up(
     database: Database, address: str | None, tmp_path: Path
 ) -> None:
     to_version(database, "0002")
-    with open_database(address, tmp_path).engine.connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == REVISIONS[-1]
+    opened = open_database(address, tmp_path)
+    assert schema_version(opened) == REVISIONS[-1]
+    opened.close()
 
 
 def test_newer_schema_is_refused_and_named(database: Database, address: str | None, tmp_path: Path) -> None:
@@ -179,12 +180,14 @@ def test_opening_a_current_database_imports_no_alembic_and_is_fast(tmp_path: Pat
     assert float(seconds) < 1  # 30 ms on an idle machine
 
 
-def test_database_created_by_several_at_once_is_created_once(address: str | None, tmp_path: Path) -> None:
+def test_database_created_by_several_at_once_is_created_once(
+    empty_address: str | None, tmp_path: Path
+) -> None:
     failures: list[BaseException] = []
 
     def create() -> None:
         try:
-            open_database(address, tmp_path).close()
+            open_database(empty_address, tmp_path).close()
         except BaseException as error:
             failures.append(error)
 
@@ -194,7 +197,9 @@ def test_database_created_by_several_at_once_is_created_once(address: str | None
     for thread in threads:
         thread.join()
     assert failures == []
-    assert schema_version(open_database(address, tmp_path)) == REVISIONS[-1]
+    database = open_database(empty_address, tmp_path)
+    assert schema_version(database) == REVISIONS[-1]
+    database.close()
 
 
 def test_reader_does_not_wait_for_a_writer(database: Database) -> None:

@@ -1,0 +1,88 @@
+"""What may leave the fund: the control state of an account, its kill switch, and what an open HALT makes of both.
+
+The send gate reads the same row under a lock, so after a change commits nothing new can be claimed against it.
+The change is *requested* when its row commits and *effective* once the sender has confirmed that it stopped.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import update
+
+from engine.errors import ConfigurationError
+from engine.model.context import ControlState
+from state.control_row import ControlRecord, lock_control, read_control
+from state.database import Database
+from state.halts import HaltRecord, HaltSeverity, HaltStatus, HaltStore
+from state.tables import control
+
+__all__ = ["ControlRecord", "ControlStore", "HaltRecord", "HaltSeverity", "HaltStatus", "HaltStore"]
+
+
+class ControlStore:
+    """Control rows in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def state(self, account: str) -> ControlState:
+        """What may leave now. An open or unreadable halt and the kill switch both mean HALTED."""
+        return self.control(account).state
+
+    def control(self, account: str) -> ControlRecord:
+        """The whole control row; an account that never ran is ACTIVE."""
+        with self._database.read() as connection:
+            found = read_control(connection, account)
+        return found if found is not None else _fresh(account)
+
+    def set_state(
+        self, account: str, state: ControlState, reason: str, operator: str, now: datetime
+    ) -> ControlRecord:
+        """Set what may leave, as risk or a person wants it; open halts still mean HALTED."""
+        return self._change(account, {"state": state.value}, reason, operator, now)
+
+    def engage_kill_switch(self, account: str, reason: str, operator: str, now: datetime) -> ControlRecord:
+        """Nothing but cancels leaves until a person releases the switch; works without the orchestrator."""
+        return self._change(account, {"kill_switch": True}, reason, operator, now)
+
+    def release_kill_switch(self, account: str, reason: str, operator: str, now: datetime) -> ControlRecord:
+        """Take the kill switch back; raises `ConfigurationError` without the name of the operator."""
+        if not operator.strip():
+            raise ConfigurationError(
+                "expected the name of the operator who releases the kill switch, found none"
+            )
+        return self._change(account, {"kill_switch": False}, reason, operator, now)
+
+    def confirm_effective(self, account: str, now: datetime) -> None:
+        """The sender has seen the change and sends accordingly."""
+        with self._database.transaction() as connection:
+            connection.execute(update(control).where(control.c.account == account).values(effective_at=now))
+
+    def _change(
+        self, account: str, values: dict[str, str | bool], reason: str, operator: str, now: datetime
+    ) -> ControlRecord:
+        with self._database.transaction() as connection:
+            lock_control(connection, account)
+            connection.execute(
+                update(control)
+                .where(control.c.account == account)
+                .values(**values, reason=reason, operator=operator, requested_at=now)
+            )
+            changed = read_control(connection, account)
+        return changed if changed is not None else _fresh(account)
+
+
+def _fresh(account: str) -> ControlRecord:
+    return ControlRecord(
+        account=account,
+        state=ControlState.ACTIVE,
+        set_state=ControlState.ACTIVE,
+        kill_switch=False,
+        open_halts=0,
+        epoch=0,
+        reason="",
+        operator="",
+        requested_at=None,
+        effective_at=None,
+    )

@@ -1,0 +1,84 @@
+"""The control row of an account, as the send gate, the control store and the halts read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from engine.model.context import ControlState
+from state.runs import ensure_account
+from state.tables import control, halts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRecord:
+    """Control of an account.
+
+    ``state`` is what holds now; ``set_state`` is what was set, before halts and kill switch are looked at.
+    """
+
+    account: str
+    state: ControlState
+    set_state: ControlState
+    kill_switch: bool
+    open_halts: int
+    epoch: int
+    reason: str
+    operator: str
+    requested_at: datetime | None
+    effective_at: datetime | None
+
+    @property
+    def is_effective(self) -> bool:
+        """Whether the last change was confirmed by the sender."""
+        if self.requested_at is None:
+            return True
+        return self.effective_at is not None and self.effective_at >= self.requested_at
+
+
+def lock_control(connection: Connection, account: str) -> None:
+    """Hold the account's control row exclusively until the transaction ends."""
+    ensure_account(connection, account)
+    connection.execute(
+        select(control.c.account).where(control.c.account == account).with_for_update(key_share=True)
+    )
+
+
+def read_control(connection: Connection, account: str, *, share: bool = False) -> ControlRecord | None:
+    """The control row, held against changes when ``share``; ``None`` when there is none."""
+    wanted = select(control).where(control.c.account == account)
+    row = connection.execute(wanted.with_for_update(read=True) if share else wanted).one_or_none()
+    if row is None:
+        return None
+    open_halts = count_open_halts(connection, account)
+    set_state = _readable_state(row.state)
+    return ControlRecord(
+        account=account,
+        state=ControlState.HALTED if row.kill_switch or open_halts else set_state,
+        set_state=set_state,
+        kill_switch=row.kill_switch,
+        open_halts=open_halts,
+        epoch=row.epoch,
+        reason=row.reason,
+        operator=row.operator,
+        requested_at=row.requested_at,
+        effective_at=row.effective_at,
+    )
+
+
+def count_open_halts(connection: Connection, account: str) -> int:
+    """Halts that are not readably settled: a row with any other status counts as open."""
+    wanted = (
+        select(func.count())
+        .select_from(halts)
+        .where(halts.c.account == account, halts.c.status.not_in(("RESOLVED", "CONSUMED")))
+    )
+    return int(connection.execute(wanted).scalar_one())
+
+
+def _readable_state(text: str) -> ControlState:
+    """The state that a row names; a row that can not be read means HALTED."""
+    known = {state.value: state for state in ControlState}
+    return known.get(text, ControlState.HALTED)

@@ -1,0 +1,216 @@
+"""Execution jobs and parent intents: decided at 06:00, kept until their windows, frozen once committed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from engine.errors import InvariantError
+from engine.model.encoding import decode, encode
+from engine.model.order_states import job_transition
+from engine.model.orders import ChildStatus, ExecutionJob, JobStatus, OrderIntent, OrderPlan
+from state.database import Database
+from state.tables import execution_jobs, intents, order_tickets, orders
+from state.upsert import insert_or_keep
+
+_UNFINISHED = tuple(status.value for status in ChildStatus if not status.is_terminal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job as stored: its current version, where it stands, and why."""
+
+    job: ExecutionJob
+    version: int
+    run_id: str
+    status: JobStatus
+    note: str
+
+
+class JobStore:
+    """Jobs, intents and plans of an account, written by one run."""
+
+    def __init__(self, database: Database, account: str, run_id: str) -> None:
+        self._database = database
+        self._account = account
+        self._run_id = run_id
+
+    def save_intents(self, trade_date: date, wanted: Sequence[OrderIntent]) -> tuple[OrderIntent, ...]:
+        """Freeze parents: what was committed first stays, and is what comes back."""
+        with self._database.transaction() as connection:
+            return self._freeze(connection, trade_date, wanted)
+
+    def intents(self, trade_date: date) -> tuple[OrderIntent, ...]:
+        """Frozen parents of a date, by id."""
+        wanted = (
+            select(intents.c.payload)
+            .where(intents.c.account == self._account, intents.c.trade_date == trade_date)
+            .order_by(intents.c.intent_id)
+        )
+        with self._database.read() as connection:
+            return tuple(decode(OrderIntent, payload) for payload in connection.execute(wanted).scalars())
+
+    def save_jobs(self, wanted: Sequence[ExecutionJob]) -> tuple[JobRecord, ...]:
+        """Store jobs with their frozen parents and say what holds for each.
+
+        A PENDING job with another content is superseded by a new version; a job that was begun, finished or given
+        up stays as it is, and so does one with the same content.
+        """
+        with self._database.transaction() as connection:
+            return tuple(self._save(connection, job) for job in wanted)
+
+    def jobs(self, trade_date: date | None = None, run_id: str | None = None) -> tuple[JobRecord, ...]:
+        """Current versions of the account's jobs, by the start of their windows, then by id."""
+        wanted = select(execution_jobs).where(
+            execution_jobs.c.account == self._account, execution_jobs.c.superseded.is_(False)
+        )
+        if trade_date is not None:
+            wanted = wanted.where(execution_jobs.c.trade_date == trade_date)
+        if run_id is not None:
+            wanted = wanted.where(execution_jobs.c.run_id == run_id)
+        ordered = wanted.order_by(execution_jobs.c.window_start, execution_jobs.c.job_id)
+        with self._database.read() as connection:
+            return tuple(_job_record(row) for row in connection.execute(ordered))
+
+    def set_job_status(self, job_id: str, status: JobStatus, now: datetime, note: str = "") -> None:
+        """Move a job along its table; the same status again changes nothing.
+
+        Raises `IllegalTransition` for any other arrow, and `InvariantError` for DONE while a child of the job is
+        not finished.
+        """
+        with self._database.transaction() as connection:
+            current = _current(connection, job_id)
+            if current is None:
+                raise InvariantError(f"expected a stored job, found none called {job_id}")
+            if current.status is status:
+                return
+            job_transition(current.status, status, f"job {job_id}")
+            if status is JobStatus.DONE:
+                _refuse_open_children(connection, current)
+            connection.execute(
+                update(execution_jobs)
+                .where(execution_jobs.c.job_id == job_id, execution_jobs.c.version == current.version)
+                .values(status=status.value, note=note, updated_at=now)
+            )
+
+    def save_plan(self, plan: OrderPlan) -> OrderPlan:
+        """Keep how a parent is worked, so that a restart keeps its collar; the first plan stays and comes back."""
+        row = {
+            "intent_id": plan.intent_id,
+            "arrival_mid": plan.arrival_mid,
+            "price_floor": plan.price_floor,
+            "price_ceiling": plan.price_ceiling,
+            "payload": encode(plan),
+            "run_id": self._run_id,
+        }
+        with self._database.transaction() as connection:
+            insert_or_keep(connection, order_tickets, [row])
+            kept = _plan(connection, plan.intent_id)
+        return plan if kept is None else kept
+
+    def plan(self, intent_id: str) -> OrderPlan | None:
+        """The plan of a parent, ``None`` before it was first worked."""
+        with self._database.read() as connection:
+            return _plan(connection, intent_id)
+
+    def _save(self, connection: Connection, job: ExecutionJob) -> JobRecord:
+        current = _current(connection, job.job_id)
+        if current is not None and (
+            current.status is not JobStatus.PENDING or current.job.content_digest == job.content_digest
+        ):
+            return current
+        frozen = replace(job, intents=self._freeze(connection, job.trade_date, job.intents))
+        version = 1 if current is None else current.version + 1
+        if current is not None:
+            connection.execute(
+                update(execution_jobs).where(execution_jobs.c.job_id == job.job_id).values(superseded=True)
+            )
+        connection.execute(insert(execution_jobs).values(**self._row(frozen, version)))
+        return JobRecord(job=frozen, version=version, run_id=self._run_id, status=JobStatus.PENDING, note="")
+
+    def _row(self, job: ExecutionJob, version: int) -> Mapping[str, object]:
+        return {
+            "job_id": job.job_id,
+            "version": version,
+            "account": self._account,
+            "run_id": self._run_id,
+            "trade_date": job.trade_date,
+            "venue": job.venue,
+            "window_start": job.window.start,
+            "window_end": job.window.end,
+            "status": JobStatus.PENDING.value,
+            "content_digest": job.content_digest,
+            "payload": encode(job),
+        }
+
+    def _freeze(
+        self, connection: Connection, trade_date: date, wanted: Sequence[OrderIntent]
+    ) -> tuple[OrderIntent, ...]:
+        rows = [
+            {
+                "intent_id": intent.intent_id,
+                "account": self._account,
+                "run_id": self._run_id,
+                "trade_date": trade_date,
+                "contract_id": intent.contract_id,
+                "side": intent.side.value,
+                "quantity": intent.quantity,
+                "reason": intent.reason.value,
+                "reduce_only": intent.reduce_only,
+                "payload": encode(intent),
+            }
+            for intent in wanted
+        ]
+        insert_or_keep(connection, intents, rows)
+        return tuple(read_intent(connection, intent.intent_id) for intent in wanted)
+
+
+def read_intent(connection: Connection, intent_id: str) -> OrderIntent:
+    """A frozen parent; raises `InvariantError` when it was never committed."""
+    payload = connection.execute(select(intents.c.payload).where(intents.c.intent_id == intent_id)).scalar()
+    if payload is None:
+        raise InvariantError(
+            f"expected a committed parent, found none called {intent_id}; save its job first"
+        )
+    return decode(OrderIntent, payload)
+
+
+def _current(connection: Connection, job_id: str) -> JobRecord | None:
+    row = connection.execute(
+        select(execution_jobs)
+        .where(execution_jobs.c.job_id == job_id, execution_jobs.c.superseded.is_(False))
+        .with_for_update(key_share=True)
+    ).one_or_none()
+    return None if row is None else _job_record(row)
+
+
+def _job_record(row: Row[tuple[object, ...]]) -> JobRecord:
+    return JobRecord(
+        job=decode(ExecutionJob, row.payload),
+        version=row.version,
+        run_id=row.run_id,
+        status=JobStatus(row.status),
+        note=row.note,
+    )
+
+
+def _plan(connection: Connection, intent_id: str) -> OrderPlan | None:
+    wanted = select(order_tickets.c.payload).where(order_tickets.c.intent_id == intent_id)
+    payload = connection.execute(wanted).scalar()
+    return None if payload is None else decode(OrderPlan, payload)
+
+
+def _refuse_open_children(connection: Connection, record: JobRecord) -> None:
+    ids = [intent.intent_id for intent in record.job.intents]
+    unfinished = connection.execute(
+        select(func.count())
+        .select_from(orders)
+        .where(orders.c.intent_id.in_(ids), orders.c.status.in_(_UNFINISHED))
+    ).scalar_one()
+    if unfinished:
+        raise InvariantError(
+            f"job {record.job.job_id} can not be DONE: {unfinished} of its child orders are not finished"
+        )

@@ -1,0 +1,259 @@
+"""Child orders and fills in the database: the durable side of the executor's `OrderBook`.
+
+A child that was claimed is never sent again. A fill and its postings are booked in one transaction, once per
+execution; a correction takes the earlier version back and books the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from engine.errors import InvariantError
+from engine.model.encoding import decode, encode
+from engine.model.money import ZERO
+from engine.model.order_states import CHILD_TRANSITIONS, child_transition
+from engine.model.orders import ChildOrder, ChildStatus, Fill
+from engine.model.universe import ContractBook
+from engine.ports import ChildRecord, GateOutcome
+from state.control_row import ControlRecord, read_control
+from state.database import Database
+from state.fills import book_fill, fill_of, filled_quantity
+from state.gate import OrderLimits, add_turnover, claim_child, counted_notional
+from state.jobs import JobStore, read_intent
+from state.tables import fills, intents, order_events, orders
+from state.upsert import insert_or_replace
+
+_UNRESOLVED = tuple(
+    status.value for status in ChildStatus if status.holds_reservation or status is ChildStatus.PLANNED
+)
+
+
+class OrderStore(JobStore):
+    """The order book of one run; implements `engine.ports.OrderBook`."""
+
+    def __init__(
+        self,
+        database: Database,
+        account: str,
+        run_id: str,
+        epoch: int,
+        limits: OrderLimits,
+        contracts: ContractBook,
+    ) -> None:
+        super().__init__(database, account, run_id)
+        self._epoch = epoch
+        self._limits = limits
+        self._contracts = contracts
+
+    def plan_child(self, child: ChildOrder) -> None:
+        """Store a PLANNED child; a child that was planned and never claimed may be planned anew.
+
+        Raises `InvariantError` when its parent is not committed or differs, or when the child was claimed and
+        comes with another content.
+        """
+        with self._database.transaction() as connection:
+            parent = _lock_parent(connection, child.intent_id)
+            if (child.contract_id, child.side.value) != (parent.contract_id, parent.side):
+                raise InvariantError(f"{child.order_ref}: contract and side are not those of its parent")
+            known = _order(connection, child.order_ref)
+            payload = encode(child)
+            if known is not None and known.payload == payload:
+                return
+            if known is not None and known.status != ChildStatus.PLANNED.value:
+                raise InvariantError(
+                    f"{child.order_ref} was claimed already and can not become another order"
+                )
+            row = {**self._child_row(child, parent.trade_date), "payload": payload}
+            insert_or_replace(connection, orders, [row])
+
+    def claim(self, order_ref: str, notional_usd: Decimal, now: datetime) -> GateOutcome:
+        """Ask the send gate; see `state.gate`. What it answers is committed."""
+        with self._database.transaction() as connection:
+            outcome = claim_child(connection, order_ref, self._epoch, self._limits, notional_usd, now)
+            if outcome is GateOutcome.CLAIMED:
+                _append_event(connection, order_ref, ChildStatus.SENDING, now, "claimed")
+        return outcome
+
+    def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
+        """Store a child's new state; the same state again is only noted."""
+        with self._database.transaction() as connection:
+            known = _locked_order(connection, order_ref)
+            current = ChildStatus(known.status)
+            if status is ChildStatus.SENDING and status is not current:
+                raise InvariantError(f"order {order_ref}: only the send gate claims a child")
+            if status is not current or status in CHILD_TRANSITIONS[current]:
+                child_transition(current, status, f"order {order_ref}")
+            connection.execute(
+                update(orders).where(orders.c.order_ref == order_ref).values(status=status.value)
+            )
+            _recount(connection, order_ref)
+            _append_event(connection, order_ref, status, now, text)
+
+    def record_fill(self, fill: Fill) -> bool:
+        """Book an execution into fills and ledger in one transaction; ``False`` when it was booked already.
+
+        A higher correction suffix replaces the version before it, a lower one is ignored. A commission that comes
+        later under the same execution id is booked then. Raises `InvariantError` for an execution of no order of
+        ours, or one that comes again with other figures.
+        """
+        if fill.order_ref is None:
+            raise InvariantError(
+                f"{fill.execution_id}: expected an execution of our own order, found no reference"
+            )
+        with self._database.transaction() as connection:
+            known = _locked_order(connection, fill.order_ref)
+            intent = read_intent(connection, known.intent_id)
+            if not book_fill(connection, self._account, self._contracts, intent, fill):
+                return False
+            filled = filled_quantity(connection, fill.order_ref)
+            connection.execute(
+                update(orders).where(orders.c.order_ref == fill.order_ref).values(filled=filled)
+            )
+            _recount(connection, fill.order_ref)
+        return True
+
+    def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
+        """Children of a parent in the order of their attempts."""
+        wanted = select(orders).where(orders.c.intent_id == intent_id).order_by(orders.c.attempt)
+        with self._database.read() as connection:
+            return tuple(_child_record(row) for row in connection.execute(wanted))
+
+    def unresolved(self) -> tuple[ChildRecord, ...]:
+        """Children of the account that hold a reservation or are PLANNED, by reference."""
+        wanted = (
+            select(orders)
+            .where(orders.c.account == self._account, orders.c.status.in_(_UNRESOLVED))
+            .order_by(orders.c.order_ref)
+        )
+        with self._database.read() as connection:
+            return tuple(_child_record(row) for row in connection.execute(wanted))
+
+    def may_send(self) -> bool:
+        """Whether the control state lets new risk leave, and this run is still the one that sends."""
+        control = self._control()
+        return control is not None and control.state.value == "ACTIVE" and control.epoch == self._epoch
+
+    def fills(self, since: datetime | None = None, account: str | None = None) -> tuple[Fill, ...]:
+        """Valid executions from a time on, in the order of their times."""
+        wanted = select(fills).where(
+            fills.c.account == (self._account if account is None else account), fills.c.superseded.is_(False)
+        )
+        if since is not None:
+            wanted = wanted.where(fills.c.executed_at >= since)
+        with self._database.read() as connection:
+            found = connection.execute(wanted.order_by(fills.c.executed_at, fills.c.execution_id))
+            return tuple(fill_of(row) for row in found)
+
+    def blocked_contracts(self, account: str | None = None) -> frozenset[str]:
+        """Contracts with a child whose fate is UNKNOWN: no other order may name them."""
+        wanted = select(orders.c.contract_id).where(
+            orders.c.account == (self._account if account is None else account),
+            orders.c.status == ChildStatus.UNKNOWN.value,
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.execute(wanted).scalars())
+
+    def attach_broker_ids(self, order_ref: str, broker_order_id: str, perm_id: str | None = None) -> None:
+        """Keep the broker's own numbers of a child as attributes; they are never a key."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(orders)
+                .where(orders.c.order_ref == order_ref)
+                .values(broker_order_id=broker_order_id, perm_id=perm_id)
+            )
+
+    def _control(self) -> ControlRecord | None:
+        with self._database.read() as connection:
+            return read_control(connection, self._account)
+
+    def _child_row(self, child: ChildOrder, trade_date: date) -> Mapping[str, object]:
+        return {
+            "order_ref": child.order_ref,
+            "account": self._account,
+            "intent_id": child.intent_id,
+            "run_id": self._run_id,
+            "trade_date": trade_date,
+            "attempt": child.attempt,
+            "contract_id": child.contract_id,
+            "side": child.side.value,
+            "quantity": child.quantity,
+            "filled": ZERO,
+            "limit_price": child.limit_price,
+            "status": ChildStatus.PLANNED.value,
+        }
+
+
+def _lock_parent(connection: Connection, intent_id: str) -> Row[tuple[object, ...]]:
+    found = connection.execute(
+        select(intents).where(intents.c.intent_id == intent_id).with_for_update(key_share=True)
+    ).one_or_none()
+    if found is None:
+        raise InvariantError(
+            f"expected a committed parent, found none called {intent_id}; save its job first"
+        )
+    return found
+
+
+def _order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]] | None:
+    return connection.execute(select(orders).where(orders.c.order_ref == order_ref)).one_or_none()
+
+
+def _locked_order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]]:
+    """The order as it is once its parent is held; parents are always locked before their children."""
+    known = _order(connection, order_ref)
+    if known is None:
+        raise InvariantError(f"expected an order of ours, found none called {order_ref}")
+    _lock_parent(connection, known.intent_id)
+    fresh = _order(connection, order_ref)
+    return known if fresh is None else fresh
+
+
+def _recount(connection: Connection, order_ref: str) -> None:
+    """Let the day's turnover count what this child still may trade or has traded."""
+    row = _order(connection, order_ref)
+    if row is None or row.notional_usd is None:
+        return
+    counted = counted_notional(row.notional_usd, row.quantity, row.filled, ChildStatus(row.status))
+    if counted != row.counted_usd:
+        add_turnover(connection, row.account, row.trade_date, counted - row.counted_usd)
+        connection.execute(update(orders).where(orders.c.order_ref == order_ref).values(counted_usd=counted))
+
+
+def _append_event(
+    connection: Connection, order_ref: str, status: ChildStatus, now: datetime, text: str
+) -> None:
+    count = select(func.count()).select_from(order_events).where(order_events.c.order_ref == order_ref)
+    sequence = connection.execute(count).scalar_one() + 1
+    connection.execute(
+        insert(order_events).values(
+            order_ref=order_ref, sequence=sequence, status=status.value, at=now, note=text
+        )
+    )
+
+
+def _child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
+    return ChildRecord(
+        child=decode(ChildOrder, row.payload),
+        status=ChildStatus(row.status),
+        filled=row.filled,
+        sent_at=row.sent_at,
+    )
+
+
+def account_fills(database: Database, account: str) -> tuple[Fill, ...]:
+    """Valid executions of an account's own orders, in the order of their times."""
+    wanted = select(fills).where(fills.c.account == account, fills.c.superseded.is_(False))
+    with database.read() as connection:
+        found = connection.execute(wanted.order_by(fills.c.executed_at, fills.c.execution_id))
+        return tuple(fill_of(row) for row in found)
+
+
+def order_references(database: Database, account: str) -> frozenset[str]:
+    """References of every order that an account ever planned."""
+    with database.read() as connection:
+        wanted = select(orders.c.order_ref).where(orders.c.account == account)
+        return frozenset(connection.execute(wanted).scalars())

@@ -1,0 +1,633 @@
+import threading
+from decimal import Decimal
+from itertools import count, product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import text
+
+from engine.accounting.ledger import EntryKind
+from engine.errors import IllegalTransition, InvariantError
+from engine.model.context import ControlState, RunKind
+from engine.model.order_states import CHILD_TRANSITIONS, JOB_TRANSITIONS
+from engine.model.orders import ChildOrder, ChildStatus, ExecutionJob, JobStatus, OrderIntent, Side
+from engine.model.portfolio import Sleeve
+from engine.ports import GateOutcome, OrderBook
+from state.control import ControlStore
+from state.database import Database, open_database
+from state.gate import GateFacts, OrderLimits, counted_notional, judge
+from state.ledger import LedgerStore
+from state.orders import OrderStore
+from state.runs import RunStore
+from tests.state.builders import (
+    ACCOUNT,
+    DAY,
+    LIMITS,
+    NOW,
+    later,
+    make_child,
+    make_fill,
+    make_intent,
+    make_job,
+    make_key,
+    open_orders,
+)
+from tests.state.test_control import stop
+
+D = Decimal
+S = ChildStatus
+
+
+def planned(
+    store: OrderStore, intent: OrderIntent | None = None, attempt: int = 1, quantity: str = "100"
+) -> ChildOrder:
+    intent = make_intent() if intent is None else intent
+    store.save_intents(DAY, (intent,))
+    child = make_child(intent, attempt, quantity)
+    store.plan_child(child)
+    return child
+
+
+def claimed(store: OrderStore, *path: ChildStatus, **values: object) -> ChildOrder:
+    child = planned(store, **values)
+    assert store.claim(child.order_ref, D(19_000), later(3600)) is GateOutcome.CLAIMED
+    for status in path:
+        store.record_status(child.order_ref, status, later(3601), "")
+    return child
+
+
+def test_store_is_an_order_book(database: Database) -> None:
+    book: OrderBook = open_orders(database)
+    assert book.unresolved() == ()
+
+
+# ---------------------------------------------------------------- the gate
+
+
+def test_planned_child_is_claimed_once(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store)
+    assert store.claim(child.order_ref, D(19_000), later(3601)) is GateOutcome.ALREADY_CLAIMED
+    (record,) = store.children("parent")
+    assert (record.child, record.status, record.sent_at) == (child, S.SENDING, later(3600))
+
+
+def test_unplanned_child_has_no_gate(database: Database) -> None:
+    with pytest.raises(InvariantError, match="none called AF1"):
+        open_orders(database).claim("AF1.X.1", D(1), NOW)
+
+
+def test_racing_claims_let_one_order_leave(database: Database) -> None:
+    store = open_orders(database)
+    child, barrier, outcomes = planned(store), threading.Barrier(5), list[GateOutcome]()
+
+    def race() -> None:
+        barrier.wait()
+        outcomes.append(store.claim(child.order_ref, D(19_000), NOW))
+
+    threads = [threading.Thread(target=race) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome.value for outcome in outcomes) == ["already_claimed"] * 4 + ["claimed"]
+
+
+def test_racing_children_of_one_parent_never_exceed_it(database: Database) -> None:
+    store = open_orders(database)
+    children = [planned(store, attempt=number, quantity="60") for number in (1, 2, 3, 4)]
+    barrier, outcomes = threading.Barrier(4), list[GateOutcome]()
+
+    def race(child: ChildOrder) -> None:
+        barrier.wait()
+        outcomes.append(store.claim(child.order_ref, D(1), NOW))
+
+    threads = [threading.Thread(target=race, args=(child,)) for child in children]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome.value for outcome in outcomes) == ["claimed"] + ["over_reserved"] * 3
+
+
+def test_halt_closes_the_gate_and_its_resolution_opens_it(database: Database) -> None:
+    store = open_orders(database)
+    child = planned(store)
+    stop(database)
+    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
+    assert not store.may_send()
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE halts SET status = 'RESOLVED', choice = 'retry'"))
+    assert store.may_send()
+    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.CLAIMED
+
+
+def test_kill_switch_closes_the_gate(database: Database) -> None:
+    store = open_orders(database)
+    child = planned(store)
+    ControlStore(database).engage_kill_switch(ACCOUNT, "stop", "me", NOW)
+    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
+
+
+def test_missing_control_row_closes_the_gate(database: Database) -> None:
+    store = open_orders(database)
+    child = planned(store)
+    with database.transaction() as connection:
+        connection.execute(text("DELETE FROM control"))
+    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
+    assert not store.may_send()
+
+
+def test_reducing_lets_only_reductions_leave(database: Database) -> None:
+    store = open_orders(database)
+    opening = planned(store)
+    closing = planned(store, make_intent("close", side=Side.SELL, reduce_only=True))
+    ControlStore(database).set_state(ACCOUNT, ControlState.REDUCING, "margin", "risk", NOW)
+    assert store.claim(opening.order_ref, D(1), NOW) is GateOutcome.REDUCE_ONLY
+    assert store.claim(closing.order_ref, D(1), NOW) is GateOutcome.CLAIMED
+
+
+def test_older_epoch_is_fenced(database: Database) -> None:
+    store = open_orders(database)
+    child = planned(store)
+    RunStore(database).claim(make_key(RunKind.EXECUTION), later(61), "code", "config")
+    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.STALE_EPOCH
+    assert not store.may_send()
+
+
+def test_unknown_child_keeps_its_quantity_and_blocks_its_contract(database: Database) -> None:
+    store = open_orders(database)
+    claimed(store, S.UNKNOWN, quantity="60")
+    second = planned(store, attempt=2, quantity="41")
+    assert store.claim(second.order_ref, D(1), NOW) is GateOutcome.OVER_RESERVED
+    assert store.blocked_contracts() == {"AAPL"}
+    third = planned(store, attempt=3, quantity="40")
+    assert store.claim(third.order_ref, D(1), NOW) is GateOutcome.CLAIMED
+
+
+def test_cancelled_remainder_may_be_sent_again(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    store.record_fill(make_fill(child, 30))
+    store.record_status(child.order_ref, S.CANCEL_PENDING, NOW, "")
+    assert (
+        store.claim(planned(store, attempt=2, quantity="70").order_ref, D(1), NOW)
+        is GateOutcome.OVER_RESERVED
+    )
+    store.record_status(child.order_ref, S.CANCELLED, NOW, "")
+    assert store.claim(make_child(make_intent(), 2, "70").order_ref, D(1), NOW) is GateOutcome.CLAIMED
+
+
+def test_limits_of_the_day_count_orders_and_what_traded(database: Database) -> None:
+    store = open_orders(database, OrderLimits(max_orders=3, max_turnover_usd=D(25_000)))
+    first = claimed(store, S.WORKING)  # counts 19,000 while it may trade
+    intent = make_intent("second")
+    second = planned(store, intent)
+    assert store.claim(second.order_ref, D(19_000), NOW) is GateOutcome.LIMIT
+    store.record_fill(make_fill(first, 25))
+    store.record_status(first.order_ref, S.CANCEL_PENDING, NOW, "")
+    store.record_status(first.order_ref, S.CANCELLED, NOW, "")  # now a quarter: 4,750
+    assert store.claim(second.order_ref, D("20250.000001"), NOW) is GateOutcome.LIMIT
+    assert store.claim(second.order_ref, D(20_250), NOW) is GateOutcome.CLAIMED
+    store.record_status(second.order_ref, S.REJECTED, NOW, "")
+    for attempt, expected in ((2, GateOutcome.CLAIMED), (3, GateOutcome.LIMIT)):
+        child = planned(store, intent, attempt, "10")
+        assert store.claim(child.order_ref, D(1), NOW) is expected
+
+
+def test_crash_before_the_commit_leaves_the_child_planned(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_orders(database)
+    child = planned(store)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("state.orders._append_event", crash)
+        with pytest.raises(KeyboardInterrupt):
+            store.claim(child.order_ref, D(1), NOW)
+    assert store.children("parent")[0].status is S.PLANNED
+    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.CLAIMED
+
+
+micros = st.integers(0, 10**15)
+
+
+@given(quantity=micros, filled=micros, reserved=micros, parent=micros, used=micros, notional=micros)
+def test_gate_claims_exactly_when_both_sums_fit(
+    quantity: int, filled: int, reserved: int, parent: int, used: int, notional: int
+) -> None:
+    database_row = _fresh_control()
+    facts = GateFacts(
+        control=database_row,
+        epoch=0,
+        status=S.PLANNED,
+        reduce_only=False,
+        quantity=quantity,
+        filled=filled,
+        reserved=reserved,
+        parent_quantity=parent,
+        notional=notional,
+        orders_today=0,
+        turnover_today=used,
+    )
+    fits = filled + reserved + quantity <= parent
+    affordable = used + notional <= 10**13
+    expected = (
+        GateOutcome.CLAIMED
+        if fits and affordable
+        else GateOutcome.LIMIT
+        if fits
+        else GateOutcome.OVER_RESERVED
+    )
+    assert judge(facts, LIMITS) is expected
+
+
+def _fresh_control() -> object:
+    from state.control import _fresh
+
+    return _fresh(ACCOUNT)
+
+
+@given(
+    notional=st.decimals(0, 10**9, places=6),
+    quantity=st.integers(1, 10**6),
+    parts=st.integers(0, 10**6),
+    status=st.sampled_from(S),
+)
+def test_counted_turnover_lies_between_what_traded_and_what_was_claimed(
+    notional: Decimal, quantity: int, parts: int, status: ChildStatus
+) -> None:
+    filled = min(parts, quantity)
+    counted = counted_notional(notional, D(quantity), D(filled), status)
+    assert counted <= notional
+    assert counted * quantity >= notional * filled
+    if status.is_terminal:
+        assert counted * quantity < notional * filled + quantity * D("0.000001")
+
+
+class Gate(RuleBasedStateMachine):
+    """Any sequence of plans, claims, fills and ends keeps filled + reserved within the parent."""
+
+    _numbers = count()
+    factory: pytest.TempPathFactory
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.database = open_database(None, self.factory.mktemp("gate"))
+        self.store = open_orders(self.database)
+        self.intent = make_intent()
+        self.store.save_intents(DAY, (self.intent,))
+        self.attempt = 0
+
+    def teardown(self) -> None:
+        self.database.close()
+
+    @rule(quantity=st.integers(1, 100))
+    def plan_and_claim(self, quantity: int) -> None:
+        self.attempt += 1
+        child = make_child(self.intent, self.attempt, str(quantity))
+        self.store.plan_child(child)
+        taken = self._taken()
+        outcome = self.store.claim(child.order_ref, D(quantity), NOW)
+        assert (outcome is GateOutcome.CLAIMED) == (taken + quantity <= 100)
+
+    @precondition(lambda self: any(record.status is S.SENDING for record in self.store.unresolved()))
+    @rule(part=st.integers(1, 100), end=st.sampled_from((S.WORKING, S.UNKNOWN, S.REJECTED)))
+    def go_on(self, part: int, end: ChildStatus) -> None:
+        record = next(record for record in self.store.unresolved() if record.status is S.SENDING)
+        quantity = min(D(part), record.child.quantity)
+        if end is not S.REJECTED:
+            self.store.record_fill(make_fill(record.child, quantity, f"{next(self._numbers):04d}.01"))
+        self.store.record_status(record.child.order_ref, end, NOW, "")
+
+    @precondition(lambda self: any(record.status is S.WORKING for record in self.store.unresolved()))
+    @rule()
+    def cancel(self) -> None:
+        record = next(record for record in self.store.unresolved() if record.status is S.WORKING)
+        self.store.record_status(record.child.order_ref, S.CANCEL_PENDING, NOW, "")
+        self.store.record_status(record.child.order_ref, S.CANCELLED, NOW, "")
+
+    def _taken(self) -> Decimal:
+        return sum(
+            (
+                record.child.quantity if record.status.holds_reservation else record.filled
+                for record in self.store.children("parent")
+            ),
+            D(0),
+        )
+
+    @invariant()
+    def parent_is_never_exceeded(self) -> None:
+        assert self._taken() <= 100
+
+    @invariant()
+    def book_holds_what_was_filled(self) -> None:
+        filled = sum((record.filled for record in self.store.children("parent")), D(0))
+        assert LedgerStore(self.database).portfolio(ACCOUNT, later(9999)).quantity("AAPL") == filled
+
+
+def test_no_sequence_of_events_exceeds_a_parent(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from hypothesis.stateful import run_state_machine_as_test
+
+    Gate.factory = tmp_path_factory
+    run_state_machine_as_test(Gate, settings=settings(max_examples=15, stateful_step_count=12))
+
+
+# ---------------------------------------------------------------- children
+
+
+def test_same_child_planned_again_changes_nothing_and_a_new_price_replans_it(database: Database) -> None:
+    store = open_orders(database)
+    child = planned(store)
+    store.plan_child(child)
+    repriced = make_child(make_intent(), price="191")
+    store.plan_child(repriced)
+    assert [record.child for record in store.children("parent")] == [repriced]
+
+
+def test_claimed_child_never_becomes_another_order(database: Database) -> None:
+    store = open_orders(database)
+    claimed(store)
+    with pytest.raises(InvariantError, match="was claimed already"):
+        store.plan_child(make_child(make_intent(), price="191"))
+
+
+def test_child_without_a_parent_or_of_another_side_is_refused(database: Database) -> None:
+    store = open_orders(database)
+    with pytest.raises(InvariantError, match="save its job first"):
+        store.plan_child(make_child(make_intent("orphan")))
+    store.save_intents(DAY, (make_intent(),))
+    with pytest.raises(InvariantError, match="contract and side"):
+        store.plan_child(make_child(make_intent(side=Side.SELL)))
+
+
+PATHS = {
+    S.PLANNED: (),
+    S.SENDING: (),
+    S.WORKING: (S.WORKING,),
+    S.CANCEL_PENDING: (S.WORKING, S.CANCEL_PENDING),
+    S.FILLED: (S.FILLED,),
+    S.CANCELLED: (S.WORKING, S.CANCEL_PENDING, S.CANCELLED),
+    S.REJECTED: (S.REJECTED,),
+    S.EXPIRED: (S.WORKING, S.EXPIRED),
+    S.ABANDONED: (S.ABANDONED,),
+    S.UNKNOWN: (S.UNKNOWN,),
+    S.ABSENT: (S.UNKNOWN, S.ABSENT),
+}
+
+
+def test_child_moves_only_along_the_arrows_of_the_table(database: Database) -> None:
+    store = open_orders(database, OrderLimits(max_orders=1000, max_turnover_usd=D(10**9)))
+    for number, (current, wanted) in enumerate(product(S, S)):
+        intent = make_intent(f"parent {number}")
+        unsent = current in (S.PLANNED, S.ABANDONED)
+        child = planned(store, intent) if unsent else claimed(store, intent=intent)
+        for status in PATHS[current]:
+            store.record_status(child.order_ref, status, NOW, "")
+        if wanted is S.SENDING and current is S.PLANNED:
+            with pytest.raises(InvariantError, match="only the send gate"):
+                store.record_status(child.order_ref, wanted, NOW, "")
+        elif wanted in CHILD_TRANSITIONS[current] or wanted is current:
+            store.record_status(child.order_ref, wanted, NOW, "")
+            assert store.children(intent.intent_id)[0].status is wanted
+        else:
+            with pytest.raises(InvariantError):
+                store.record_status(child.order_ref, wanted, NOW, "")
+
+
+def test_nothing_leads_back_to_planned_or_sending() -> None:
+    assert [s for s in S if S.PLANNED in CHILD_TRANSITIONS[s]] == []
+    assert [s for s in S if S.SENDING in CHILD_TRANSITIONS[s]] == [S.PLANNED]
+
+
+def test_unresolved_are_those_that_may_still_trade(database: Database) -> None:
+    store = open_orders(database)
+    for number, path in enumerate([(), (S.WORKING,), (S.FILLED,), (S.UNKNOWN,), (S.REJECTED,)]):
+        claimed(store, *path, intent=make_intent(f"parent {number}"))
+    planned(store, make_intent("unsent"))
+    assert sorted(record.status.value for record in store.unresolved()) == [
+        "PLANNED",
+        "SENDING",
+        "UNKNOWN",
+        "WORKING",
+    ]
+
+
+# ---------------------------------------------------------------- fills
+
+
+def test_fill_is_booked_once_into_fills_and_ledger(database: Database) -> None:
+    store, ledger = open_orders(database), LedgerStore(database)
+    child = claimed(store, S.WORKING)
+    fill = make_fill(child, 40)
+    assert store.record_fill(fill)
+    assert not store.record_fill(fill)
+    assert store.fills() == (fill,)
+    assert store.children("parent")[0].filled == 40
+    held = ledger.portfolio(ACCOUNT, later(9999))
+    assert held.cash == {"USD": D(-40 * 190 - 1)}
+    assert held.positions["AAPL"].sleeves == {Sleeve.CORE: D(40)}
+    assert [entry.kind for entry in ledger.entries(ACCOUNT)] == [EntryKind.TRADE, EntryKind.COMMISSION]
+
+
+def test_racing_bookings_of_one_execution_book_once(database: Database) -> None:
+    store = open_orders(database)
+    child, results = claimed(store, S.WORKING), list[bool]()
+    threads = [
+        threading.Thread(target=lambda: results.append(store.record_fill(make_fill(child, 10))))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [False, False, False, True]
+    assert LedgerStore(database).portfolio(ACCOUNT, later(9999)).quantity("AAPL") == 10
+
+
+def test_later_commission_is_booked_when_it_comes(database: Database) -> None:
+    store, ledger = open_orders(database), LedgerStore(database)
+    child = claimed(store, S.WORKING)
+    assert store.record_fill(make_fill(child, 10, commission=None))
+    assert ledger.portfolio(ACCOUNT, later(9999)).cash == {"USD": D(-1900)}
+    for _ in range(2):
+        assert not store.record_fill(make_fill(child, 10, commission="2.5"))
+    assert ledger.portfolio(ACCOUNT, later(9999)).cash == {"USD": D("-1902.5")}
+    assert store.fills()[0].commission == D("2.5")
+
+
+def test_correction_replaces_the_execution_and_a_late_original_is_ignored(database: Database) -> None:
+    store, ledger = open_orders(database), LedgerStore(database)
+    child = claimed(store, S.WORKING)
+    store.record_fill(make_fill(child, 40))
+    corrected = make_fill(child, 30, "0001.02", price="191", commission="0.75")
+    assert store.record_fill(corrected)
+    assert not store.record_fill(make_fill(child, 40))
+    assert store.fills() == (corrected,)
+    assert store.children("parent")[0].filled == 30
+    held = ledger.portfolio(ACCOUNT, later(9999))
+    assert held.cash == {"USD": D("-5730.75")}
+    assert (held.quantity("AAPL"), held.positions["AAPL"].cost) == (30, 5730)
+
+
+def test_execution_taken_back_by_the_broker_leaves_nothing(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    store.record_fill(make_fill(child, 40))
+    store.record_fill(make_fill(child, 0, "0001.02", commission=None))
+    held = LedgerStore(database).portfolio(ACCOUNT, later(9999))
+    assert (held.positions, held.cash) == ({}, {"USD": D(0)})
+    assert store.children("parent")[0].filled == 0
+
+
+def test_execution_with_other_figures_under_the_same_id_is_refused(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    store.record_fill(make_fill(child, 40))
+    with pytest.raises(InvariantError, match="other figures"):
+        store.record_fill(make_fill(child, 41))
+
+
+def test_late_fill_of_a_cancelled_child_is_booked(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING, S.CANCEL_PENDING, S.CANCELLED)
+    assert store.record_fill(make_fill(child, 5))
+    record = store.children("parent")[0]
+    assert (record.status, record.filled) == (S.CANCELLED, 5)
+
+
+def test_execution_of_nobody_is_refused(database: Database) -> None:
+    store = open_orders(database)
+    child = make_child(make_intent())
+    with pytest.raises(InvariantError, match="order of ours"):
+        store.record_fill(make_fill(child, 1))
+
+
+def test_crash_inside_a_booking_leaves_neither_fill_nor_entry(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("state.orders._recount", crash)
+        with pytest.raises(KeyboardInterrupt):
+            store.record_fill(make_fill(child, 40))
+    assert store.fills() == ()
+    assert LedgerStore(database).entries(ACCOUNT) == ()
+    assert store.record_fill(make_fill(child, 40))
+
+
+@settings(max_examples=25)
+@given(pieces=st.lists(st.integers(1, 30), min_size=1, max_size=6), wanted=st.integers(-40, 40))
+def test_fills_in_any_pieces_end_at_the_wanted_split(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[int], wanted: int
+) -> None:
+    database = open_database(None, tmp_path_factory.mktemp("split"))
+    store, total = open_orders(database), sum(pieces)
+    sleeves = {"core_index_rv": str(total - wanted), "sector_rv": str(wanted)}
+    child = claimed(
+        store, S.WORKING, intent=make_intent(quantity=str(total), sleeves=sleeves), quantity=str(total)
+    )
+    for number, piece in enumerate(pieces):
+        store.record_fill(make_fill(child, piece, f"{number:04d}.01"))
+        held = LedgerStore(database).portfolio(ACCOUNT, later(9999)).positions["AAPL"]
+        assert all(quantity == int(quantity) for quantity in held.sleeves.values())
+    expected = {Sleeve.CORE: D(total - wanted), Sleeve.SECTOR: D(wanted)}
+    assert held.sleeves == {sleeve: quantity for sleeve, quantity in expected.items() if quantity}
+    database.close()
+
+
+# ---------------------------------------------------------------- jobs and parents
+
+
+def test_parent_is_frozen_by_its_first_commit(database: Database) -> None:
+    store = open_orders(database)
+    first = make_intent(quantity="100")
+    assert store.save_intents(DAY, (first,)) == (first,)
+    assert store.save_intents(DAY, (make_intent(quantity="120"),)) == (first,)
+    assert store.intents(DAY) == (first,)
+
+
+def test_pending_job_is_superseded_with_its_frozen_parents(database: Database) -> None:
+    store = open_orders(database)
+    store.save_jobs((make_job("job", make_intent(quantity="100")),))
+    again = make_job("job", make_intent(quantity="120"), make_intent("new"), content="second")
+    (record,) = store.save_jobs((again,))
+    assert (record.version, [intent.quantity for intent in record.job.intents]) == (2, [100, 100])
+    assert store.jobs(DAY) == (record,)
+    assert store.save_jobs((again,)) == (record,)
+
+
+@pytest.mark.parametrize(
+    "path", [(JobStatus.CLAIMED,), (JobStatus.CLAIMED, JobStatus.RUNNING), (JobStatus.SKIPPED,)]
+)
+def test_job_that_was_begun_or_given_up_is_kept(database: Database, path: tuple[JobStatus, ...]) -> None:
+    store = open_orders(database)
+    store.save_jobs((make_job("job", make_intent()),))
+    for status in path:
+        store.set_job_status("job", status, NOW)
+    (kept,) = store.save_jobs((make_job("job", make_intent("other"), content="second"),))
+    assert (kept.version, kept.status, kept.job.content_digest) == (1, path[-1], "first")
+
+
+JOB_PATHS = {
+    JobStatus.PENDING: (),
+    JobStatus.CLAIMED: (JobStatus.CLAIMED,),
+    JobStatus.RUNNING: (JobStatus.CLAIMED, JobStatus.RUNNING),
+    JobStatus.DONE: (JobStatus.CLAIMED, JobStatus.RUNNING, JobStatus.DONE),
+    JobStatus.FAILED: (JobStatus.CLAIMED, JobStatus.RUNNING, JobStatus.FAILED),
+    JobStatus.CANCELED: (JobStatus.CANCELED,),
+    JobStatus.SKIPPED: (JobStatus.SKIPPED,),
+    JobStatus.EXPIRED: (JobStatus.EXPIRED,),
+    JobStatus.RECOVERING: (JobStatus.CLAIMED, JobStatus.RECOVERING),
+    JobStatus.UNKNOWN: (JobStatus.CLAIMED, JobStatus.RECOVERING, JobStatus.UNKNOWN),
+}
+
+
+def _job_in(store: OrderStore, name: str, path: tuple[JobStatus, ...]) -> ExecutionJob:
+    job = make_job(name, make_intent(f"parent of {name}"))
+    store.save_jobs((job,))
+    for status in path:
+        store.set_job_status(name, status, NOW)
+    return job
+
+
+def test_job_moves_only_along_the_arrows_of_the_table(database: Database) -> None:
+    store = open_orders(database)
+    for current, wanted in product(JobStatus, JobStatus):
+        name = f"job {current.value} {wanted.value}"
+        _job_in(store, name, JOB_PATHS[current])
+        if wanted in JOB_TRANSITIONS[current] or wanted is current:
+            store.set_job_status(name, wanted, NOW, "noted")
+        else:
+            with pytest.raises(IllegalTransition, match=f"from {current.value} to {wanted.value}"):
+                store.set_job_status(name, wanted, NOW)
+    assert [status for status in JobStatus if JobStatus.PENDING in JOB_TRANSITIONS[status]] == []
+
+
+def test_job_is_not_done_while_a_child_may_trade(database: Database) -> None:
+    store = open_orders(database)
+    intent = make_intent()
+    store.save_jobs((make_job("job", intent),))
+    for status in (JobStatus.CLAIMED, JobStatus.RUNNING):
+        store.set_job_status("job", status, NOW)
+    child = claimed(store, S.WORKING, intent=intent)
+    with pytest.raises(InvariantError, match="1 of its child orders"):
+        store.set_job_status("job", JobStatus.DONE, NOW)
+    store.record_status(child.order_ref, S.EXPIRED, NOW, "")
+    store.set_job_status("job", JobStatus.DONE, NOW)
+    assert store.jobs(DAY)[0].status is JobStatus.DONE
+
+
+def test_unknown_job_is_named(database: Database) -> None:
+    with pytest.raises(InvariantError, match="none called nothing"):
+        open_orders(database).set_job_status("nothing", JobStatus.CLAIMED, NOW)
