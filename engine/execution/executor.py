@@ -105,6 +105,7 @@ class OrderManager:
             self._routes.update({record.child.order_ref: intent.intent_id for record in core.children})
             self._tickets[intent.intent_id] = t.new_ticket(core)
             self._inbox.append((intent.intent_id, t.Start()))
+        self._ended = True  # A job without parents is over at once.
         self._push(job.window.end, lambda now: self._send_all(job, t.WindowClosing()))
         drained = job.window.end + timedelta(seconds=self._world.drain_seconds)
         lost = t.VisibilityLost("no confirmation after the window")

@@ -146,6 +146,13 @@ def collar_width(mid: Decimal, instrument: Instrument, policy: ExecutionPolicy) 
     return max(abs(mid) * bps / _BPS, tick * policy.minimum_collar_ticks)
 
 
+def is_marketable(side: Side, price: Decimal, quote: Quote) -> bool:
+    """Whether a limit meets the other side of the market now."""
+    if quote.bid is None or quote.ask is None:
+        return False
+    return price >= quote.ask if side is Side.BUY else price <= quote.bid
+
+
 def limit_price(
     plan: OrderPlan,
     quote: Quote,

@@ -10,7 +10,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.errors import InvariantError
-from engine.execution.pricing import Arrival, PlanRefusal, create_plan, limit_price, usable_quote
+from engine.execution.pricing import (
+    Arrival,
+    PlanRefusal,
+    create_plan,
+    is_marketable,
+    limit_price,
+    usable_quote,
+)
 from engine.execution.ticket import (
     Alarm,
     Cancel,
@@ -76,7 +83,13 @@ def rest(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPo
     if at >= core.window_end:
         return finish(state, FinishReason.WINDOW_CLOSED, text)
     resting = state._replace(
-        phase=Phase.RESTING, expires_at=None, reprice_at=None, quote_at=at, step=0, text=text
+        phase=Phase.RESTING,
+        expires_at=None,
+        reprice_at=None,
+        quote_at=at,
+        step=0,
+        rounds=state.rounds + 1,
+        text=text,
     )
     return resting, (SetDeadline(at, DeadlineKind.QUOTE),)
 
@@ -96,9 +109,11 @@ def quote_arrived(
         return _unpriced(core, state, quote, now, policy)
     if state.phase is Phase.WORKING:
         return _reprice(core, state, plan, quote, now, policy)
-    return _new_child(
-        core, state, plan, limit_price(plan, quote, state.step, policy, core.instrument, core.model_bps)
-    )
+    price = limit_price(plan, quote, state.step, policy, core.instrument, core.model_bps)
+    if state.rounds and not is_marketable(plan.side, price, quote):
+        # It rested at its collar once; more orders that can not trade would only use up the day's count.
+        return no_quote(state, "the market is outside the collar of the arrival", now, policy)
+    return _new_child(core, state, plan, price)
 
 
 def _plan(core: OrderCore, quote: Quote, now: datetime, policy: ExecutionPolicy) -> OrderPlan | PlanRefusal:

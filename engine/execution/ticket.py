@@ -63,6 +63,7 @@ class DeadlineKind(Enum):
 class TicketState(NamedTuple):
     """What changes while a parent is worked; quantities are unsigned.
 
+    ``step`` counts the prices of this round, ``rounds`` the times to live that ran out before;
     ``unknown`` maps the references of children whose outcome is not known to the quantity that they may still
     trade; ``fills`` maps execution roots to the latest version of each execution; ``quote_at``, ``reprice_at`` and
     ``expires_at`` are the deadlines in force.
@@ -74,6 +75,7 @@ class TicketState(NamedTuple):
     status: ChildStatus | None = None
     attempt: int = 0
     step: int = 0
+    rounds: int = 0
     filled: Decimal = ZERO
     child_filled: Decimal = ZERO
     unknown: Mapping[str, Decimal] = MappingProxyType({})

@@ -108,6 +108,21 @@ def test_parent_tries_again_after_resting_and_keeps_its_arrival_mid() -> None:
     assert {child.arrival_mid for child in broker.sent} == {D("734.15")}
 
 
+def test_market_beyond_the_collar_gets_one_round_of_orders_until_it_comes_back() -> None:
+    made, broker, _ = world(intent())
+    away, back = NOON + timedelta(seconds=1), NOON + timedelta(minutes=45)
+
+    def gone(_: str, at: datetime) -> Quote:
+        return quote(bid="740.0", ask="740.3", at=at) if away <= at < back else quote(at=at)
+
+    broker.quote_at = gone
+    broker.on_send = lambda b, c: (fakes.fill_all if b.clock >= back else fakes.acknowledge)(b, c)
+    report = execute([job(intent())], made)
+    # One at the arrival, one that rests at the collar, one when the market is within reach again.
+    assert [c.limit_price for c in broker.sent] == [D("734.375"), D("734.88"), D("734.375")]
+    assert only(report).filled == 100
+
+
 def test_nothing_is_sent_outside_the_window() -> None:
     made, broker, _ = world(intent(), start=NOON - timedelta(hours=3))
     times: list[bool] = []
@@ -492,3 +507,8 @@ def test_message_about_a_foreign_order_is_an_alarm_and_never_booked() -> None:
     report = execute([job(intent())], made)
     assert "not ours: TWS-7" in report.alarms[0]
     assert len(book.fills) == 1
+
+
+def test_job_without_parents_is_done_at_once() -> None:
+    made, _, _ = world()
+    assert execute([job()], made).jobs[0].status is JobStatus.DONE
