@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from config.entries import (
     InstrumentEntry,
@@ -53,6 +55,15 @@ class MaintenanceWindow:
     days: tuple[int, ...]
     start: str
     end: str
+
+    def contains(self, at: datetime) -> bool:
+        """Whether a time lies in the window, by the clock of the window's own zone."""
+        local = at.astimezone(ZoneInfo(self.timezone))
+        clock, today = f"{local:%H:%M}", local.weekday()
+        if self.start <= self.end:
+            return today in self.days and self.start <= clock < self.end
+        began_yesterday = (today - 1) % 7 in self.days and clock < self.end
+        return began_yesterday or (today in self.days and clock >= self.start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from engine.composition.stages import DayInputs
+from engine.errors import HaltError
+from engine.model.halts import HaltKind
 from engine.model.market import MarketInputs
 from engine.model.orders import TargetBook
 from engine.model.universe import Universe
+from tasks.day import TradingDay
 from tasks.step import step
 
 if TYPE_CHECKING:
@@ -52,15 +56,24 @@ class QualityGate:
     def __init__(self) -> None:
         os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
         import great_expectations as gx
-        import great_expectations.expectations as gxe
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+        from great_expectations.expectations.core.expect_column_values_to_be_between import (
+            ExpectColumnValuesToBeBetween,
+        )
+        from great_expectations.expectations.core.expect_column_values_to_be_unique import (
+            ExpectColumnValuesToBeUnique,
+        )
+        from great_expectations.expectations.core.expect_column_values_to_not_be_null import (
+            ExpectColumnValuesToNotBeNull,
+        )
 
         context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
         source = context.data_sources.add_pandas("fund")
 
         def define(
             name: str, expectations: Sequence[Expectation]
-        ) -> tuple[BatchDefinition, ExpectationSuite]:
+        ) -> tuple[BatchDefinition[None], ExpectationSuite]:
             batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("day")
             suite = context.suites.add(gx.ExpectationSuite(name=name))
             for expectation in expectations:
@@ -68,13 +81,13 @@ class QualityGate:
             return batch, suite
 
         def present(column: str) -> Expectation:
-            return gxe.ExpectColumnValuesToNotBeNull(column=column)
+            return ExpectColumnValuesToNotBeNull(column=column)
 
         def between(column: str, low: float, high: float) -> Expectation:
-            return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high)
+            return ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high)
 
         def unique(column: str) -> Expectation:
-            return gxe.ExpectColumnValuesToBeUnique(column=column)
+            return ExpectColumnValuesToBeUnique(column=column)
 
         tiny = 1e-9
         self._suites = {
@@ -111,7 +124,7 @@ class QualityGate:
                 found=tuple(map(str, item.result.get("partial_unexpected_list", [])[:SHOWN_ROWS])),
             )
             for item in result.results
-            if not item.success
+            if not item.success and item.expectation_config is not None
         )
 
 
@@ -185,18 +198,25 @@ def targets_table(book: TargetBook) -> pd.DataFrame:
 
 
 @step("check data quality")
-def check_inputs(inputs: MarketInputs, universe: Universe) -> tuple[QualityFinding, ...]:
+def require_quality(day: TradingDay, inputs: DayInputs) -> tuple[QualityFinding, ...]:
+    """Check everything that the decision reads; a broken expectation stops the day and names its rows."""
+    findings = check_inputs(inputs.market, day.world.universe)
+    if findings:
+        raise HaltError(HaltKind.DATA_QUALITY.value, "; ".join(found.text for found in findings))
+    return findings
+
+
+def check_inputs(market: MarketInputs, universe: Universe) -> tuple[QualityFinding, ...]:
     """Findings over everything that the decision reads."""
     gate = quality_gate()
     return (
-        *gate.check("bars", bars_table(inputs)),
-        *gate.check("fx", fx_table(inputs)),
+        *gate.check("bars", bars_table(market)),
+        *gate.check("fx", fx_table(market)),
         *gate.check("instruments", instruments_table(universe)),
-        *gate.check("screener", screener_table(inputs)),
+        *gate.check("screener", screener_table(market)),
     )
 
 
-@step("check targets' quality")
 def check_targets(book: TargetBook) -> tuple[QualityFinding, ...]:
     """Findings over what the decision wants to hold."""
     return quality_gate().check("targets", targets_table(book))

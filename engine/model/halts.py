@@ -22,6 +22,10 @@ class HaltKind(Enum):
     STALE_MARK = "stale-mark"
     MARK_DIFFERENCE = "mark-difference"
     UNKNOWN_ORDER = "unknown-order"
+    DATA_QUALITY = "data-quality"
+    BRIDGE_RESIDUAL = "bridge-residual"
+    OVERFILL = "overfill"
+    KILL_SWITCH = "kill-switch"
 
 
 class HaltChoice(Enum):
@@ -39,22 +43,27 @@ class HaltChoice(Enum):
 _RETRY = (HaltChoice.RETRY, HaltChoice.ABANDON_DAY)
 _ADOPT = (HaltChoice.ADOPT_BROKER, *_RETRY)
 _MARK = (HaltChoice.MARK_MANUALLY, *_RETRY)
+_AGAIN = (HaltChoice.RETRY,)
 
 ALLOWED_CHOICES = MappingProxyType(
     {
         HaltKind.UNANSWERED: _RETRY,
         HaltKind.MISSED_FILL: _ADOPT,
         HaltKind.FOREIGN_POSITION: _ADOPT,
-        HaltKind.CASH_BREAK: (HaltChoice.ADOPT_BROKER, HaltChoice.ADOPT_BOOK, *_RETRY),
+        HaltKind.CASH_BREAK: _ADOPT,
         HaltKind.NLV_DRIFT: _RETRY,
         HaltKind.STALE_FX: _RETRY,
         HaltKind.FX_JUMP: _RETRY,
         HaltKind.FX_DIFFERENCE: _RETRY,
-        HaltKind.NAN_PRICE: _MARK,
+        HaltKind.NAN_PRICE: _AGAIN,
         HaltKind.PRICE_JUMP: _MARK,
-        HaltKind.STALE_MARK: (HaltChoice.MARK_MANUALLY, HaltChoice.WRITE_DOWN, HaltChoice.ABANDON_DAY),
+        HaltKind.STALE_MARK: (HaltChoice.ABANDON_DAY, HaltChoice.MARK_MANUALLY, HaltChoice.WRITE_DOWN),
         HaltKind.MARK_DIFFERENCE: _MARK,
         HaltKind.UNKNOWN_ORDER: _RETRY,
+        HaltKind.DATA_QUALITY: _AGAIN,
+        HaltKind.BRIDGE_RESIDUAL: _AGAIN,
+        HaltKind.OVERFILL: _AGAIN,
+        HaltKind.KILL_SWITCH: _AGAIN,
     }
 )
 """First the choice that is proposed, then the others that the kind allows."""

@@ -1,0 +1,91 @@
+"""The command line: ``./fund COMMAND``. Each group of commands lives in its own module and is loaded when used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from flows.commands.errors import EXIT_UNEXPECTED, EXIT_USAGE, report_failure
+
+GROUPS = {
+    "run": ("flows.commands.trading", "value the fund, decide, trade and report one or more days"),
+    "resume": ("flows.commands.trading", "go on after a HALT was resolved or a run was interrupted"),
+    "replay": ("flows.commands.trading", "decide a finished run again from its recorded inputs and compare"),
+    "status": ("flows.commands.operating", "what ran, what is halted, what is held"),
+    "resolve": ("flows.commands.operating", "answer a HALT with a choice and a reason"),
+    "halt": ("flows.commands.operating", "stop all new orders now"),
+    "kill": ("flows.commands.operating", "set the kill switch, which works with everything else down"),
+    "report": ("flows.commands.operating", "print the report of a day again and say where its page is"),
+    "config": ("flows.commands.configuration", "check, show or describe the configuration"),
+    "db": ("flows.commands.database", "upgrade or verify the book's database"),
+    "simulated": ("flows.commands.simulated", "look at or reset the simulated broker's account"),
+    "bench": ("flows.commands.benchmarks", "measure where the time goes"),
+    "ui": ("flows.commands.interface", "start the Prefect server, a worker and the deployments"),
+}
+SCRIPT_COMMANDS = {
+    "test": "run the tests (adds the development lock)",
+    "check": "format, lint, types and import contracts",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and answer its exit status."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    name = arguments[0]
+    if name not in GROUPS:
+        return _unknown_command(name)
+    return _run_group(GROUPS[name][0], arguments)
+
+
+def _run_group(module: str, arguments: list[str]) -> int:
+    import click
+
+    debug, as_json = "--debug" in arguments, "--json" in arguments
+    application = importlib.import_module(module).application
+    try:
+        outcome = application(
+            [argument for argument in arguments if argument != "--debug"],
+            prog_name="fund",
+            standalone_mode=False,
+        )
+    except click.exceptions.Abort:
+        return EXIT_USAGE
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("fund: stopped by the keyboard; ./fund resume goes on from here", file=sys.stderr)
+        return EXIT_UNEXPECTED
+    except Exception as error:
+        return report_failure(error, debug=debug, as_json=as_json)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _overview() -> str:
+    rows = {**{name: text for name, (_, text) in GROUPS.items()}, **SCRIPT_COMMANDS}
+    width = max(map(len, rows))
+    lines = [f"  {name:<{width}}  {text}" for name, text in rows.items()]
+    return "\n".join(
+        [
+            "usage: fund COMMAND [options]",
+            "",
+            *lines,
+            "",
+            "fund COMMAND --help tells the options of one command.",
+        ]
+    )
+
+
+def _unknown_command(name: str) -> int:
+    import difflib
+
+    near = difflib.get_close_matches(name, [*GROUPS, *SCRIPT_COMMANDS], n=1)
+    hint = f"; did you mean {near[0]}?" if near else "; ./fund --help lists the commands"
+    print(f"fund: expected a command, found {name!r}{hint}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

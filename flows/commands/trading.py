@@ -1,0 +1,118 @@
+"""``fund run``, ``fund resume`` and ``fund replay``: days of the fund from the command line."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import ConfigurationError
+
+application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Profile = Annotated[str, typer.Option(help="profile of config/profiles: fund, history, paper, live")]
+Store = Annotated[
+    Path | None, typer.Option(help="folder of a market data store; without it the market is generated")
+]
+Seed = Annotated[int, typer.Option(min=0, help="seed of the generated market and of the simulated exchange")]
+Override = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override one setting, repeatable")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="show a traceback when something fails", hidden=True)]
+
+
+@application.command()
+def run(
+    day: Annotated[
+        str | None,
+        typer.Option("--date", metavar="YYYY-MM-DD", help="first trade date; default: the latest session"),
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="number of trading days")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="last trade date")] = None,
+    profile: Profile = "fund",
+    mode: Annotated[
+        str | None, typer.Option(help="simulated, dry-run, paper, live; must agree with the profile")
+    ] = None,
+    store: Store = None,
+    seed: Seed = 1,
+    fault: Annotated[
+        str | None, typer.Option(help="put a fault into the simulated broker or its data")
+    ] = None,
+    override: Override = None,
+    report: Annotated[str | None, typer.Option(help="write pages for: last, all, none")] = None,
+    without_prefect: Annotated[
+        bool, typer.Option("--without-prefect", help="the same bytes without a flow engine")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="write the result as JSON; - for stdout")
+    ] = None,
+) -> int:
+    """Value the fund, decide, trade and report one or more days."""
+    from flows.trading_days import RunRequest, run_days
+
+    request = RunRequest(
+        profile=_profile(profile, mode),
+        mode=mode,
+        first=parse_day(day, "--date"),
+        last=parse_day(to, "--to"),
+        days=days,
+        store=store,
+        seed=seed,
+        fault=fault,
+        overrides=tuple(override or ()),
+        report=report,
+        with_prefect=not without_prefect,
+    )
+    return run_days(request, json_file)
+
+
+@application.command()
+def resume(
+    profile: Profile = "fund",
+    store: Store = None,
+    seed: Seed = 1,
+    override: Override = None,
+    without_prefect: Annotated[bool, typer.Option("--without-prefect")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
+) -> int:
+    """Go on with the last unfinished day: after a HALT was resolved, or after an interruption."""
+    from flows.trading_days import ResumeRequest, resume_days
+
+    request = ResumeRequest(
+        profile=profile,
+        store=store,
+        seed=seed,
+        overrides=tuple(override or ()),
+        with_prefect=not without_prefect,
+    )
+    return resume_days(request, json_file)
+
+
+@application.command()
+def replay(
+    run_id: Annotated[str, typer.Argument(help="id of a finished run, as `fund status` lists it")],
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
+) -> int:
+    """Decide a finished run again from its recorded inputs and compare every byte."""
+    from flows.replaying import replay_run
+
+    return replay_run(run_id, as_json=as_json)
+
+
+def parse_day(text: str | None, option: str) -> date | None:
+    """A date of the command line; raises `ConfigurationError` naming the option."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"expected {option} as YYYY-MM-DD, for example 2026-11-20, found {text!r}"
+        ) from error
+
+
+def _profile(profile: str, mode: str | None) -> str:
+    """Without a chosen profile, ``--mode paper`` or ``live`` selects the profile of that name."""
+    return mode if profile == "fund" and mode in ("paper", "live") else profile

@@ -1,0 +1,48 @@
+"""How a flow run ended, as a value, and the Prefect state that says the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.states import Completed, Failed
+
+from engine.errors import HaltError
+from engine.model.context import RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """End of one flow run: its run id, the status that the book holds, and a sentence."""
+
+    run_id: str
+    status: RunStatus
+    text: str
+    halt_id: str = ""
+    held: bool = False
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether a person is needed."""
+        return self.status in (RunStatus.HALTED, RunStatus.EMERGENCY)
+
+
+def as_state(outcome: Outcome) -> State[Outcome] | Outcome:
+    """A Prefect state named after the outcome inside a flow run, the plain value outside.
+
+    A halted flow *returns* its Failed state; steps raise, so that no halt can be cached as a success.
+    """
+    if FlowRunContext.get() is None:
+        return outcome
+    if outcome.held:
+        return Completed(name="Skipped", message=outcome.text, data=outcome)
+    if outcome.is_halted:
+        return Failed(name="HALTED", message=outcome.text, data=outcome)
+    return Completed(message=outcome.text, data=outcome)
+
+
+def halted(run_id: str, halt: HaltError) -> Outcome:
+    """Outcome of a run that a halt ended."""
+    status = RunStatus.EMERGENCY if halt.emergency else RunStatus.HALTED
+    return Outcome(run_id=run_id, status=status, text=str(halt), halt_id=halt.halt_id)

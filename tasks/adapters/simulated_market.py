@@ -1,0 +1,76 @@
+"""The fund's own reading of a market panel: decisions' inputs point in time, and what each calendar day brought.
+
+The simulated broker reads the same facts through the exchange; the two sides share prices, never computations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from engine.carry import DayFacts
+from engine.model.instruments import Contract
+from engine.model.market import MarketInputs
+from engine.model.universe import Universe
+from engine.sessions import SessionTable
+from engine.simulation.facts import PanelFacts
+from engine.simulation.panel import MarketPanel
+from engine.simulation.pointintime import PointInTimeMarket
+
+SEARCHED_DAYS = 600
+"""Calendar days searched backwards for a last close: a longer silence is no price."""
+
+
+class PanelMarket:
+    """Market data of the simulated modes; implements `MarketDataSource`."""
+
+    def __init__(
+        self, panel: MarketPanel, universe: Universe, sessions: SessionTable, facts: PanelFacts
+    ) -> None:
+        self._point_in_time = PointInTimeMarket(panel=panel, universe=universe, sessions=sessions)
+        self._universe, self._sessions, self._facts = universe, sessions, facts
+
+    def inputs(self, trade_date: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
+        """All that was known at ``as_of``."""
+        return self._point_in_time.inputs(trade_date, as_of, held)
+
+    def contract(self, contract_id: str) -> Contract:
+        """Contract of an id; raises `UnknownContract`."""
+        return self._facts.contract(contract_id)
+
+    def day_facts(self, day: date, held: Iterable[str]) -> DayFacts:
+        """Closes, dividends, splits and borrow fees of one calendar day, for the contracts held."""
+        contracts = {name: self._facts.contract(name) for name in held}
+        closes, last = {}, {}
+        for name, contract in contracts.items():
+            instrument = self._universe[contract.instrument_id]
+            if self._sessions.is_session(instrument.venue, day):
+                price = self._facts.official_close(name, day)
+                if price is not None:
+                    closes[name] = price
+            known = self._last_close(name, instrument.venue, day)
+            if known is not None:
+                last[name] = known
+        return DayFacts(
+            day=day,
+            closes=closes,
+            last_closes=last,
+            dividends=self._facts.dividends(day),
+            splits=self._facts.splits(day),
+            borrow_fee_bps={
+                contract.instrument_id: self._facts.borrow_fee_bps(contract.instrument_id, day)
+                for contract in contracts.values()
+            },
+        )
+
+    def _last_close(self, contract_id: str, venue: str, day: date) -> Decimal | None:
+        for back in range(SEARCHED_DAYS):
+            earlier = day - timedelta(days=back)
+            if earlier < self._sessions.first:
+                return None
+            if self._sessions.is_session(venue, earlier):
+                price = self._facts.official_close(contract_id, earlier)
+                if price is not None:
+                    return price
+        return None

@@ -1,0 +1,134 @@
+"""What Prefect's pages show of a run: tables and text beside it; without a flow run nothing is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.context import FlowRunContext
+
+from engine.accounting.reconciliation import ReconciliationReport
+from engine.composition.stages import TargetStep
+from engine.composition.trading import TradeListDecision
+from engine.errors import HaltError
+from engine.report import BreakRow, DayReport
+from tasks.day import TradingDay
+
+
+def publish_decision(
+    day: TradingDay, report: ReconciliationReport, targets: TargetStep, trades: TradeListDecision
+) -> None:
+    """Reconciliation, targets, and every trade with its reason."""
+    _table(
+        "reconciliation",
+        [{"bucket": name, "USD": f"{getattr(report.buckets, name):,.2f}"} for name in BUCKETS]
+        if report.buckets is not None
+        else [],
+        f"Reconciliation of {day.trade_date}: {report.status.value}",
+    )
+    _table(
+        "targets",
+        [
+            {
+                "sleeve": line.sleeve,
+                "contract": line.contract_id,
+                "quantity": f"{line.quantity:,f}",
+                "weight": f"{line.weight:.2%}",
+                "USD": f"{line.notional_usd:,.0f}",
+            }
+            for line in targets.book.lines
+        ],
+        f"Targets of {day.trade_date}",
+    )
+    _table(
+        "trades",
+        [
+            {
+                "contract": row.contract_id,
+                "quantity": f"{row.quantity:,f}",
+                "USD": f"{row.notional_usd:,.0f}",
+                "done": "yes" if row.done else "no",
+                "stage": row.stage,
+                "reason": row.reason,
+            }
+            for row in trades.decisions
+        ],
+        f"Trades of {day.trade_date} and their reasons",
+    )
+
+
+BUCKETS = ("quantity", "cash", "accrual", "mark", "fx", "unexplained")
+
+
+def publish_fills(day: TradingDay) -> None:
+    """Executions of the date."""
+    start = day.world.decision_time(day.trade_date)
+    _table(
+        "fills",
+        [
+            {
+                "time": f"{fill.executed_at:%H:%M:%S}",
+                "contract": fill.contract_id,
+                "side": fill.side.value,
+                "quantity": f"{fill.quantity:,f}",
+                "price": f"{fill.price:f}",
+                "order": fill.order_ref or "",
+            }
+            for fill in day.world.fills()
+            if fill.executed_at >= start
+        ],
+        f"Fills of {day.trade_date}",
+    )
+
+
+def publish_summary(day: TradingDay, report: DayReport) -> None:
+    """The day in a few lines."""
+    _markdown("summary", summary_text(report), f"Summary of {day.trade_date}")
+
+
+def publish_halt(day: TradingDay, halt_id: str, halt: HaltError, evidence: Sequence[BreakRow]) -> None:
+    """The evidence of a halt and how it is resolved."""
+    _table(
+        "halt-evidence",
+        [
+            {
+                "kind": row.kind,
+                "subject": row.subject,
+                "ours": row.ours,
+                "broker": row.broker,
+                "difference USD": "" if row.difference_usd is None else f"{row.difference_usd:,.2f}",
+                "likely explanation": row.explanation,
+                "proposed choice": row.proposed_choice,
+            }
+            for row in evidence
+        ],
+        f"Evidence of {halt_id}",
+    )
+    _markdown(
+        "halt",
+        f"# HALTED: {halt.kind}\n\n{halt}\n\nNothing but cancels leaves. Resolve it with the deployment "
+        f"`resolve-halt` (halt id `{halt_id}`) or `./fund resolve {halt_id} --choice ... --reason ...`, then retry "
+        "this run.",
+        f"{halt_id} of {day.trade_date}",
+    )
+
+
+def summary_text(report: DayReport) -> str:
+    """The day's figures as markdown."""
+    nav = report.closing_nav if report.closing_nav is not None else report.nav
+    shown = "not valued" if nav is None else f"{nav:,.2f} USD"
+    return (
+        f"**{report.trade_date}** {report.status} - NAV {shown}, gross {report.gross_exposure:,.0f} USD, "
+        f"net {report.net_exposure:,.0f} USD, traded {report.costs.traded_usd:,.0f} USD, "
+        f"commission {report.costs.commission_usd:,.2f} USD"
+    )
+
+
+def _table(key: str, rows: Sequence[Mapping[str, str]], description: str) -> None:
+    if FlowRunContext.get() is not None and rows:
+        create_table_artifact(key=key, table=[dict(row) for row in rows], description=description)
+
+
+def _markdown(key: str, text: str, description: str) -> None:
+    if FlowRunContext.get() is not None:
+        create_markdown_artifact(key=key, markdown=text, description=description)

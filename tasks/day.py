@@ -1,0 +1,265 @@
+"""One attempt at one run of a day: who claimed it, what it read, what each step decided.
+
+A step is decided once per input: its journal row carries the digest of everything that led to it, so a later
+attempt takes the recorded output while that digest is the same, and decides anew when it is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import TypeVar
+
+from engine.accounting.reconciliation import ReconciliationReport
+from engine.composition.stages import DayInputs, PreviousDay
+from engine.composition.trading import TradeListDecision
+from engine.errors import HaltError
+from engine.model.context import DayContext, RunKey, RunKind, RunStatus
+from engine.model.encoding import decode, digest_bytes, encode
+from engine.risk.decision import RiskDecision
+from state.gate import OrderLimits
+from state.orders import OrderStore
+from state.runs import ClaimOutcome, RunClaim
+from tasks.runtime import World
+
+Value = TypeVar("Value")
+
+VALUED = "valued"
+"""Name of the memory that holds the last valued day."""
+
+_MARK = re.compile(r"\[([^\s=\[\]]+)=([0-9.]+)\]")
+
+
+def wall_clock() -> datetime:
+    """Time of the computer, for leases and audit rows; decisions use the day's own time."""
+    return datetime.now(UTC)
+
+
+class TradingDay:
+    """A claimed run. Prefect sees an opaque object: values stay in the fund's own journal."""
+
+    def __init__(self, world: World, key: RunKey, as_of: datetime) -> None:
+        self.world = world
+        self.key = key
+        self.claim: RunClaim = world.runs.claim(key, wall_clock(), world.code_version, world.config_digest)
+        self.policy = world.policy(key.trade_date)
+        self.setup = world.setup(key.trade_date)
+        self.context = DayContext(
+            run_id=self.claim.run_id,
+            account=key.account,
+            mode=key.mode,
+            trade_date=key.trade_date,
+            as_of=as_of,
+            config_digest=world.config_digest,
+            code_version=world.code_version,
+            seed=world.seed,
+        )
+        self._chain = digest_bytes(encode(self.context))
+        self._alerts = 0
+
+    @property
+    def run_id(self) -> str:
+        """Identity of the run, the same for all its attempts."""
+        return self.claim.run_id
+
+    @property
+    def trade_date(self) -> date:
+        """The day that is decided."""
+        return self.key.trade_date
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether an earlier attempt finished this run: nothing may change any more."""
+        return self.claim.outcome is ClaimOutcome.COMPLETED
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a living attempt of another process holds this run."""
+        return self.claim.outcome is ClaimOutcome.HELD
+
+    @cached_property
+    def orders(self) -> OrderStore:
+        """Order book of this run, behind its send gate."""
+        safety = self.policy.safety
+        nav = self.world.latest_nav() or self.policy.initial_capital
+        limits = OrderLimits(
+            max_orders=safety.max_orders_per_day,
+            max_turnover_usd=nav * Decimal(str(self.policy.risk.gross_leverage_max)),
+        )
+        return OrderStore(
+            self.world.database, self.key.account, self.run_id, self.claim.epoch, limits, self.world.contracts
+        )
+
+    # ------------------------------------------------------------ journal
+
+    def read(self, name: str, value: object) -> None:
+        """Record what the run read; every later step's input digest follows from it."""
+        digest = self.world.runs.record_input(self.run_id, name, encode(value))
+        self._chain = digest_bytes(f"{self._chain}|{name}|{digest}".encode())
+
+    def decide(self, step: str, kind: type[Value], function: Callable[[], Value]) -> Value:
+        """The step's value: recorded when its inputs are unchanged, else decided now and recorded."""
+        known = self.world.runs.step(self.run_id, step)
+        if known is not None and known.input_digest == self._chain:
+            output, value = known.output, decode(kind, known.output)
+        else:
+            value = function()
+            output = encode(value)
+        if known is None or known.attempt != self.claim.attempt:
+            self.world.runs.record_step(self.run_id, step, self.claim.attempt, self._chain, output)
+        self._chain = digest_bytes(f"{self._chain}|{step}|{digest_bytes(output)}".encode())
+        self.world.observer(step, "")
+        return value
+
+    def finish(self, status: RunStatus, summary: bytes) -> None:
+        """End this attempt."""
+        self.world.runs.finish(self.run_id, status, wall_clock(), summary, self.claim.attempt)
+
+    # ------------------------------------------------------------ memories
+
+    def memory(self, name: str, kind: type[Value]) -> Value | None:
+        """What the last decision before this date left under a name."""
+        payload = self.world.runs.memory(self.key.account, name, self.trade_date)
+        return None if payload is None else decode(kind, payload)
+
+    def remember(self, name: str, value: object) -> None:
+        """Leave a value to the next date."""
+        self.world.runs.record_memory(self.key.account, name, self.trade_date, encode(value))
+
+    def previous(self) -> PreviousDay | None:
+        """The last valued day, with everything that was booked since."""
+        valued = self.memory(VALUED, PreviousDay)
+        if valued is None:
+            return None
+        after = valued.valuation.as_of
+        booked = self.world.ledger.entries(self.key.account, until=self.context.as_of, since=after)
+        return PreviousDay(
+            valuation=valued.valuation,
+            portfolio=valued.portfolio,
+            marks=valued.marks,
+            fx=valued.fx,
+            entries=tuple(entry for entry in booked if entry.booked_at > after),
+        )
+
+    # ------------------------------------------------------------ halts
+
+    def answers(self) -> Mapping[str, str]:
+        """Choices with which halts of this run were resolved, by kind; taking them uses them up."""
+        found = {}
+        for halt in self.world.halts.resolved_halts(self.key.account):
+            if halt.choice is None or halt.run_id != self.run_id:
+                continue
+            if self.world.halts.consume(halt.halt_id, self.run_id, self.claim.attempt, wall_clock()) or (
+                halt.consumed_run_id == self.run_id
+            ):
+                found[halt.kind] = halt.choice.value
+        return found
+
+    def manual_marks(self) -> Mapping[str, Decimal]:
+        """Prices that a person gave when resolving a halt of this run: ``[CONTRACT=PRICE]`` in the reason."""
+        marks: dict[str, Decimal] = {}
+        for halt in self.world.halts.halts(self.key.account):
+            if halt.run_id == self.run_id and halt.reason is not None:
+                marks |= {name: Decimal(price) for name, price in _MARK.findall(halt.reason)}
+        return marks
+
+    # ------------------------------------------------------------ records
+
+    def alert(self, level: str, message: str) -> None:
+        """Tell the people who watch; repeating a run repeats no alert."""
+        self._alerts += 1
+        alert_id = digest_bytes(f"{self.run_id}|{message}".encode())[:16]
+        self.world.records.save(
+            "alerts",
+            [
+                {
+                    "alert_id": alert_id,
+                    "account": self.key.account,
+                    "at": self.context.as_of,
+                    "level": level,
+                    "kind": "day",
+                    "message": message,
+                    "delivered": False,
+                    "run_id": self.run_id,
+                }
+            ],
+        )
+
+    def keep_reconciliation(self, report: ReconciliationReport) -> None:
+        """Keep a comparison with the broker and its breaks."""
+        buckets = report.buckets
+        self.world.records.save(
+            "reconciliations",
+            [
+                {
+                    "run_id": self.run_id,
+                    "attempt": self.claim.attempt,
+                    "at": report.as_of,
+                    "outcome": report.status.value,
+                    "nav": report.nav,
+                    "net_liquidation": report.net_liquidation,
+                    "difference": None if buckets is None else buckets.total,
+                    "unexplained": None if buckets is None else buckets.unexplained,
+                    "payload": encode(report),
+                }
+            ],
+        )
+
+    def keep_risk(self, decision: RiskDecision) -> None:
+        """Keep the risk decision."""
+        self.world.records.save(
+            "risk_decisions",
+            [
+                {
+                    "run_id": self.run_id,
+                    "regime": decision.regime.value,
+                    "scale": decision.scaling_factor,
+                    "realized_volatility_annual": decision.volatility.annual,
+                    "target_volatility_annual": self.policy.risk.volatility_target_annual,
+                    "drawdown_fraction": decision.drawdown,
+                    "payload": encode(decision),
+                }
+            ],
+        )
+
+    def keep_gating(self, trades: TradeListDecision) -> None:
+        """Keep why each considered trade was done or not."""
+        self.world.records.save(
+            "decisions",
+            [
+                {
+                    "run_id": self.run_id,
+                    "stage": row.stage,
+                    "subject": row.contract_id,
+                    "outcome": "done" if row.done else "not done",
+                    "reason": row.reason,
+                    "payload": encode(row),
+                }
+                for row in trades.decisions
+            ],
+        )
+
+
+def halted_status(halt: HaltError) -> RunStatus:
+    """Status of a run that a halt ended."""
+    return RunStatus.EMERGENCY if halt.emergency else RunStatus.HALTED
+
+
+def run_key(world: World, trade_date: date, kind: RunKind) -> RunKey:
+    """Key of a run in this world."""
+    return RunKey(account=world.account, mode=world.mode, trade_date=trade_date, kind=kind)
+
+
+def valued_day(inputs: DayInputs, day: PreviousDay) -> PreviousDay:
+    """A valued day without its entries, as the next date remembers it; only held contracts keep their marks."""
+    held = {name for name, position in inputs.portfolio.positions.items() if position.quantity != 0}
+    return PreviousDay(
+        valuation=day.valuation,
+        portfolio=day.portfolio,
+        marks={name: mark for name, mark in day.marks.items() if name in held},
+        fx=day.fx,
+        entries=(),
+    )

@@ -1,0 +1,103 @@
+"""Work the day's jobs in their venues' windows; what an earlier attempt sent is found, never sent again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from engine.composition.stages import DayInputs
+from engine.composition.trading import TradeListDecision, price_book
+from engine.errors import InvariantError
+from engine.execution.executor import execute
+from engine.execution.liquidity import LiquidityEstimator
+from engine.execution.outcome import ExecutionReport, ExecutionWorld, Progress, ProgressKind
+from engine.execution.recovery import RecoveryReport, recover
+from engine.model.context import RunKind
+from engine.model.encoding import decode
+from engine.model.orders import ExecutionJob, JobStatus
+from state.runs import run_identifier
+from tasks.day import TradingDay, run_key
+from tasks.step import step
+
+
+@step("recover open orders", read_retries=2)
+def find_open_orders(day: TradingDay) -> RecoveryReport:
+    """Find at the broker what became of orders of an earlier attempt."""
+    return recover(day.orders, day.world.connect())
+
+
+@step("work jobs in their windows")
+def work_jobs(day: TradingDay, inputs: DayInputs) -> ExecutionReport:
+    """Run the executor over every job of the date that is not finished."""
+    jobs = unfinished_jobs(day)
+    observer = JobObserver(day)
+    report = execute(
+        jobs,
+        ExecutionWorld(
+            transport=day.world.connect(),
+            book=day.orders,
+            prices=price_book(day.setup, inputs),
+            execution=day.policy.execution,
+            safety=day.policy.safety,
+            liquidity=LiquidityEstimator(average_daily_volume=inputs.market.average_daily_volume),
+            observer=observer,
+        ),
+    )
+    for alarm in report.alarms:
+        day.alert("CRITICAL", alarm)
+    return report
+
+
+def decision_inputs(day: TradingDay) -> DayInputs:
+    """What the decision of this date read; raises `InvariantError` when there is none."""
+    run_id = run_identifier(run_key(day.world, day.trade_date, RunKind.DECISION))
+    recorded = day.world.runs.inputs(run_id).get("inputs")
+    if recorded is None:
+        raise InvariantError(f"expected the decision of {day.trade_date} before its execution, found none")
+    return decode(DayInputs, recorded.payload)
+
+
+def decision_trades(day: TradingDay) -> TradeListDecision | None:
+    """The trade list that the decision of this date left, ``None`` when it did not get so far."""
+    run_id = run_identifier(run_key(day.world, day.trade_date, RunKind.DECISION))
+    found = day.world.runs.step(run_id, "trades")
+    return None if found is None else decode(TradeListDecision, found.output)
+
+
+def unfinished_jobs(day: TradingDay) -> tuple[ExecutionJob, ...]:
+    """Jobs of the date that still have something to do; those of a crashed attempt are taken up again."""
+    now = day.world.broker.now
+    jobs = []
+    for record in day.orders.jobs(trade_date=day.trade_date):
+        if record.status in (JobStatus.CLAIMED, JobStatus.RUNNING):
+            day.orders.set_job_status(record.job.job_id, JobStatus.RECOVERING, now, "taken up again")
+        if record.status in (
+            JobStatus.PENDING,
+            JobStatus.CLAIMED,
+            JobStatus.RUNNING,
+            JobStatus.RECOVERING,
+        ):
+            jobs.append(record.job)
+    return tuple(jobs)
+
+
+class JobObserver:
+    """Stores what the executor tells: states of jobs, and facts for the person who watches."""
+
+    def __init__(self, day: TradingDay) -> None:
+        self._day = day
+
+    def __call__(self, progress: Progress) -> None:
+        """Keep one fact."""
+        store, at = self._day.orders, progress.at
+        if progress.kind is ProgressKind.JOB_STARTED:
+            self._begin(progress.subject, at)
+        elif progress.kind is ProgressKind.JOB_FINISHED and progress.status is not None:
+            store.set_job_status(progress.subject, progress.status, at, progress.text)
+        self._day.world.observer(progress.kind.value, f"{at:%H:%M} {progress.text}")
+
+    def _begin(self, job_id: str, at: datetime) -> None:
+        store = self._day.orders
+        status = next(r.status for r in store.jobs(trade_date=self._day.trade_date) if r.job.job_id == job_id)
+        if status is JobStatus.PENDING:
+            store.set_job_status(job_id, JobStatus.CLAIMED, at)
+        store.set_job_status(job_id, JobStatus.RUNNING, at)

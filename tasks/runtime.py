@@ -1,0 +1,348 @@
+"""The composition root of the trading side: everything a day needs, opened once and closed together.
+
+Nothing here decides. The world of the simulated modes is a market (generated, or a store of recorded days), the
+exchange and broker that live in their own file, and the fund's database; all of them on virtual time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+
+from config.policies import fund_policy
+from config.settings import Configuration, load_configuration
+from config.universe import VenueBook, effective_digest, load_venues, universe_of
+from engine.composition.stages import DaySetup
+from engine.errors import ConfigurationError, UnknownContract
+from engine.model.context import Mode
+from engine.model.encoding import encode
+from engine.model.instruments import Contract
+from engine.model.market import MarketInputs
+from engine.model.orders import Fill
+from engine.model.policy import FundPolicy
+from engine.model.universe import ContractBook, Universe
+from engine.sessions import SessionTable
+from engine.simulation.broker import AccountOpening, SimulatedBroker
+from engine.simulation.exchange import SimulatedTransport
+from engine.simulation.facts import PanelFacts
+from engine.simulation.faults import FaultedMarketData, inject
+from engine.simulation.market import generate_panel
+from engine.simulation.panel import MarketPanel
+from engine.simulation.terms import BrokerTerms
+from state.control import ControlStore
+from state.database import Database, open_database
+from state.halts import HaltStore
+from state.ledger import LedgerStore
+from state.orders import account_fills, order_references
+from state.records import RecordStore
+from state.runs import RunStore
+from tasks.adapters.calendars import session_table
+from tasks.adapters.simulated_account import account_path, open_account
+from tasks.adapters.simulated_market import PanelMarket
+from tasks.adapters.store import open_store, store_summary
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE_FOLDERS = ("config", "engine", "flows", "state", "tasks")
+HISTORY_YEARS = 4
+"""Years of generated past before the year in which an account is opened: the screen and the risk need three."""
+
+SESSIONS_AHEAD = timedelta(days=400)
+PANEL_AHEAD = timedelta(days=7)
+
+Observer = Callable[[str, str], None]
+
+
+def fund_home() -> Path:
+    """Folder of databases, simulated accounts and reports: FUND_HOME, else ``var`` beside the code."""
+    return Path(os.environ.get("FUND_HOME") or ROOT / "var").resolve()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldOptions:
+    """What a command or a deployment asks for; ``last`` is the last date that the run will reach."""
+
+    profile: str
+    first: date
+    last: date
+    mode: Mode | None = None
+    store: Path | None = None
+    seed: int = 1
+    fault: str | None = None
+    overrides: tuple[str, ...] = ()
+    home: Path = field(default_factory=fund_home)
+
+
+def code_version() -> str:
+    """Digest of every source file of the product: what replay and a second worker compare."""
+    total = hashlib.sha256()
+    for folder in CODE_FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+class World:
+    """Everything of one account, opened. Close it, or use `open_world`."""
+
+    def __init__(self, options: WorldOptions) -> None:
+        self.options = options
+        self.configuration: Configuration = load_configuration(options.profile, options.overrides)
+        self.mode = _agreed_mode(Mode(self.configuration.settings.mode), options.mode)
+        self.universe: Universe = universe_of(self.configuration.settings)
+        self.seed = options.seed
+        self.config_digest = effective_digest(self.configuration.settings)
+        self.account = f"SIM-{options.profile}-{_market_name(options)}"
+        self.observer: Observer = lambda step, fact: None
+        self._policies: dict[date, FundPolicy] = {}
+        self._database: Database | None = None
+        self._broker: SimulatedBroker | None = None
+
+    @cached_property
+    def code_version(self) -> str:
+        """Digest of the sources that are running."""
+        return code_version()
+
+    def policy(self, day: date) -> FundPolicy:
+        """All policies that hold on a trade date."""
+        if day not in self._policies:
+            self._policies[day] = fund_policy(self.configuration.settings, day)
+        return self._policies[day]
+
+    @cached_property
+    def database(self) -> Database:
+        """The fund's book."""
+        self._database = open_database(os.environ.get("FUND_DATABASE_URL"), self.options.home)
+        return self._database
+
+    @cached_property
+    def runs(self) -> RunStore:
+        """Runs, journal and memories."""
+        return RunStore(self.database)
+
+    @cached_property
+    def control(self) -> ControlStore:
+        """Control state and kill switch."""
+        return ControlStore(self.database)
+
+    @cached_property
+    def halts(self) -> HaltStore:
+        """Halts and their resolutions."""
+        return HaltStore(self.database)
+
+    @cached_property
+    def ledger(self) -> LedgerStore:
+        """The ledger: the only source of the portfolio."""
+        return LedgerStore(self.database)
+
+    @cached_property
+    def records(self) -> RecordStore:
+        """Rows for reports and questions."""
+        return RecordStore(self.database)
+
+    @cached_property
+    def venues(self) -> VenueBook:
+        """Venues and the broker's maintenance windows."""
+        return load_venues()
+
+    @cached_property
+    def contracts(self) -> ContractBook:
+        """Every contract that the market lists or ever listed, options by their id."""
+        return ContractBook(universe=self.universe, contracts=_Listing(self.facts))
+
+    def configuration_text(self) -> bytes:
+        """The effective settings, for the audit trail and for replay."""
+        return encode(self.configuration.settings.model_dump(mode="python", by_alias=True))
+
+    def order_refs(self) -> frozenset[str]:
+        """References of all orders that this account ever planned."""
+        return order_references(self.database, self.account)
+
+    def fills(self) -> tuple[Fill, ...]:
+        """Executions that were booked through our own orders."""
+        return account_fills(self.database, self.account)
+
+    def latest_nav(self) -> Decimal | None:
+        """NAV of the last valuation, in USD."""
+        rows = self.records.rows("nav_history", account=self.account)
+        newest = max(rows, key=lambda row: str(row["trade_date"]), default=None)
+        return None if newest is None else Decimal(str(newest["nav"]))
+
+    def strike_fault(self) -> None:
+        """Put the fault that was asked for into the simulated world, once per virtual day."""
+        if self.options.fault is not None:
+            inject(self.broker, self.options.fault)
+
+    @cached_property
+    def world_first(self) -> date:
+        """First date of the market's history."""
+        if self.options.store is not None:
+            return self.options.first - timedelta(days=365 * 2)
+        return _generated_first(self.options)
+
+    @cached_property
+    def sessions(self) -> SessionTable:
+        """Sessions of every venue around the run."""
+        return session_table(
+            self.world_first, self.options.last + SESSIONS_AHEAD, self.options.home / "cache"
+        )
+
+    @cached_property
+    def panel(self) -> MarketPanel:
+        """Daily facts of the market; the exchange knows more of it than the fund may read."""
+        last = self.options.last + PANEL_AHEAD
+        if self.options.store is not None:
+            return open_store(self.options.store, self.universe, self.world_first, last, self.sessions, None)
+        return generate_panel(self.universe, self.sessions, self.world_first, last, self.seed)
+
+    @cached_property
+    def facts(self) -> PanelFacts:
+        """The world's prices, as the exchange knows them."""
+        return PanelFacts(panel=self.panel, universe=self.universe, sessions=self.sessions, seed=self.seed)
+
+    @property
+    def broker(self) -> SimulatedBroker:
+        """The account at the simulated broker."""
+        if self._broker is None:
+            policy = self.policy(self.options.first)
+            terms = BrokerTerms(
+                facts=self.facts, universe=self.universe, costs=policy.costs, carry=policy.carry
+            )
+            opening = AccountOpening(
+                account=self.account,
+                deposit=policy.initial_capital,
+                opened_at=day_start(self.options.first),
+                seed=self.seed,
+            )
+            self._broker = open_account(account_path(self.options.home, self.account), terms, opening)
+        return self._broker
+
+    def connect(self) -> SimulatedTransport:
+        """A new order connection to the broker."""
+        return SimulatedTransport(self.broker)
+
+    @cached_property
+    def market(self) -> PanelMarket:
+        """What the fund may read of the market, point in time."""
+        return PanelMarket(self.panel, self.universe, self.sessions, self.facts)
+
+    def inputs(self, day: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
+        """Market data known at a time, through the faults that the simulated world has now."""
+        return FaultedMarketData(self.market, self.broker).inputs(day, as_of, held)
+
+    def setup(self, day: date) -> DaySetup:
+        """Instruments, policies and sessions of a trade date."""
+        return DaySetup(universe=self.universe, policy=self.policy(day), sessions=self.sessions)
+
+    def decision_time(self, day: date) -> datetime:
+        """When the day is decided, UTC."""
+        return _at(day, self.configuration.settings.fund.decision_time_utc)
+
+    def close_time(self, day: date) -> datetime:
+        """When the day is closed, UTC."""
+        return _at(day, self.configuration.settings.fund.close_time_utc)
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        if self._broker is not None:
+            self._broker.close()
+            self._broker = None
+        if self._database is not None:
+            self._database.close()
+
+
+class _Listing(Mapping[str, Contract]):
+    """Contracts by id, looked up in the market when asked for; nothing is listed in advance."""
+
+    def __init__(self, facts: PanelFacts) -> None:
+        self._facts = facts
+
+    def __getitem__(self, contract_id: str) -> Contract:
+        try:
+            return self._facts.contract(contract_id)
+        except UnknownContract as error:
+            raise KeyError(contract_id) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def day_start(day: date) -> datetime:
+    """Midnight UTC that begins a date."""
+    return datetime.combine(day, time(), tzinfo=UTC)
+
+
+_shared: ContextVar[World | None] = ContextVar("shared_world", default=None)
+
+
+@contextmanager
+def open_world(options: WorldOptions) -> Iterator[World]:
+    """The world of these options: the shared one inside `share`, else one of its own."""
+    shared = _shared.get()
+    if shared is not None and shared.options.profile == options.profile:
+        yield shared
+        return
+    world = World(options)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+@contextmanager
+def share(world: World) -> Iterator[World]:
+    """Let the flows of one command use one world instead of opening it three times."""
+    token = _shared.set(world)
+    try:
+        yield world
+    finally:
+        _shared.reset(token)
+
+
+def _at(day: date, clock: str) -> datetime:
+    return datetime.combine(day, time.fromisoformat(clock), tzinfo=UTC)
+
+
+def _agreed_mode(configured: Mode, wanted: Mode | None) -> Mode:
+    if wanted is not None and wanted is not configured:
+        raise ConfigurationError(
+            f"expected --mode to agree with the profile's mode {configured.value!r}, found {wanted.value!r}; "
+            "choose the profile of that mode"
+        )
+    if configured is not Mode.SIMULATED:
+        raise ConfigurationError(
+            f"mode {configured.value!r} needs the Interactive Brokers adapter, which this version does not have; "
+            "run the profiles fund or history in simulated mode"
+        )
+    return configured
+
+
+def _market_name(options: WorldOptions) -> str:
+    if options.store is None:
+        return str(options.seed)
+    digest = store_summary(options.store).digest[:8]
+    return digest if options.seed == 1 else f"{digest}-{options.seed}"
+
+
+def _generated_first(options: WorldOptions) -> date:
+    """The generated past begins where it began when the account was opened, so that it never changes."""
+    note = options.home / "simulated" / f"SIM-{options.profile}-{options.seed}.first"
+    if note.exists():
+        return date.fromisoformat(note.read_text(encoding="utf-8").strip())
+    first = date(options.first.year - HISTORY_YEARS, 1, 1)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    draft = note.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(first.isoformat() + "\n", encoding="utf-8")
+    os.replace(draft, note)
+    return first

@@ -1,0 +1,138 @@
+"""Read the world: settle what the calendar brought, recover open orders, take the broker's snapshot and the market.
+
+Everything that a decision looks at is read here, once, and recorded before the first stage decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from engine.accounting.corporate_actions import unpaid_dividends
+from engine.accounting.differences import KnownOrders
+from engine.accounting.ledger import EntryKind, deposit
+from engine.carry import calendar_entries
+from engine.composition.stages import DayInputs, DayMemory
+from engine.errors import HaltError, NonFiniteValue
+from engine.execution.recovery import RecoveryReport, recover
+from engine.model.halts import HaltKind
+from engine.model.market import MarketInputs, Quote
+from engine.model.orders import Fill
+from engine.model.portfolio import BrokerSnapshot, Portfolio
+from tasks.day import TradingDay
+from tasks.runtime import World
+from tasks.step import step
+
+CALENDAR_KINDS = frozenset(
+    {
+        EntryKind.VARIATION,
+        EntryKind.INTEREST,
+        EntryKind.BORROW_FEE,
+        EntryKind.DIVIDEND,
+        EntryKind.SPLIT,
+        EntryKind.EXPIRY,
+    }
+)
+
+
+@step("advance the market")
+def advance_market(day: TradingDay) -> datetime:
+    """Let the simulated exchange live until the decision; a fault that was asked for strikes now."""
+    world = day.world
+    broker = world.broker
+    open_book(world)
+    if broker.now < day.context.as_of:
+        broker.advance(day.context.as_of)
+    world.strike_fault()
+    return broker.now
+
+
+@step("recover open orders", read_retries=2)
+def recover_orders(day: TradingDay) -> RecoveryReport:
+    """Find at the broker what became of orders that our book still holds open; nothing is sent."""
+    return recover(day.orders, day.world.connect())
+
+
+@step("sync positions", read_retries=2)
+def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
+    """Book the calendar's entries, read broker and market; raises `HaltError` on impossible data."""
+    world, as_of = day.world, day.context.as_of
+    settle_calendar(world, as_of)
+    book = world.ledger.portfolio(world.account, as_of)
+    market = _read_market(day, book)
+    broker = world.broker.snapshot(as_of)
+    working = tuple(r for r in day.orders.unresolved() if r.status.holds_reservation)
+    inputs = DayInputs(
+        context=day.context,
+        market=market,
+        contracts=tuple(world.market.contract(name) for name in sorted(book.positions)),
+        portfolio=book,
+        broker=broker,
+        quotes=_live_quotes(world, broker),
+        known=known_orders(world, broker),
+        unresolved=tuple(sorted(r.child.order_ref for r in working)),
+        blocked=tuple(sorted({*recovery.blocked, *(r.child.contract_id for r in working)})),
+        previous=day.previous(),
+        memory=day.memory("day", DayMemory) or DayMemory(),
+        trading_enabled=not world.control.control(world.account).kill_switch,
+        answers=day.answers(),
+        manual_marks=day.manual_marks(),
+    )
+    day.read("inputs", inputs)
+    world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
+    return inputs
+
+
+def open_book(world: World) -> None:
+    """The first entry of a new fund: its capital, as the broker's new account has it."""
+    if not world.ledger.entries(world.account):
+        policy = world.policy(world.options.first)
+        opening = deposit(policy.initial_capital, policy.initial_units, world.broker.now, "opening deposit")
+        world.ledger.post(world.account, [opening])
+
+
+def settle_calendar(world: World, until: datetime) -> int:
+    """Book settlements, carry and corporate actions of every calendar moment since the last one booked."""
+    entries = world.ledger.entries(world.account)
+    after = max(
+        (entry.booked_at for entry in entries if entry.kind in CALENDAR_KINDS),
+        default=entries[0].booked_at,
+    )
+    if after >= until:
+        return 0
+    book = world.ledger.portfolio(world.account, until)
+    days = [after.date() + timedelta(days=ahead) for ahead in range((until.date() - after.date()).days + 1)]
+    made = calendar_entries(
+        book,
+        after,
+        until,
+        {day: world.market.day_facts(day, tuple(book.positions)) for day in days},
+        world.contracts,
+        world.policy(until.date()).carry,
+        unpaid_dividends(entries),
+    )
+    return world.ledger.post(world.account, made)
+
+
+def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:
+    """References of our orders, and the executions that our ledger holds, adopted ones included."""
+    booked = {entry.entry_id for entry in world.ledger.entries(world.account)}
+    fills: dict[str, Fill] = {fill.execution_id: fill for fill in world.fills()}
+    for fill in broker.executions:
+        if f"trade:{fill.execution_id}" in booked:
+            fills.setdefault(fill.execution_id, fill)
+    return KnownOrders(order_refs=world.order_refs(), booked=tuple(fills[name] for name in sorted(fills)))
+
+
+def _read_market(day: TradingDay, book: Portfolio) -> MarketInputs:
+    try:
+        return day.world.inputs(day.trade_date, day.context.as_of, tuple(sorted(book.positions)))
+    except NonFiniteValue as error:
+        raise HaltError(HaltKind.NAN_PRICE.value, str(error)) from error
+
+
+def _live_quotes(world: World, broker: BrokerSnapshot) -> dict[str, Quote]:
+    """Quotes of held contracts whose venue is in session: what the broker's live marks are compared with."""
+    live: Sequence[str] = sorted(name for name, held in broker.positions.items() if held.in_session)
+    quotes = {name: world.facts.quote(name, broker.as_of) for name in live}
+    return {name: quote for name, quote in quotes.items() if quote is not None}
