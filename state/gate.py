@@ -175,13 +175,15 @@ def _parent_totals(connection: Connection, intent_id: str) -> tuple[int, int]:
 
 
 def _lock_counters(connection: Connection, account: str, trade_date: date) -> tuple[int, int]:
-    row = {"account": account, "trade_date": trade_date, "orders": 0, "turnover_usd": Decimal(0)}
-    insert_or_keep(connection, order_counters, [row])
-    found = connection.execute(
-        select(
-            order_counters.c.orders, type_coerce(order_counters.c.turnover_usd, BigInteger).label("turnover")
-        )
+    turnover = type_coerce(order_counters.c.turnover_usd, BigInteger).label("turnover")
+    wanted = (
+        select(order_counters.c.orders, turnover)
         .where(order_counters.c.account == account, order_counters.c.trade_date == trade_date)
         .with_for_update(key_share=True)
-    ).one()
+    )
+    found = connection.execute(wanted).one_or_none()
+    if found is None:
+        row = {"account": account, "trade_date": trade_date, "orders": 0, "turnover_usd": Decimal(0)}
+        insert_or_keep(connection, order_counters, [row])
+        found = connection.execute(wanted).one()
     return int(found.orders), int(found.turnover)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from engine.errors import InvariantError, RefusedError
 from engine.model.context import RunStatus
 from engine.model.encoding import digest_bytes
 from state.database import Database
 from state.tables import memories, run_inputs, run_steps, runs
-from state.upsert import insert_or_keep, insert_or_replace
+from state.upsert import insert_or_replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,11 @@ class Journal:
             ).scalar()
             if known is not None and known != row["output_digest"]:
                 raise InvariantError(f"{run_id}: attempt {attempt} decided step {step} twice, differently")
+            if known is not None:
+                return
             count = select(func.count()).where(run_steps.c.run_id == run_id)
-            row["sequence"] = connection.execute(count).scalar_one() + 1
-            insert_or_keep(connection, run_steps, [row])
+            sequence = connection.execute(count).scalar_one() + 1
+            connection.execute(insert(run_steps).values(**row, sequence=sequence))
 
     def step(self, run_id: str, step: str) -> StepRecord | None:
         """The step's record of the latest attempt that reached it, ``None`` when none did."""

@@ -25,7 +25,6 @@ from state.fills import book_fill, fill_of, filled_quantity
 from state.gate import OrderLimits, add_turnover, claim_child, counted_notional
 from state.jobs import JobStore, read_intent
 from state.tables import fills, intents, order_events, orders
-from state.upsert import insert_or_replace
 
 _UNRESOLVED = tuple(
     status.value for status in ChildStatus if status.holds_reservation or status is ChildStatus.PLANNED
@@ -68,7 +67,10 @@ class OrderStore(JobStore):
                     f"{child.order_ref} was claimed already and can not become another order"
                 )
             row = {**self._child_row(child, parent.trade_date), "payload": payload}
-            insert_or_replace(connection, orders, [row])
+            if known is None:
+                connection.execute(insert(orders).values(**row))
+            else:
+                connection.execute(update(orders).where(orders.c.order_ref == child.order_ref).values(**row))
 
     def claim(self, order_ref: str, notional_usd: Decimal, now: datetime) -> GateOutcome:
         """Ask the send gate; see `state.gate`. What it answers is committed."""

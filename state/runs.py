@@ -223,6 +223,9 @@ class RunStore(Journal):
 
 def ensure_account(connection: Connection, account: str) -> None:
     """Rows that every other row of an account refers to."""
+    known = select(control.c.account).where(control.c.account == account)
+    if connection.execute(known).scalar() is not None:
+        return
     insert_or_keep(connection, accounts, [{"account": account}])
     insert_or_keep(connection, control, [{"account": account, "state": ControlState.ACTIVE.value}])
 

@@ -1,4 +1,7 @@
-"""Insert-or-replace and insert-or-keep, in the one form that both databases share."""
+"""Insert-or-replace and insert-or-keep, in the one form that both databases share.
+
+SQLAlchemy compiles these statements anew at each use, so paths that run for every order look first.
+"""
 
 from __future__ import annotations
 
