@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from engine.model.context import ControlState
-from state.runs import ensure_account
+from state.accounts import ensure_account
 from state.tables import control, halts
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from engine.errors import InvariantError, RefusedError
 from engine.model.context import RunStatus
 from engine.model.encoding import digest_bytes
+from state.accounts import ensure_account
 from state.database import Database
 from state.tables import memories, run_inputs, run_steps, runs
 from state.upsert import insert_or_replace
@@ -120,6 +121,7 @@ class Journal:
         """Store what the decision of a date hands to the next one; a rerun of the date replaces it."""
         row = {"account": account, "name": name, "trade_date": trade_date, "payload": payload}
         with self._database.transaction() as connection:
+            ensure_account(connection, account)
             insert_or_replace(connection, memories, [row])
 
     def memory(self, account: str, name: str, before: date) -> bytes | None:

@@ -14,8 +14,8 @@ from engine.accounting.ledger import EntryKind, LedgerEntry, LedgerLine
 from engine.errors import InvariantError
 from engine.model.encoding import digest
 from engine.model.portfolio import Portfolio
+from state.accounts import ensure_account
 from state.database import Database
-from state.runs import ensure_account
 from state.tables import accounts, ledger_entries, ledger_lines
 
 _KEYS_A_QUERY = 500

@@ -7,6 +7,7 @@ execution; a correction takes the earlier version back and books the new one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -16,7 +17,7 @@ from engine.errors import InvariantError
 from engine.model.encoding import decode, encode
 from engine.model.money import ZERO
 from engine.model.order_states import CHILD_TRANSITIONS, child_transition
-from engine.model.orders import ChildOrder, ChildStatus, Fill
+from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
 from engine.model.universe import ContractBook
 from engine.ports import ChildRecord, GateOutcome
 from state.control_row import ControlRecord, read_control
@@ -259,3 +260,28 @@ def order_references(database: Database, account: str) -> frozenset[str]:
     with database.read() as connection:
         wanted = select(orders.c.order_ref).where(orders.c.account == account)
         return frozenset(connection.execute(wanted).scalars())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderView:
+    """One child order as it stands, with its parent and the mid at which the parent arrived."""
+
+    record: ChildRecord
+    intent: OrderIntent
+    arrival_mid: Decimal | None
+
+
+def account_orders(database: Database, account: str, trade_date: date) -> tuple[OrderView, ...]:
+    """Child orders of a trade date, in the order of their references, with their parents."""
+    wanted = (
+        select(orders, intents.c.payload.label("parent"))
+        .join(intents, intents.c.intent_id == orders.c.intent_id)
+        .where(orders.c.account == account, orders.c.trade_date == trade_date)
+        .order_by(orders.c.intent_id, orders.c.attempt)
+    )
+    with database.read() as connection:
+        rows = connection.execute(wanted).all()
+    return tuple(
+        OrderView(record=record, intent=decode(OrderIntent, row.parent), arrival_mid=record.child.arrival_mid)
+        for row, record in ((row, _child_record(row)) for row in rows)
+    )

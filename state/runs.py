@@ -15,12 +15,12 @@ from enum import Enum
 from sqlalchemy import Connection, Row, insert, select, update
 
 from engine.errors import IllegalTransition, InvariantError, RefusedError
-from engine.model.context import ControlState, Mode, RunKey, RunKind, RunStatus
+from engine.model.context import Mode, RunKey, RunKind, RunStatus
+from state.accounts import ensure_account
 from state.database import Database
 from state.journal import Journal
 from state.processes import ProcessToken, is_dead, this_process
-from state.tables import accounts, control, run_attempts, runs
-from state.upsert import insert_or_keep
+from state.tables import control, run_attempts, runs
 
 LEASE_SECONDS = 60
 
@@ -219,15 +219,6 @@ class RunStore(Journal):
             "process": token.process,
             "process_started": token.started,
         }
-
-
-def ensure_account(connection: Connection, account: str) -> None:
-    """Rows that every other row of an account refers to."""
-    known = select(control.c.account).where(control.c.account == account)
-    if connection.execute(known).scalar() is not None:
-        return
-    insert_or_keep(connection, accounts, [{"account": account}])
-    insert_or_keep(connection, control, [{"account": account, "state": ControlState.ACTIVE.value}])
 
 
 def _lock_account(connection: Connection, account: str) -> int:

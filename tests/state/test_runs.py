@@ -218,7 +218,6 @@ def test_inputs_of_the_latest_attempt_win_and_an_altered_one_is_seen(database: D
 
 def test_memory_of_the_date_itself_is_never_read(database: Database) -> None:
     store = RunStore(database)
-    claim(store)
     for day, payload in ((0, b"monday"), (1, b"tuesday"), (0, b"monday again")):
         store.record_memory(ACCOUNT, "risk", DAY + timedelta(days=day), payload)
     assert store.memory(ACCOUNT, "risk", DAY) is None

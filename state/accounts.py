@@ -1,0 +1,18 @@
+"""The rows of an account that every other row refers to; they are made when the account is first named."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from engine.model.context import ControlState
+from state.tables import accounts, control
+from state.upsert import insert_or_keep
+
+
+def ensure_account(connection: Connection, account: str) -> None:
+    """Rows that every other row of an account refers to."""
+    known = select(control.c.account).where(control.c.account == account)
+    if connection.execute(known).scalar() is not None:
+        return
+    insert_or_keep(connection, accounts, [{"account": account}])
+    insert_or_keep(connection, control, [{"account": account, "state": ControlState.ACTIVE.value}])
