@@ -1,0 +1,378 @@
+"""The day's report on the terminal: the facts of the page, compact, within 100 columns, readable without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from engine.report import BreakRow, DayReport, HaltView, ReconciliationView
+from flows.commands.progress import DayProgress, StepLine
+from tasks.adapters.report_text import (
+    amount,
+    bps,
+    component_name,
+    day_text,
+    is_open,
+    minute_text,
+    percent,
+    plain,
+    resolve_command,
+    sentence,
+    share,
+    signed_quantity,
+    sleeve_name,
+    sleeve_rank,
+    usd,
+)
+
+__all__ = ["DayProgress", "StepLine", "print_day_line", "print_report"]
+
+WIDTH = 100
+_MOST_ROWS = 30
+_BAD = ("HALTED", "EMERGENCY", "FAILED")
+_DECISION_ORDER = ("done", "partly done", "planned", "not done")
+Cells = Sequence[str]
+
+
+def print_report(report: DayReport, console: Console, page: str | None = None) -> None:
+    """Print one day; ``page`` is where its HTML page was written.
+
+    Raises `NonFiniteValue` when a number of the report is NaN or infinite.
+    """
+    for part in _parts(report, page):
+        # A narrow terminal wraps; a wide one is not filled: figures that belong together stay together.
+        console.print(part, width=min(console.width, WIDTH), highlight=False, markup=False)
+
+
+def print_day_line(report: DayReport, console: Console) -> None:
+    """Print one day as one line: for a run of many days."""
+    risk, bridge = report.risk, report.bridge
+    change = (
+        ""
+        if bridge is None or not bridge.opening_nav
+        else percent(bridge.closing_nav / bridge.opening_nav - 1, signed=True)
+    )
+    nav = "not yet valued" if report.nav is None else usd(report.nav, 0)
+    state = "not judged" if risk is None else f"{risk.regime} × {amount(risk.scale)}"
+    traded = f"traded {usd(report.costs.traded_usd, 0)}"
+    line = Text(f"{report.trade_date}  {nav:>18} {change:>9}  {state:<16} {traded:<24} ")
+    line.append(report.status, style=_status_style(report.status))
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def _parts(report: DayReport, page: str | None) -> Iterator[Text | Table | Padding]:
+    yield from _header(report)
+    yield from _halts(report)
+    yield from _bridge(report)
+    yield from _exposure(report)
+    yield from _risk(report)
+    yield from _positions(report)
+    yield from _trades(report)
+    yield from _costs(report)
+    yield from _reconciliation(report)
+    yield from _jobs(report)
+    yield from _words("Notes on the data", report.notes)
+    yield from _words("Acts of operators", report.operator_acts)
+    yield from _end(report, page)
+
+
+def _header(report: DayReport) -> Iterator[Text | Table]:
+    title = Text(f"\n{day_text(report.trade_date)}  ", style="bold")
+    title.append(report.status, style=_status_style(report.status))
+    yield title
+    yield Text(
+        f"{report.account}, profile {report.profile}, mode {report.mode}, attempt {report.attempt}, run {report.run_id}",
+        style="dim",
+    )
+    if report.generated:
+        yield Text(
+            f"Generated market, seed {report.seed}: every price is simulated, not one is real.",
+            style="yellow",
+        )
+    else:
+        yield Text(f"Market: {report.market}.", style="dim")
+    yield _pairs(_summary(report))
+
+
+def _summary(report: DayReport) -> Iterator[tuple[str, str]]:
+    nav, risk, costs, bridge = report.nav, report.risk, report.costs, report.bridge
+    yield "NAV at the decision", "not yet valued" if nav is None else usd(nav)
+    yield "NAV at the close", "not yet valued" if report.closing_nav is None else usd(report.closing_nav)
+    change = None if bridge is None else bridge.closing_nav - bridge.opening_nav
+    yield "Change of NAV", "no earlier valuation" if change is None else usd(change, signed=True)
+    yield "Regime", "not yet judged" if risk is None else risk.regime
+    for name, value in (("Gross exposure", report.gross_exposure), ("Net exposure", report.net_exposure)):
+        yield name, "not yet valued" if nav is None else f"{usd(value, 0)}, {share(value, nav)}"
+    yield "Risk scale", "not yet decided" if risk is None else f"{amount(risk.scale)} × targets"
+    yield "Traded", usd(costs.traded_usd, 0)
+    yield "Costs", usd(costs.commission_usd + costs.slippage_usd)
+    view = report.reconciliation
+    yield "Reconciliation", "not yet compared" if view is None else _verdict(view)
+
+
+def _verdict(view: ReconciliationView) -> str:
+    if view.difference_usd is None:
+        return f"{view.status}, difference not known"
+    return f"{view.status}, {usd(view.difference_usd, signed=True)}"
+
+
+def _halts(report: DayReport) -> Iterator[Text | Table | Padding]:
+    for halt in sorted(report.halts, key=lambda halt: not is_open(halt.status)):
+        yield from _halt(halt)
+
+
+def _halt(halt: HaltView) -> Iterator[Text | Table | Padding]:
+    stopped = is_open(halt.status)
+    yield Text(
+        f"\n{halt.severity}: {sentence(halt.kind.replace('-', ' '))}", style="bold red" if stopped else "bold"
+    )
+    yield _indented(Text(halt.message))
+    for row in halt.evidence:
+        yield _indented(_evidence(row))
+    if not stopped:
+        answered = f"{halt.status.lower()} with {halt.choice or 'no choice on record'} by {halt.operator or 'no operator on record'}"
+        yield _indented(Text(f"{halt.halt_id}: {answered}; reason: {halt.reason or 'not given'}"))
+        return
+    yield _indented(Text("Answer it with one of these; the first is proposed:"))
+    for choice in halt.choices:
+        yield _indented(Text(resolve_command(halt.halt_id, choice), style="cyan", overflow="fold"))
+    yield _indented(Text("then ./fund resume"))
+
+
+def _evidence(row: BreakRow) -> Text:
+    difference = "not valued" if row.difference_usd is None else usd(row.difference_usd, signed=True)
+    return Text(
+        f"{row.subject} ({row.kind}): ours {row.ours}, broker {row.broker}, difference {difference}. {row.explanation[:1].upper()}{row.explanation[1:]}."
+    )
+
+
+def _bridge(report: DayReport) -> Iterator[Text | Table]:
+    bridge = report.bridge
+    if bridge is None:
+        return
+    yield _heading("What happened to NAV")
+    rows = [("NAV at the last valuation", amount(bridge.opening_nav))]
+    rows += [(component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge.rows]
+    rows += [
+        ("Unexplained", amount(bridge.residual, signed=True)),
+        ("NAV at the decision", amount(bridge.closing_nav)),
+    ]
+    yield _table(("Cause", ">USD"), rows)
+
+
+def _exposure(report: DayReport) -> Iterator[Text | Table]:
+    if report.exposures:
+        yield _heading("Exposure by sleeve")
+        yield _table(
+            ("Sleeve", ">Long (USD)", ">Short (USD)", ">Net (USD)", ">Gross wanted (USD)"),
+            (
+                (
+                    sleeve_name(row.name),
+                    amount(row.long_usd, 0),
+                    amount(row.short_usd, 0),
+                    amount(row.long_usd - row.short_usd, 0),
+                    "no target" if row.target_gross_usd is None else amount(row.target_gross_usd, 0),
+                )
+                for row in report.exposures
+            ),
+        )
+    if report.currencies:
+        yield _heading("Exposure by currency")
+        yield _table(
+            ("Currency", ">Cash (own currency)", ">Net value (USD)", ">Hedge (USD)", ">Remaining (USD)"),
+            (
+                (
+                    row.currency,
+                    *(
+                        amount(value, 0)
+                        for value in (row.cash, row.net_value_usd, row.hedge_usd, row.remaining_usd)
+                    ),
+                )
+                for row in report.currencies
+            ),
+        )
+
+
+def _risk(report: DayReport) -> Iterator[Text | Padding]:
+    risk = report.risk
+    if risk is None:
+        return
+    yield _heading("Risk state, and why")
+    volatility = "unknown, history too short" if risk.volatility is None else percent(risk.volatility)
+    vix = "no quote" if risk.vix is None else f"{amount(risk.vix)} points"
+    yield _indented(
+        Text(
+            f"Volatility {volatility} a year ({risk.estimator.replace('_', ' ')}), target {percent(risk.volatility_target)};"
+            f" VIX {vix}; drawdown {percent(risk.drawdown)}, deepest {percent(risk.max_drawdown)};"
+            f" {'only reductions are allowed' if risk.reduce_only else 'increases are allowed'}."
+        )
+    )
+    for sentence_ in risk.words:
+        yield _indented(Text(sentence_))
+
+
+def _positions(report: DayReport) -> Iterator[Text | Table]:
+    if not report.positions:
+        return
+    yield _heading("Positions and targets")
+    largest = sorted(report.positions, key=lambda row: -abs(row.exposure_usd))[:_MOST_ROWS]
+    shown = sorted(largest, key=lambda row: sleeve_rank(row.sleeve))
+    yield _table(
+        ("Sleeve", "Contract", ">Held", ">Target", ">Price", ">Exposure (USD)", ">% of NAV"),
+        (
+            (
+                sleeve_name(row.sleeve),
+                row.contract_id,
+                plain(row.quantity),
+                "not decided" if row.target_quantity is None else plain(row.target_quantity),
+                "not priced" if row.price is None else f"{plain(row.price)} {row.price_unit}",
+                amount(row.exposure_usd, 0),
+                amount(row.weight * 100),
+            )
+            for row in shown
+        ),
+    )
+    yield from _more(len(report.positions), "positions with less exposure")
+
+
+def _trades(report: DayReport) -> Iterator[Text | Table | Padding]:
+    if report.trades:
+        yield _heading("Trades done and not done")
+        ordered = sorted(report.trades, key=lambda row: (_rank(row.decision), -abs(row.notional_usd)))
+        yield _table(
+            ("Contract", "Decision", ">Wanted", ">Filled", ">Notional (USD)", "Reason"),
+            (
+                (
+                    row.contract_id,
+                    row.decision,
+                    signed_quantity(row.quantity),
+                    signed_quantity(row.filled),
+                    amount(row.notional_usd, 0),
+                    row.reason,
+                )
+                for row in ordered[:_MOST_ROWS]
+            ),
+        )
+        yield from _more(len(ordered), "trades")
+    yield from _words("Hedges", report.hedges)
+
+
+def _rank(decision: str) -> int:
+    return _DECISION_ORDER.index(decision) if decision in _DECISION_ORDER else len(_DECISION_ORDER)
+
+
+def _costs(report: DayReport) -> Iterator[Text | Table]:
+    costs = report.costs
+    if not costs.traded_usd:
+        return
+    yield _heading("Costs")
+    yield _pairs(
+        (
+            ("Commission", usd(costs.commission_usd)),
+            ("Slippage", usd(costs.slippage_usd)),
+            ("Saved by netting", usd(costs.netting_saved_usd)),
+            ("Turnover", f"{percent(costs.turnover_fraction)} of NAV"),
+            ("Orders and fills", f"{len(report.orders)} orders, {len(report.fills)} executions"),
+        )
+    )
+
+
+def _reconciliation(report: DayReport) -> Iterator[Text | Table]:
+    views = (("At the decision", report.reconciliation), ("At the close", report.closing_reconciliation))
+    rows = [(title, *_compared(view)) for title, view in views if view is not None]
+    if rows:
+        yield _heading("Reconciliation with the broker")
+        yield _table(("When", "Verdict", ">Net liquidation (USD)", ">Difference (USD)", ">Of NAV"), rows)
+
+
+def _compared(view: ReconciliationView) -> Cells:
+    return (
+        view.status,
+        "not reported" if view.net_liquidation is None else amount(view.net_liquidation),
+        "not known" if view.difference_usd is None else amount(view.difference_usd, signed=True),
+        "not known" if view.difference_bps is None else bps(view.difference_bps, signed=True),
+    )
+
+
+def _jobs(report: DayReport) -> Iterator[Text | Table]:
+    if not report.jobs:
+        return
+    yield _heading("Jobs and windows")
+    ordered = sorted(report.jobs, key=lambda job: (job.window_start, job.venue, job.group))
+    yield _table(
+        ("Venue", "Group", "Window", ">Orders", "Status"),
+        (
+            (
+                job.venue,
+                sleeve_name(job.group),
+                f"{minute_text(job.window_start)} to {minute_text(job.window_end)}",
+                str(job.orders),
+                job.status,
+            )
+            for job in ordered
+        ),
+    )
+
+
+def _words(title: str, sentences: Iterable[str]) -> Iterator[Text | Padding]:
+    told = [_indented(Text(f"- {text}")) for text in sentences]
+    if told:
+        yield _heading(title)
+        yield from told
+
+
+def _end(report: DayReport, page: str | None) -> Iterator[Text]:
+    following = (
+        "not scheduled"
+        if report.next_run is None
+        else f"{day_text(report.next_run)}, {minute_text(report.as_of)}"
+    )
+    yield Text(f"\nNext run: {following}", style="bold")
+    if page is not None:
+        yield Text(f"Page: {page}", overflow="fold")
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _indented(content: Text) -> Padding:
+    return Padding(content, (0, 0, 0, 2))
+
+
+def _more(count: int, what: str) -> Iterator[Text]:
+    if count > _MOST_ROWS:
+        yield Text(f"  and {count - _MOST_ROWS} more {what}, on the page", style="dim")
+
+
+def _table(columns: Cells, rows: Iterable[Cells]) -> Table:
+    """A table; a heading that starts with ``>`` aligns right and is never broken."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=True, padding=(0, 1), header_style="dim")
+    for title in columns:
+        right = title.startswith(">")
+        drawn.add_column(title.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn
+
+
+def _pairs(facts: Iterable[tuple[str, str]]) -> Table:
+    """Facts in two columns of name and figure."""
+    cells = [
+        Text(text, style=style) for name, figure in facts for text, style in ((name, "dim"), (figure, "bold"))
+    ]
+    drawn = Table(box=None, show_header=False, padding=(0, 1), pad_edge=True)
+    for start in range(0, len(cells), 4):
+        drawn.add_row(*cells[start : start + 4])
+    return drawn
+
+
+def _status_style(status: str) -> str:
+    if status in _BAD:
+        return "bold white on red"
+    return "bold green" if status == "COMPLETED" else "bold yellow"

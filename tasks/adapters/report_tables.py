@@ -1,0 +1,255 @@
+"""What happened to NAV, what is held against what is wanted, what was traded and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import groupby
+
+from engine.model.money import ZERO
+from engine.report import BridgeView, DayReport, PositionRow, TradeRow
+from tasks.adapters.report_charts import bridge_figure, chart, history_figure
+from tasks.adapters.report_html import (
+    Column,
+    Html,
+    Row,
+    element,
+    figures,
+    framed,
+    group_row,
+    join,
+    table,
+    table_row,
+    words,
+)
+from tasks.adapters.report_text import (
+    amount,
+    component_name,
+    percent,
+    plain,
+    purpose_name,
+    signed_quantity,
+    sleeve_name,
+    sleeve_rank,
+    usd,
+)
+
+_OPEN_ROWS = 40
+_DECISIONS = {"done": "done", "partly done": "part", "not done": "notdone"}
+_DECISION_ORDER = ("done", "partly done", "planned", "not done")
+
+
+def section(name: str, title: str, lead: str, *content: str | Iterable[str], tone: str | None = None) -> Html:
+    """A part of the page with its heading and the one sentence that sums it up."""
+    return element(
+        "section",
+        element("h2", title, id=f"{name}-title"),
+        element("p", lead, class_="lead"),
+        *content,
+        id=name,
+        class_=tone,
+        aria_labelledby=f"{name}-title",
+    )
+
+
+def bridge_section(report: DayReport) -> Html:
+    """Change of NAV by cause, as a waterfall and to the cent."""
+    bridge = report.bridge
+    if bridge is None:
+        known = (
+            "not yet valued"
+            if report.nav is None
+            else f"{usd(report.nav)}; there is no earlier valuation to compare with"
+        )
+        return section("nav", "What happened to NAV", f"NAV is {known}.", _cash(report))
+    change = bridge.closing_nav - bridge.opening_nav
+    lead = (
+        f"NAV went from {usd(bridge.opening_nav)} to {usd(bridge.closing_nav)}: {usd(change, signed=True)}."
+        f" What no posting explains: {usd(bridge.residual)}."
+    )
+    drawn = chart(
+        "bridge",
+        bridge_figure(bridge),
+        "Change of NAV by cause, USD. Each bar starts where the one before ended.",
+    )
+    return section(
+        "nav",
+        "What happened to NAV",
+        lead,
+        element("div", element("div", drawn), element("div", _bridge_table(bridge)), class_="pair"),
+        element(
+            "div",
+            element("div", _split("Change of NAV by sleeve", "Sleeve", bridge.by_sleeve, sleeve_name)),
+            element(
+                "div", _split("Change of NAV by currency", "Currency", bridge.by_currency, str), _cash(report)
+            ),
+            class_="pair",
+        ),
+    )
+
+
+def _bridge_table(bridge: BridgeView) -> Html:
+    rows: list[Row] = [("NAV at the last valuation", amount(bridge.opening_nav))]
+    rows += [(component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge.rows]
+    rows.append(("Unexplained", amount(bridge.residual, signed=True)))
+    columns = words("Cause"), figures("USD")
+    return table(
+        "NAV bridge, to the cent", columns, rows, total=("NAV at the decision", amount(bridge.closing_nav))
+    )
+
+
+def _split(caption: str, title: str, parts: Mapping[str, Decimal], name: Callable[[str], str]) -> Html:
+    rows = [(name(key), amount(value, signed=True)) for key, value in parts.items()]
+    return table(caption, (words(title), figures("USD")), rows) if rows else Html()
+
+
+def _cash(report: DayReport) -> Html:
+    rows = [(currency, amount(value)) for currency, value in report.cash_by_currency.items()]
+    columns = words("Currency"), figures("Amount (own currency)")
+    return table("Cash, each in its own currency", columns, rows) if rows else Html()
+
+
+def history_section(report: DayReport) -> Html:
+    """NAV and exposure of the days before."""
+    points = report.history
+    if len(points) < 2:
+        return section("history", "The days before", "There are too few earlier closes for a chart.")
+    change = points[-1].unit_price / points[0].unit_price - 1 if points[0].unit_price else None
+    grown = "" if change is None else f" The unit price moved by {percent(change, signed=True)}."
+    stressed = sum(point.regime != "NORMAL" for point in points)
+    lead = f"{len(points)} closes from {points[0].trade_date} to {points[-1].trade_date}.{grown}"
+    shading = f" Shaded: {stressed} days in another regime than NORMAL." if stressed else ""
+    text = f"NAV, gross and net exposure in USD at each close; gross is grey, net is orange.{shading}"
+    return section("history", "The days before", lead, chart("history", history_figure(report), text))
+
+
+_POSITION_COLUMNS = (
+    words("Instrument"),
+    figures("Held (shares or contracts)"),
+    figures("Target (shares or contracts)"),
+    figures("Price"),
+    figures("Exposure (USD)"),
+    figures("Weight (% of NAV)"),
+    figures("Target (% of NAV)"),
+    words("Note"),
+)
+
+
+def position_section(report: DayReport) -> Html:
+    """Holdings against targets, by sleeve."""
+    rows = sorted(report.positions, key=lambda row: sleeve_rank(row.sleeve))
+    sleeves = [(name, tuple(group)) for name, group in groupby(rows, key=lambda row: row.sleeve)]
+    if not rows:
+        return section("positions", "Positions and targets", "Nothing is held and nothing is wanted.")
+    lead = f"{len(rows)} lines in {len(sleeves)} sleeves."
+    content = _one_table(sleeves) if len(rows) <= _OPEN_ROWS else _folded_tables(sleeves)
+    return section("positions", "Positions and targets", lead, content, tone="long")
+
+
+def _one_table(sleeves: Sequence[tuple[str, Sequence[PositionRow]]]) -> Html:
+    parts = [element("tbody", _group(name, rows), role="rowgroup") for name, rows in sleeves]
+    return framed("Held and wanted, by sleeve", _POSITION_COLUMNS, parts, stack=True)
+
+
+def _group(name: str, rows: Sequence[PositionRow]) -> Iterator[Html]:
+    yield group_row(_POSITION_COLUMNS, sleeve_name(name), _sum(rows))
+    yield from (table_row(_POSITION_COLUMNS, _position(row)) for row in rows)
+
+
+def _folded_tables(sleeves: Sequence[tuple[str, Sequence[PositionRow]]]) -> Iterator[Html]:
+    for name, rows in sleeves:
+        heading = element("summary", f"{sleeve_name(name)}: {len(rows)} lines, {_sum(rows)}")
+        title = f"Held and wanted, {sleeve_name(name)}"
+        yield element("details", heading, table(title, _POSITION_COLUMNS, map(_position, rows), stack=True))
+
+
+def _sum(rows: Sequence[PositionRow]) -> str:
+    return f"net {usd(sum((row.exposure_usd for row in rows), ZERO), 0)}"
+
+
+def _position(row: PositionRow) -> Row:
+    target = "not decided" if row.target_quantity is None else plain(row.target_quantity)
+    weight = "not decided" if row.target_weight is None else amount(row.target_weight * 100)
+    price = "not priced" if row.price is None else f"{plain(row.price)}\u00a0{row.price_unit}"
+    return (
+        named(row.name, row.contract_id),
+        plain(row.quantity),
+        target,
+        price,
+        amount(row.exposure_usd, 0),
+        amount(row.weight * 100),
+        weight,
+        _note(row),
+    )
+
+
+def _note(row: PositionRow) -> str:
+    if not row.stale_sessions or row.note:
+        return row.note
+    return f"mark is {row.stale_sessions} session{'s' if row.stale_sessions > 1 else ''} old"
+
+
+def named(name: str, identity: str) -> Html:
+    """A name with its id, once when both are the same."""
+    if name == identity:
+        return join(name)
+    return join(name, " ", element("span", identity, class_="id"))
+
+
+_TRADE_COLUMNS: tuple[Column, ...] = (
+    words("Contract"),
+    words("Decision"),
+    figures("Wanted (shares or contracts)"),
+    figures("Filled (shares or contracts)"),
+    figures("Notional (USD)"),
+    words("Purpose"),
+    words("Sleeves"),
+    words("Reason"),
+)
+
+
+def trade_section(report: DayReport) -> Html:
+    """Every trade that was considered, with the reason, and the hedges in words."""
+    trades = report.trades
+    counted = {name: sum(row.decision == name for row in trades) for name in _DECISION_ORDER}
+    told = ", ".join(f"{count} {name}" for name, count in counted.items() if count)
+    lead = f"{len(trades)} considered: {told}." if trades else "No trade was considered."
+    hedges = [element("h3", "Hedges"), element("ul", (element("li", text) for text in report.hedges))]
+    content = _trade_tables(trades) if trades else ()
+    return section(
+        "trades", "Trades done and not done", lead, content, hedges if report.hedges else (), tone="long"
+    )
+
+
+def _trade_tables(trades: Sequence[TradeRow]) -> Iterator[Html]:
+    ordered = sorted(trades, key=lambda row: (_rank(row.decision), -abs(row.notional_usd), row.contract_id))
+    if len(ordered) <= _OPEN_ROWS:
+        yield table("Trades, with the reason of each", _TRADE_COLUMNS, map(_trade, ordered), stack=True)
+        return
+    for decision, group in groupby(ordered, key=lambda row: row.decision):
+        rows = tuple(group)
+        total = usd(sum((abs(row.notional_usd) for row in rows), ZERO), 0)
+        heading = element("summary", f"{decision.capitalize()}: {len(rows)} trades, {total}")
+        yield element(
+            "details", heading, table(f"Trades {decision}", _TRADE_COLUMNS, map(_trade, rows), stack=True)
+        )
+
+
+def _rank(decision: str) -> int:
+    return _DECISION_ORDER.index(decision) if decision in _DECISION_ORDER else len(_DECISION_ORDER)
+
+
+def _trade(row: TradeRow) -> Row:
+    sleeves = ", ".join(
+        f"{sleeve_name(name)} {signed_quantity(value)}" for name, value in row.sleeves.items()
+    )
+    return (
+        named(row.instrument_id, row.contract_id),
+        element("span", row.decision, class_=_DECISIONS.get(row.decision)),
+        signed_quantity(row.quantity),
+        signed_quantity(row.filled),
+        amount(row.notional_usd, 0),
+        purpose_name(row.purpose),
+        sleeves,
+        row.reason,
+    )
