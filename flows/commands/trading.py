@@ -24,7 +24,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="show a traceback when some
 
 
 @application.command()
-def run(
+def run(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the command line is declared
     day: Annotated[
         str | None,
         typer.Option("--date", metavar="YYYY-MM-DD", help="first trade date; default: the latest session"),
@@ -58,7 +58,7 @@ def run(
         first=parse_day(day, "--date"),
         last=parse_day(to, "--to"),
         days=days,
-        store=store,
+        store=None if store is None else str(store.resolve()),
         seed=seed,
         fault=fault,
         overrides=tuple(override or ()),
@@ -70,24 +70,17 @@ def run(
 
 @application.command()
 def resume(
-    profile: Profile = "fund",
-    store: Store = None,
-    seed: Seed = 1,
-    override: Override = None,
-    without_prefect: Annotated[bool, typer.Option("--without-prefect")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE")] = None,
+    without_prefect: Annotated[
+        bool, typer.Option("--without-prefect", help="the same bytes without a flow engine")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="write the result as JSON; - for stdout")
+    ] = None,
 ) -> int:
     """Go on with the last unfinished day: after a HALT was resolved, or after an interruption."""
-    from flows.trading_days import ResumeRequest, resume_days
+    from flows.trading_days import resume_days
 
-    request = ResumeRequest(
-        profile=profile,
-        store=store,
-        seed=seed,
-        overrides=tuple(override or ()),
-        with_prefect=not without_prefect,
-    )
-    return resume_days(request, json_file)
+    return resume_days(not without_prefect, json_file)
 
 
 @application.command()

@@ -1,0 +1,63 @@
+"""How the command line runs the three flows of a day: as Prefect flow runs, or as the plain functions they wrap."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import date
+from types import TracebackType
+
+from engine.errors import FundError
+from engine.model.context import RunKind
+from flows.close import close, end_of_day
+from flows.daily import daily_decision, decide
+from flows.execution import execution, trade
+from flows.outcome import Outcome
+from tasks.opening import begin
+from tasks.runtime import World
+
+FLOWS = {RunKind.DECISION: daily_decision, RunKind.EXECUTION: execution, RunKind.CLOSE: end_of_day}
+BODIES = {RunKind.DECISION: decide, RunKind.EXECUTION: trade, RunKind.CLOSE: close}
+
+
+class FlowEngine:
+    """Runs flows; with Prefect and no server configured, one ephemeral server serves the whole command."""
+
+    def __init__(self, *, with_prefect: bool) -> None:
+        self._with_prefect = with_prefect
+        self._starter: threading.Thread | None = None
+        if with_prefect and not os.environ.get("PREFECT_API_URL"):
+            # The server takes seconds to come up in its own process; meanwhile the world is opened.
+            self._starter = threading.Thread(target=_start_server, name="prefect-server", daemon=True)
+            self._starter.start()
+
+    def __enter__(self) -> FlowEngine:
+        """Nothing to begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for a server that is still starting, so that it can be stopped with the process."""
+        if self._starter is not None:
+            self._starter.join()
+
+    def run(self, kind: RunKind, world: World, day: date) -> Outcome:
+        """One flow of a day; a failure of the program is raised as it was."""
+        if not self._with_prefect:
+            return BODIES[kind](begin(world, day, kind))
+        if self._starter is not None:
+            self._starter.join()
+        state = FLOWS[kind](trade_date=day, profile=world.options.profile, return_state=True)
+        result = state.result(raise_on_failure=False)
+        if isinstance(result, Outcome):
+            return result
+        if isinstance(result, BaseException):
+            raise result
+        raise FundError(f"expected the flow {kind.value} of {day} to say how it ended, found {state.name}")
+
+
+def _start_server() -> None:
+    from prefect.server.api.server import SubprocessASGIServer
+
+    SubprocessASGIServer().start()

@@ -1,0 +1,212 @@
+"""Assemble a day's report from the journal, the book and the broker's own figures, and write it to disk.
+
+Nothing is computed anew that a step decided: the report shows recorded values, so it says what was true then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from engine.accounting.reconciliation import ReconciliationReport
+from engine.composition.stages import DayInputs, RiskStep, TailStep, TargetStep, ValuedFund
+from engine.composition.trading import TradeListDecision
+from engine.hedging.fx import FxHedgePlan
+from engine.model.context import RunKind
+from engine.model.encoding import decode
+from engine.report import DayReport
+from engine.roll import RollPlan
+from state.journal import StepRecord
+from state.orders import account_orders
+from state.runs import RunRecord
+from tasks.adapters.report_json import to_result_json
+from tasks.adapters.report_page import render_page
+from tasks.reporting_views import (
+    bridge_view,
+    cost_view,
+    currency_rows,
+    exposure_rows,
+    fill_rows,
+    halt_views,
+    hedge_lines,
+    history_points,
+    job_rows,
+    order_rows,
+    position_rows,
+    reconciliation_view,
+    risk_view,
+    trade_rows,
+)
+from tasks.runtime import World
+
+NEXT_SEARCHED = 15
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPaths:
+    """Where a day's report lies: the page, and the result as JSON beside it."""
+
+    page: Path
+    result: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A recorded run: its row, inputs and step outputs, decoded as far as it came."""
+
+    record: RunRecord
+    inputs: DayInputs | None
+    fund: ValuedFund | None
+    reconciliation: ReconciliationReport | None
+    rolls: RollPlan | None
+    risk: RiskStep | None
+    targets: TargetStep | None
+    tail: TailStep | None
+    hedge: FxHedgePlan | None
+    trades: TradeListDecision | None
+
+
+def report_paths(world: World, day: date) -> ReportPaths:
+    """Paths of a day's report."""
+    folder = world.options.home / "reports" / world.account
+    return ReportPaths(page=folder / f"{day}.html", result=folder / f"{day}.json")
+
+
+def save_report(world: World, report: DayReport) -> ReportPaths:
+    """Write page and result, each whole or not at all."""
+    paths = report_paths(world, report.trade_date)
+    paths.page.parent.mkdir(parents=True, exist_ok=True)
+    _write(paths.page, render_page(report))
+    result = to_result_json(report, str(paths.page))
+    _write(paths.result, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    return paths
+
+
+def build_report(world: World, trade_date: date) -> DayReport:
+    """The report of one trade date, as far as the day has come."""
+    runs = {run.key.kind: run for run in world.runs.runs(world.account) if run.key.trade_date == trade_date}
+    decision = run_view(world, runs[RunKind.DECISION])
+    close = run_view(world, runs[RunKind.CLOSE]) if RunKind.CLOSE in runs else None
+    last = max(runs.values(), key=lambda run: list(RunKind).index(run.key.kind))
+    orders = account_orders(world.database, world.account, trade_date)
+    valued = close.fund if close is not None and close.fund is not None else decision.fund
+    seen = close.inputs if close is not None and close.inputs is not None else decision.inputs
+    fills = fill_rows(world, trade_date, orders)
+    trades = trade_rows(world, decision, orders)
+    return DayReport(
+        run_id=decision.record.run_id,
+        account=world.account,
+        profile=world.options.profile,
+        trade_date=trade_date,
+        mode=world.mode.value,
+        status=last.status.value,
+        attempt=decision.record.attempt,
+        seed=world.seed,
+        market=world.panel.name,
+        generated=world.panel.generated,
+        as_of=world.decision_time(trade_date) if seen is None else seen.context.as_of,
+        nav=None if decision.fund is None else decision.fund.valuation.nav,
+        closing_nav=None if close is None or close.fund is None else close.fund.valuation.nav,
+        unit_price=None if valued is None else valued.valuation.unit_price,
+        cash_by_currency={} if seen is None else dict(seen.portfolio.cash),
+        gross_exposure=valued.valuation.gross_exposure if valued is not None else _ZERO,
+        net_exposure=valued.valuation.net_exposure if valued is not None else _ZERO,
+        bridge=bridge_view(close.fund if close is not None else decision.fund),
+        exposures=exposure_rows(world, decision, valued, seen),
+        currencies=currency_rows(world, valued, seen),
+        risk=risk_view(world, decision),
+        positions=position_rows(world, decision, valued, seen),
+        trades=trades,
+        hedges=hedge_lines(decision),
+        jobs=job_rows(world, trade_date),
+        orders=order_rows(orders),
+        fills=fills,
+        costs=cost_view(world, trade_date, decision, fills),
+        reconciliation=reconciliation_view(decision.reconciliation),
+        closing_reconciliation=None if close is None else reconciliation_view(close.reconciliation),
+        halts=halt_views(world, trade_date),
+        notes=report_notes(world, decision),
+        operator_acts=operator_acts(world, trade_date),
+        history=history_points(world, trade_date),
+        next_run=next_run(world, trade_date),
+    )
+
+
+_ZERO = Decimal(0)
+
+
+def run_view(world: World, record: RunRecord) -> RunView:
+    """What a run read and decided."""
+    recorded = world.runs.inputs(record.run_id).get("inputs")
+    steps = {step.step: step for step in world.runs.steps(record.run_id)}
+    return RunView(
+        record=record,
+        inputs=None if recorded is None else decode(DayInputs, recorded.payload),
+        fund=_step(steps, "nav", ValuedFund),
+        reconciliation=_step(steps, "reconcile", ReconciliationReport),
+        rolls=_step(steps, "roll", RollPlan),
+        risk=_step(steps, "risk", RiskStep),
+        targets=_step(steps, "targets", TargetStep),
+        tail=_step(steps, "tail", TailStep),
+        hedge=_step(steps, "fx_hedge", FxHedgePlan),
+        trades=_step(steps, "trades", TradeListDecision),
+    )
+
+
+def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
+    """Everything about the data and the decision that a reader should know."""
+    notes: list[str] = []
+    if decision.inputs is not None:
+        notes += decision.inputs.market.data_notes
+    if decision.targets is not None:
+        notes += decision.targets.book.notes
+        notes += [f"{name} keeps its book: {why}" for name, why in decision.targets.book.held.items()]
+    for plan in (decision.rolls, decision.hedge, None if decision.tail is None else decision.tail.plan):
+        notes += () if plan is None else plan.notes
+    if decision.trades is not None and decision.trades.gate.tracking_error_annual > 0:
+        notes.append(
+            f"trades that were not worth their cost leave {decision.trades.gate.tracking_error_annual:.2%} "
+            "of annual tracking error"
+        )
+    if decision.fund is not None and decision.fund.marks.text:
+        notes.append(f"stale prices: {decision.fund.marks.text}")
+    return tuple(dict.fromkeys((*world.panel.notes[:NOTES_SHOWN], *notes)))
+
+
+NOTES_SHOWN = 8
+
+
+def operator_acts(world: World, trade_date: date) -> tuple[str, ...]:
+    """Who resolved which halt of the date, how and why."""
+    return tuple(
+        f"{halt.operator or 'nobody named'} resolved {halt.kind} with {halt.choice.value}: {halt.reason}"
+        for halt in world.halts.halts(world.account)
+        if halt.choice is not None and halt.run_id.startswith(trade_date.isoformat())
+    )
+
+
+def next_run(world: World, trade_date: date) -> date | None:
+    """Next date on which a venue other than the currency market trades."""
+    venues = [venue for venue in world.sessions.venues if venue != "FX"]
+    for ahead in range(1, NEXT_SEARCHED):
+        day = trade_date + timedelta(days=ahead)
+        if day <= world.sessions.last and any(world.sessions.is_session(venue, day) for venue in venues):
+            return day
+    return None
+
+
+def _step(steps: dict[str, StepRecord], name: str, kind: type[Value]) -> Value | None:
+    found = steps.get(name)
+    return None if found is None else decode(kind, found.output)
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)

@@ -1,0 +1,434 @@
+"""Rows of the report from recorded values: each function answers one question of the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from engine.accounting.reconciliation import ReconciliationReport
+from engine.composition.stages import DayInputs, ValuedFund
+from engine.execution.slippage import compute_slippage_bps
+from engine.model.encoding import decode, significant
+from engine.model.money import ZERO, round_money
+from engine.model.portfolio import Sleeve
+from engine.report import (
+    BreakRow,
+    BridgeRow,
+    BridgeView,
+    CostView,
+    CurrencyRow,
+    ExposureRow,
+    FillRow,
+    HaltView,
+    HistoryPoint,
+    JobRow,
+    OrderRow,
+    PositionRow,
+    ReconciliationView,
+    RiskView,
+    TradeRow,
+)
+from engine.risk.decision import RiskDecision
+from state.jobs import JobStore
+from state.orders import OrderView
+from tasks.runtime import World
+
+if TYPE_CHECKING:
+    from tasks.reporting import RunView
+
+BUCKETS = ("quantity", "cash", "accrual", "mark", "fx", "unexplained")
+
+
+def bridge_view(fund: ValuedFund | None) -> BridgeView | None:
+    """NAV from the last valuation to this one."""
+    if fund is None or fund.bridge is None:
+        return None
+    bridge = fund.bridge
+    return BridgeView(
+        opening_nav=bridge.opening_nav,
+        closing_nav=bridge.closing_nav,
+        rows=tuple(
+            BridgeRow(component=component.value, amount_usd=amount)
+            for component, amount in bridge.by_component.items()
+        ),
+        residual=bridge.residual,
+        by_sleeve={sleeve.value: amount for sleeve, amount in bridge.by_sleeve.items()},
+        by_currency=dict(bridge.by_currency),
+    )
+
+
+def risk_view(world: World, decision: RunView) -> RiskView | None:
+    """Risk state and the words that explain it."""
+    if decision.risk is None:
+        return None
+    found: RiskDecision = decision.risk.decision
+    policy = world.policy(decision.record.key.trade_date).risk
+    return RiskView(
+        regime=found.regime.value,
+        scale=found.scaling_factor,
+        core_scale=found.core_scale,
+        volatility=found.volatility.annual,
+        volatility_target=policy.volatility_target_annual,
+        estimator=found.volatility.estimator.value,
+        vix=found.vix,
+        drawdown=found.drawdown,
+        max_drawdown=found.maximum_drawdown,
+        daily_return=found.daily_return,
+        reduce_only=found.reduce_only,
+        words=(found.explanation, *found.warnings),
+    )
+
+
+def exposure_rows(
+    world: World, decision: RunView, fund: ValuedFund | None, inputs: DayInputs | None
+) -> tuple[ExposureRow, ...]:
+    """Long and short exposure of each sleeve, split by its share of the quantity, beside its target."""
+    long: dict[str, Decimal] = {}
+    short: dict[str, Decimal] = {}
+    if fund is not None and inputs is not None:
+        for line in fund.valuation.lines:
+            position = inputs.portfolio.positions[line.contract_id]
+            if position.quantity == 0:
+                continue
+            for sleeve, quantity in position.sleeves.items():
+                part = round_money(line.exposure_usd * quantity / position.quantity)
+                side = long if part > 0 else short
+                side[sleeve.value] = side.get(sleeve.value, ZERO) + abs(part)
+    targets: dict[str, Decimal] = {}
+    if decision.targets is not None:
+        for row in decision.targets.book.lines:
+            targets[row.sleeve] = targets.get(row.sleeve, ZERO) + abs(row.notional_usd)
+    names = [s.value for s in Sleeve if s.value in {*long, *short, *targets}]
+    return tuple(
+        ExposureRow(
+            name=name,
+            long_usd=long.get(name, ZERO),
+            short_usd=short.get(name, ZERO),
+            target_gross_usd=targets.get(name),
+        )
+        for name in names
+    )
+
+
+def currency_rows(world: World, fund: ValuedFund | None, inputs: DayInputs | None) -> tuple[CurrencyRow, ...]:
+    """Each currency's cash and net value, the hedge held against it, and what remains."""
+    if fund is None or inputs is None:
+        return ()
+    hedges: dict[str, Decimal] = {}
+    for line in fund.valuation.lines:
+        position = inputs.portfolio.positions[line.contract_id]
+        if position.sleeves.get(Sleeve.FX_HEDGE, ZERO) != 0:
+            currency = world.universe[line.instrument_id].exposure_currency
+            hedges[currency] = hedges.get(currency, ZERO) + line.exposure_usd
+    rows = []
+    for currency in sorted({*fund.valuation.currency_values, *hedges, *inputs.portfolio.cash}):
+        rate = inputs.market.fx.get_rate(currency, "USD")
+        value = round_money(fund.valuation.currency_values.get(currency, ZERO) * rate)
+        hedge = hedges.get(currency, ZERO)
+        rows.append(
+            CurrencyRow(
+                currency=currency,
+                cash=inputs.portfolio.cash.get(currency, ZERO),
+                net_value_usd=value,
+                hedge_usd=hedge,
+                remaining_usd=value + hedge,
+            )
+        )
+    return tuple(rows)
+
+
+def position_rows(
+    world: World, decision: RunView, fund: ValuedFund | None, inputs: DayInputs | None
+) -> tuple[PositionRow, ...]:
+    """What each sleeve holds beside what it should hold."""
+    if fund is None or inputs is None:
+        return ()
+    nav = fund.valuation.nav
+    wanted = (
+        {}
+        if decision.targets is None
+        else {(row.sleeve, row.contract_id): row for row in decision.targets.book.lines}
+    )
+    values = {line.contract_id: line for line in fund.valuation.lines}
+    held = {
+        (sleeve.value, name): quantity
+        for name, position in inputs.portfolio.positions.items()
+        for sleeve, quantity in position.sleeves.items()
+        if quantity != 0
+    }
+    rows = []
+    for sleeve, name in sorted({*held, *wanted}, key=lambda key: (_sleeve_rank(key[0]), key[1])):
+        instrument = world.contracts.instrument(name)
+        line, target = values.get(name), wanted.get((sleeve, name))
+        quantity = held.get((sleeve, name), ZERO)
+        total = inputs.portfolio.quantity(name)
+        exposure = ZERO if line is None or total == 0 else round_money(line.exposure_usd * quantity / total)
+        mark = inputs.market.marks.get(name)
+        rows.append(
+            PositionRow(
+                sleeve=sleeve,
+                instrument_id=instrument.instrument_id,
+                contract_id=name,
+                name=instrument.long_name,
+                quantity=quantity,
+                target_quantity=None if target is None else target.quantity,
+                price=None if mark is None else mark.price,
+                price_unit=instrument.price_unit,
+                exposure_usd=exposure,
+                weight=significant(float(exposure / nav)),
+                target_weight=None if target is None else target.weight,
+                stale_sessions=0 if line is None else line.stale_sessions,
+                note=_position_note(sleeve, target is not None),
+            )
+        )
+    return tuple(rows)
+
+
+def _position_note(sleeve: str, has_target: bool) -> str:
+    if has_target:
+        return ""
+    managed = {
+        Sleeve.FX_HEDGE.value: "set by the currency hedge",
+        Sleeve.CRISIS_ALPHA.value: "set by the tail hedges",
+    }
+    return managed.get(sleeve, "no target: being closed, or waiting for an operator")
+
+
+def _sleeve_rank(name: str) -> int:
+    order = [sleeve.value for sleeve in Sleeve]
+    return order.index(name) if name in order else len(order)
+
+
+def trade_rows(world: World, decision: RunView, orders: Sequence[OrderView]) -> tuple[TradeRow, ...]:
+    """Every considered trade: done, partly done or not done, and why."""
+    if decision.trades is None:
+        return ()
+    filled: dict[str, Decimal] = {}
+    for view in orders:
+        name = view.intent.contract_id
+        filled[name] = filled.get(name, ZERO) + view.record.filled * view.intent.side.sign
+    sleeves = {trade.contract_id: trade.sleeves for trade in decision.trades.trades}
+    purposes = {trade.contract_id: trade.reason.value for trade in decision.trades.trades}
+    worked = {view.intent.contract_id for view in orders}
+    rows = []
+    for row in decision.trades.decisions:
+        done = filled.get(row.contract_id, ZERO) if row.done else ZERO
+        state, reason = _trade_outcome(row.done, row.reason, row.quantity, done, row.contract_id in worked)
+        rows.append(
+            TradeRow(
+                contract_id=row.contract_id,
+                instrument_id=world.contracts.contract(row.contract_id).instrument_id,
+                quantity=row.quantity,
+                filled=done,
+                notional_usd=row.notional_usd,
+                decision=state,
+                reason=reason if row.done else f"{row.stage}: {reason}",
+                purpose=purposes.get(row.contract_id, "") if row.done else row.stage,
+                sleeves=dict(sleeves.get(row.contract_id, {})) if row.done else {},
+            )
+        )
+    return tuple(rows)
+
+
+def _trade_outcome(
+    wanted: bool, reason: str, quantity: Decimal, filled: Decimal, worked: bool
+) -> tuple[str, str]:
+    if not wanted:
+        return "not done", reason
+    if filled == quantity:
+        return "done", reason
+    if filled != 0:
+        return (
+            "partly done",
+            f"{reason}; {quantity - filled:f} left unfilled at the collar or the window's end",
+        )
+    return ("not done", f"{reason}; nothing filled inside the collar") if worked else ("planned", reason)
+
+
+def hedge_lines(decision: RunView) -> tuple[str, ...]:
+    """Currency and tail hedges in sentences."""
+    lines = []
+    if decision.hedge is not None:
+        lines += [
+            f"{line.currency}: exposure {line.exposure:,.0f} {line.currency}, hedge held {line.hedge_held:,.0f}, "
+            f"wanted {line.hedge_target:,.0f} ({line.outcome.value.replace('_', ' ')})"
+            for line in decision.hedge.lines
+        ]
+    if decision.tail is not None:
+        lines += [
+            f"{line.category.replace('_', ' ')}: {line.spent_year:,.0f} of {line.annual:,.0f} USD spent this year, "
+            f"{line.available:,.0f} USD available, {line.planned:,.0f} USD planned today"
+            for line in decision.tail.plan.budgets
+        ]
+    return tuple(lines)
+
+
+def job_rows(world: World, trade_date: date) -> tuple[JobRow, ...]:
+    """Jobs of the date and their windows."""
+    store = JobStore(world.database, world.account, "")
+    return tuple(
+        JobRow(
+            job_id=record.job.job_id,
+            venue=record.job.venue,
+            group=record.job.group,
+            style=record.job.style.value,
+            window_start=record.job.window.start,
+            window_end=record.job.window.end,
+            orders=len(record.job.intents),
+            status=record.status.value,
+        )
+        for record in store.jobs(trade_date=trade_date)
+    )
+
+
+def order_rows(orders: Sequence[OrderView]) -> tuple[OrderRow, ...]:
+    """Every child order as it ended."""
+    return tuple(
+        OrderRow(
+            order_ref=view.record.child.order_ref,
+            contract_id=view.record.child.contract_id,
+            side=view.record.child.side.value,
+            quantity=view.record.child.quantity,
+            filled=view.record.filled,
+            limit_price=view.record.child.limit_price,
+            status=view.record.status.value,
+        )
+        for view in orders
+    )
+
+
+def fill_rows(world: World, trade_date: date, orders: Sequence[OrderView]) -> tuple[FillRow, ...]:
+    """Executions of the date with their slippage against the arrival mid and their cost in USD."""
+    by_ref = {view.record.child.order_ref: view for view in orders}
+    fx = world.facts.fx(world.close_time(trade_date))
+    rows = []
+    for fill in world.fills():
+        view = by_ref.get(fill.order_ref or "")
+        if view is None:
+            continue
+        instrument = world.contracts.instrument(fill.contract_id)
+        commission = fill.commission or ZERO
+        cost = fx.to_base(commission, fill.commission_currency or instrument.currency)
+        bps: float | None = None
+        if view.arrival_mid is not None and view.arrival_mid > 0:
+            bps = float(compute_slippage_bps(fill.side, fill.price, view.arrival_mid))
+            move = (fill.price - view.arrival_mid) * fill.side.sign
+            cost += fx.to_base(instrument.notional(fill.quantity, move), instrument.currency)
+        rows.append(
+            FillRow(
+                execution_id=fill.execution_id,
+                order_ref=fill.order_ref or "",
+                contract_id=fill.contract_id,
+                side=fill.side.value,
+                quantity=fill.quantity,
+                price=fill.price,
+                executed_at=fill.executed_at,
+                commission=commission,
+                commission_currency=fill.commission_currency or instrument.currency,
+                slippage_bps=None if bps is None else significant(round(bps, 4)),
+                cost_usd=round_money(cost),
+            )
+        )
+    return tuple(rows)
+
+
+def cost_view(world: World, trade_date: date, decision: RunView, fills: Sequence[FillRow]) -> CostView:
+    """What the day's trading cost."""
+    fx = world.facts.fx(world.close_time(trade_date))
+    traded = commission = ZERO
+    for row in fills:
+        instrument = world.contracts.instrument(row.contract_id)
+        traded += abs(fx.to_base(instrument.notional(row.quantity, row.price), instrument.currency))
+        commission += fx.to_base(row.commission, row.commission_currency)
+    total = sum((row.cost_usd for row in fills), ZERO)
+    nav = None if decision.fund is None else decision.fund.valuation.nav
+    return CostView(
+        traded_usd=round_money(traded),
+        turnover_fraction=0.0 if not nav else significant(float(traded / nav)),
+        commission_usd=round_money(commission),
+        slippage_usd=round_money(total) - round_money(commission),
+        netting_saved_usd=ZERO if decision.trades is None else decision.trades.saved_notional_usd,
+    )
+
+
+def reconciliation_view(report: ReconciliationReport | None) -> ReconciliationView | None:
+    """Comparison with the broker."""
+    if report is None:
+        return None
+    buckets = report.buckets
+    difference = None if buckets is None else buckets.total
+    worth = report.net_liquidation
+    return ReconciliationView(
+        status=report.status.value,
+        net_liquidation=worth,
+        difference_usd=difference,
+        difference_bps=None
+        if difference is None or not worth
+        else significant(float(difference / worth * 10_000)),
+        buckets={} if buckets is None else {name: getattr(buckets, name) for name in BUCKETS},
+        breaks=break_rows(report),
+    )
+
+
+def break_rows(report: ReconciliationReport) -> tuple[BreakRow, ...]:
+    """Breaks of a comparison as rows."""
+    return tuple(
+        BreakRow(
+            kind=item.kind.value,
+            subject=item.subject,
+            ours=item.ours,
+            broker=item.broker,
+            difference_usd=item.difference_usd,
+            explanation=item.explanations[0].text if item.explanations else "",
+            proposed_choice=item.choices[0].value,
+        )
+        for item in report.breaks
+    )
+
+
+def halt_views(world: World, trade_date: date) -> tuple[HaltView, ...]:
+    """Halts of the date's runs, open and resolved."""
+    return tuple(
+        HaltView(
+            halt_id=halt.halt_id,
+            kind=halt.kind,
+            severity=halt.severity.value,
+            message=halt.message,
+            status=halt.status.value,
+            choices=tuple(choice.value for choice in halt.choices),
+            choice=None if halt.choice is None else halt.choice.value,
+            operator=halt.operator,
+            reason=halt.reason,
+            evidence=decode(tuple[BreakRow, ...], halt.evidence),
+        )
+        for halt in world.halts.halts(world.account)
+        if halt.run_id.startswith(trade_date.isoformat()) or halt.status.is_open
+    )
+
+
+def history_points(world: World, trade_date: date, days: int = 60) -> tuple[HistoryPoint, ...]:
+    """NAV, exposures and regime of the last days, oldest first."""
+    since = trade_date - timedelta(days=days)
+    regimes = {
+        str(row["run_id"]): (str(row["regime"]), float(str(row["scale"])))
+        for row in world.records.rows("risk_decisions")
+    }
+    points = []
+    for row in world.records.rows("portfolio", account=world.account):
+        day = row["trade_date"]
+        regime = regimes.get(str(row["run_id"]))
+        if isinstance(day, date) and since < day <= trade_date and regime is not None:
+            points.append(
+                HistoryPoint(
+                    trade_date=day,
+                    nav=Decimal(str(row["nav"])),
+                    unit_price=Decimal(str(row["unit_price"])),
+                    gross_exposure=Decimal(str(row["gross_exposure"])),
+                    net_exposure=Decimal(str(row["net_exposure"])),
+                    regime=regime[0],
+                    scale=regime[1],
+                )
+            )
+    return tuple(sorted({point.trade_date: point for point in points}.values(), key=lambda p: p.trade_date))
