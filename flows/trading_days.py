@@ -19,9 +19,11 @@ from engine.model.context import Mode, RunKind, RunStatus
 from engine.model.encoding import decode, encode
 from engine.report import DayReport
 from flows.commands.errors import EXIT_DONE, EXIT_EMERGENCY, EXIT_HALTED, EXIT_REFUSED
-from flows.commands.terminal import DayProgress, print_report
+from flows.commands.progress import DayProgress
+from flows.commands.terminal import print_report
 from flows.engine import FlowEngine
 from flows.outcome import Outcome
+from flows.watching import Watcher
 from tasks.adapters.calendars import session_table
 from tasks.adapters.report_json import to_result_json
 from tasks.adapters.store import store_summary
@@ -82,16 +84,17 @@ def drive(
     reports: list[DayReport] = []
     outcome = Outcome(run_id="", status=RunStatus.COMPLETED, text="")
     pages = request.report or ("last" if many else "all")
+    watcher = Watcher(progress, brief=many)
     with share(world), engine:
-        world.observer = progress.observe
+        world.observer = watcher.observe
         for day in plan:
             world.runs.record_memory(world.account, "request", day, encode(request))
-            progress.begin_day(day)
-            outcome = run_day(world, engine, day, scripted=many)
+            watcher.begin_day(day)
+            outcome = run_day(world, engine, day, watcher, scripted=many)
             status = exit_status(outcome)
             report = build_report(world, day)
             reports.append(report)
-            progress.end_day(day, outcome.text)
+            watcher.end_day(day, outcome.text, halted=outcome.is_halted)
             last = day == plan[-1] or status != EXIT_DONE
             if pages == "all" or (pages == "last" and last):
                 save_report(world, report)
@@ -101,7 +104,7 @@ def drive(
     return status
 
 
-def run_day(world: World, engine: FlowEngine, day: date, *, scripted: bool) -> Outcome:
+def run_day(world: World, engine: FlowEngine, day: date, watcher: Watcher, *, scripted: bool) -> Outcome:
     """Decision, execution, close; with a scripted operator a halt that he may answer is answered."""
     outcome = Outcome(run_id="", status=RunStatus.COMPLETED, text="")
     for kind in (RunKind.DECISION, RunKind.EXECUTION, RunKind.CLOSE):
@@ -110,6 +113,7 @@ def run_day(world: World, engine: FlowEngine, day: date, *, scripted: bool) -> O
             outcome = engine.run(kind, world, day)
         if outcome.is_halted or outcome.held:
             return outcome
+        watcher.flow_done(kind.value, outcome.text)
     return outcome
 
 
@@ -275,7 +279,10 @@ def page_path(world: World, report: DayReport) -> str | None:
 @contextmanager
 def day_progress(json_file: Path | None) -> Iterator[DayProgress]:
     """Live progress on the terminal; silent when the result goes to standard output."""
-    with DayProgress(silent=json_file is not None and str(json_file) == "-") as progress:
+    from rich.console import Console
+
+    silent = json_file is not None and str(json_file) == "-"
+    with DayProgress(console=Console(), silent=silent) as progress:
         yield progress
 
 
