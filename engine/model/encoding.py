@@ -14,7 +14,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -47,39 +47,42 @@ def decimal_text(value: Decimal) -> str:
 
 def to_json(value: object) -> Json:
     """The JSON tree of a record; raises `InvariantError` on a type without a canonical form."""
-    if isinstance(value, Enum):
-        return typing.cast("str", value.value)
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return significant(value)
-    if isinstance(value, Decimal):
-        return decimal_text(value)
-    if isinstance(value, datetime):
-        return _time_text(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return _container_to_json(value)
+    kind: type = type(value)
+    return _writer(kind)(value)
 
 
-def _container_to_json(value: object) -> Json:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: to_json(getattr(value, name)) for name in _field_names(type(value))}
-    if isinstance(value, Mapping):
-        return {_key_text(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
-    if isinstance(value, frozenset | set):
-        return sorted((to_json(item) for item in value), key=str)
-    if isinstance(value, np.ndarray):
-        return _array_to_json(value)
-    if isinstance(value, np.generic):
-        return to_json(value.item())
-    raise InvariantError(f"no canonical form for {type(value).__name__}; add it to engine.model.encoding")
+Writer: typing.TypeAlias = "Callable[[typing.Any], Json]"
+Reader: typing.TypeAlias = "Callable[[typing.Any], object]"
+
+
+@cache
+def _writer(cls: type) -> Writer:
+    """How values of a type are written: looked up once per type, a day writes tens of thousands of values."""
+    if issubclass(cls, Enum):
+        return lambda value: typing.cast("str", value._value_)
+    if cls is type(None) or issubclass(cls, bool | str):
+        return lambda value: typing.cast("Json", value)
+    for kind, writer in _PLAIN_WRITERS:
+        if issubclass(cls, kind):
+            return writer
+    return _container_writer(cls)
+
+
+def _container_writer(cls: type) -> Writer:
+    if dataclasses.is_dataclass(cls):
+        names = _field_names(cls)
+        return lambda value: {name: to_json(getattr(value, name)) for name in names}
+    if issubclass(cls, Mapping):
+        return lambda value: {_key_text(key): to_json(item) for key, item in value.items()}
+    if issubclass(cls, tuple | list):
+        return lambda value: [to_json(item) for item in value]
+    if issubclass(cls, frozenset | set):
+        return lambda value: sorted((to_json(item) for item in value), key=str)
+    if issubclass(cls, np.ndarray):
+        return _array_to_json
+    if issubclass(cls, np.generic):
+        return lambda value: to_json(value.item())
+    raise InvariantError(f"no canonical form for {cls.__name__}; add it to engine.model.encoding")
 
 
 def _key_text(key: object) -> str:
@@ -104,6 +107,17 @@ def _array_to_json(array: np.ndarray) -> Json:
     }
 
 
+_PLAIN_WRITERS: tuple[tuple[type, Writer], ...] = (
+    (int, int),
+    (float, significant),
+    (Decimal, decimal_text),
+    (datetime, _time_text),
+    (date, date.isoformat),
+    (timedelta, timedelta.total_seconds),
+)
+"""In this order: a time is a date too."""
+
+
 def encode(value: object) -> bytes:
     """Canonical UTF-8 bytes of a record."""
     return json.dumps(
@@ -123,7 +137,9 @@ def digest_bytes(data: bytes) -> str:
 
 @cache
 def _field_names(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(typing.cast(typing.Any, cls)))
+    """Fields that make a value; what it derives for itself (``init=False``) is no part of its record."""
+    fields = dataclasses.fields(typing.cast(typing.Any, cls))
+    return tuple(field.name for field in fields if field.init)
 
 
 @cache
@@ -133,81 +149,98 @@ def _hints(cls: type) -> dict[str, object]:
 
 def decode(cls: type[T], data: bytes | str) -> T:
     """Read canonical bytes back into a value of ``cls``; raises `InvariantError` when they do not fit."""
-    return typing.cast(T, from_json(cls, json.loads(data)))
+    try:
+        return typing.cast(T, from_json(cls, json.loads(data)))
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvariantError(
+            f"expected the record of a {cls.__name__}, found bytes that do not fit it"
+            f" ({type(error).__name__}: {error}); the row was altered, or another version wrote it"
+        ) from error
+
+
+def canonical(value: T) -> T:
+    """The value as its record gives it back: what a replay and a rerun will see in its place."""
+    return decode(type(value), encode(value))
 
 
 def from_json(hint: object, value: Json) -> object:
     """Value of a type hint from its JSON tree."""
-    origin = typing.get_origin(hint)
+    return _reader(hint)(value)
+
+
+@cache
+def _reader(hint: object) -> Reader:
+    """How a hint is read: worked out once per hint, a day reads tens of thousands of values."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _from_union(typing.get_args(hint), value)
+        return _optional_reader(next(_reader(option) for option in arguments if option is not type(None)))
     if origin is tuple:
-        return _from_tuple(typing.get_args(hint), value)
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return _from_mapping(typing.get_args(hint), value)
-    if origin in (frozenset, set):
-        return frozenset(from_json(typing.get_args(hint)[0], item) for item in typing.cast(list[Json], value))
-    if origin is list:
-        return [from_json(typing.get_args(hint)[0], item) for item in typing.cast(list[Json], value)]
+        return _tuple_reader(arguments)
     if origin is np.ndarray or hint is np.ndarray:
-        return _array_from_json(value)
+        return _array_from_json
+    if origin is not None and isinstance(origin, type):
+        return _collection_reader(origin, arguments)
     if isinstance(hint, type):
-        return _from_plain(hint, value)
+        return _plain_reader(hint)
     raise InvariantError(f"no way to read {hint!r} back from its canonical form")
 
 
-def _from_union(options: tuple[object, ...], value: Json) -> object:
-    if value is None:
-        return None
-    remaining = [option for option in options if option is not type(None)]
-    return from_json(remaining[0], value)
+def _optional_reader(read: Reader) -> Reader:
+    return lambda value: None if value is None else read(value)
 
 
-def _from_tuple(arguments: tuple[object, ...], value: Json) -> object:
-    items = typing.cast(list[Json], value)
+def _tuple_reader(arguments: tuple[object, ...]) -> Reader:
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(from_json(arguments[0], item) for item in items)
-    return tuple(from_json(hint, item) for hint, item in zip(arguments, items, strict=True))
+        read_one = _reader(arguments[0])
+        return lambda items: tuple([read_one(item) for item in items])
+    readers = tuple(_reader(argument) for argument in arguments)
+    return lambda items: tuple([read(item) for read, item in zip(readers, items, strict=True)])
 
 
-def _from_mapping(arguments: tuple[object, ...], value: Json) -> object:
-    key_hint, item_hint = arguments
-    items = typing.cast(dict[str, Json], value)
-    return {_key_from_text(key_hint, key): from_json(item_hint, item) for key, item in sorted(items.items())}
+def _collection_reader(origin: type, arguments: tuple[object, ...]) -> Reader:
+    if issubclass(origin, Mapping):
+        read_key, read_item = _key_reader(arguments[0]), _reader(arguments[1])
+        return lambda items: {read_key(key): read_item(item) for key, item in sorted(items.items())}
+    read = _reader(arguments[0])
+    if issubclass(origin, frozenset | set):
+        return lambda items: frozenset([read(item) for item in items])
+    if issubclass(origin, list):
+        return lambda items: [read(item) for item in items]
+    raise InvariantError(f"no way to read {origin.__name__} back from its canonical form")
 
 
-def _key_from_text(hint: object, text: str) -> object:
+def _key_reader(hint: object) -> Callable[[str], object]:
     if typing.get_origin(hint) is tuple:
-        return tuple(
-            _key_from_text(part, piece)
-            for part, piece in zip(typing.get_args(hint), text.split("|"), strict=True)
-        )
-    return int(text) if hint is int else from_json(hint, text)
+        readers = tuple(_key_reader(part) for part in typing.get_args(hint))
+        return lambda text: tuple([read(piece) for read, piece in zip(readers, text.split("|"), strict=True)])
+    return int if hint is int else _reader(hint)
 
 
-def _array_from_json(value: Json) -> np.ndarray:
-    record = typing.cast(dict[str, typing.Any], value)
-    flat = np.frombuffer(base64.b64decode(record["data"]), dtype=np.dtype(record["array"]))
-    return flat.reshape(record["shape"]).copy()
+def _array_from_json(value: typing.Any) -> np.ndarray:
+    flat = np.frombuffer(base64.b64decode(value["data"]), dtype=np.dtype(value["array"]))
+    return flat.reshape(value["shape"]).copy()
 
 
-def _from_plain(cls: type, value: Json) -> object:
+def _plain_reader(cls: type) -> Reader:
     if dataclasses.is_dataclass(cls):
-        record = typing.cast(dict[str, Json], value)
         hints = _hints(cls)
-        return cls(**{name: from_json(hints[name], record[name]) for name in _field_names(cls)})
+        readers = tuple((name, _reader(hints[name])) for name in _field_names(cls))
+        return lambda record: cls(**{name: read(record[name]) for name, read in readers})
     if issubclass(cls, Enum):
-        return cls(value)
-    if cls is Decimal:
-        return Decimal(typing.cast(str, value))
-    if cls is datetime:
-        return datetime.fromisoformat(typing.cast(str, value).replace("Z", "+00:00"))
-    if cls is date:
-        return date.fromisoformat(typing.cast(str, value))
-    if cls is timedelta:
-        return timedelta(seconds=typing.cast(float, value))
-    if cls is float:
-        return float(typing.cast(float, value))
-    if cls in (int, str, bool):
-        return value
-    raise InvariantError(f"no way to read {cls.__name__} back from its canonical form")
+        return {member.value: member for member in cls}.__getitem__
+    reader = _PLAIN_READERS.get(cls)
+    if reader is None:
+        raise InvariantError(f"no way to read {cls.__name__} back from its canonical form")
+    return reader
+
+
+_PLAIN_READERS: Mapping[type, Reader] = {
+    Decimal: Decimal,
+    datetime: lambda value: datetime.fromisoformat(value.replace("Z", "+00:00")),
+    date: date.fromisoformat,
+    timedelta: lambda value: timedelta(seconds=value),
+    float: float,
+    int: lambda value: value,
+    str: lambda value: value,
+    bool: lambda value: value,
+}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvariantError, NonFiniteValue
-from engine.model.encoding import decimal_text, decode, digest, digest_bytes, encode, significant
+from engine.model.encoding import canonical, decimal_text, decode, digest, digest_bytes, encode, significant
 
 
 class Colour(Enum):
@@ -143,3 +143,39 @@ def test_array_keeps_its_gaps() -> None:
 def test_digest_is_of_the_bytes() -> None:
     assert digest({"a": 1}) == digest_bytes(b'{"a":1}')
     assert len(digest(None)) == 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    names: tuple[str, ...]
+    rows: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", {name: row for row, name in enumerate(self.names)})
+
+
+def test_what_a_value_derives_for_itself_is_derived_again() -> None:
+    again = canonical(Ordered(names=("b", "a")))
+    assert encode(again) == b'{"names":["b","a"]}'
+    assert again.rows == {"b": 0, "a": 1}
+
+
+def test_canonical_value_has_the_digits_and_the_order_of_its_record() -> None:
+    value = Inner(price=Decimal("1.500"), when=datetime(2025, 12, 1, 1, tzinfo=timezone(timedelta(hours=-5))))
+    assert str(canonical(value).price) == "1.5"
+    assert canonical(value).when.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"{", "no JSON"),
+        (b'{"price":"1"}', "a field is missing"),
+        (b'{"price":"one","when":"2025-12-01T06:00:00Z"}', "no number"),
+        (b'{"price":"1","when":5}', "no time"),
+        (b"null", "nothing"),
+    ],
+)
+def test_bytes_that_do_not_fit_are_named(data: bytes, why: str) -> None:
+    with pytest.raises(InvariantError, match="record of a Inner"):
+        decode(Inner, data)
