@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TypeVar
 
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import DayInputs, PreviousDay
 from engine.composition.trading import TradeListDecision
-from engine.errors import HaltError
+from engine.errors import ConfigurationError, HaltError
 from engine.model.context import DayContext, RunKey, RunKind, RunStatus
 from engine.model.encoding import decode, digest_bytes, encode
 from engine.risk.decision import RiskDecision
@@ -29,6 +29,9 @@ Value = TypeVar("Value")
 
 VALUED = "valued"
 """Name of the memory that holds the last valued day."""
+
+UNIVERSE, POLICY, INPUTS = "universe", "policy", "inputs"
+"""Names under which a run records what it decides from."""
 
 _MARK = re.compile(r"\[([^\s=\[\]]+)=([0-9.]+)\]")
 
@@ -95,24 +98,33 @@ class TradingDay:
 
     # ------------------------------------------------------------ journal
 
-    def read(self, name: str, value: object) -> None:
-        """Record what the run read; every later step's input digest follows from it."""
-        digest = self.world.runs.record_input(self.run_id, name, encode(value))
+    def read(self, name: str, value: Value) -> Value:
+        """Record what the run read, and hand on what the record gives back: a replay sees nothing else."""
+        payload = encode(value)
+        digest = self.world.runs.record_input(self.run_id, name, payload)
         self._chain = digest_bytes(f"{self._chain}|{name}|{digest}".encode())
+        return decode(type(value), payload)
+
+    def read_setup(self) -> None:
+        """Record the instruments and the policies, so that a replay needs no configuration file."""
+        self.read(UNIVERSE, self.setup.universe)
+        self.read(POLICY, self.setup.policy)
 
     def decide(self, step: str, kind: type[Value], function: Callable[[], Value]) -> Value:
-        """The step's value: recorded when its inputs are unchanged, else decided now and recorded."""
+        """The step's value: recorded when its inputs are unchanged, else decided now and recorded.
+
+        Either way it is the value that the record gives back, so that later steps see the same digits.
+        """
         known = self.world.runs.step(self.run_id, step)
         if known is not None and known.input_digest == self._chain:
-            output, value = known.output, decode(kind, known.output)
+            output = known.output
         else:
-            value = function()
-            output = encode(value)
+            output = encode(function())
         if known is None or known.attempt != self.claim.attempt:
             self.world.runs.record_step(self.run_id, step, self.claim.attempt, self._chain, output)
         self._chain = digest_bytes(f"{self._chain}|{step}|{digest_bytes(output)}".encode())
         self.world.observer(step, "")
-        return value
+        return decode(kind, output)
 
     def finish(self, status: RunStatus, summary: bytes) -> None:
         """End this attempt."""
@@ -121,8 +133,10 @@ class TradingDay:
     # ------------------------------------------------------------ memories
 
     def memory(self, name: str, kind: type[Value]) -> Value | None:
-        """What the last decision before this date left under a name."""
-        payload = self.world.runs.memory(self.key.account, name, self.trade_date)
+        """What the last decision left under a name: the one before this date, or this date's after it was made."""
+        decided = self.key.kind is not RunKind.DECISION
+        before = self.trade_date + timedelta(days=1) if decided else self.trade_date
+        payload = self.world.runs.memory(self.key.account, name, before)
         return None if payload is None else decode(kind, payload)
 
     def remember(self, name: str, value: object) -> None:
@@ -163,7 +177,7 @@ class TradingDay:
         marks: dict[str, Decimal] = {}
         for halt in self.world.halts.halts(self.key.account):
             if halt.run_id == self.run_id and halt.reason is not None:
-                marks |= {name: Decimal(price) for name, price in _MARK.findall(halt.reason)}
+                marks |= marks_in(halt.reason)
         return marks
 
     # ------------------------------------------------------------ records
@@ -241,6 +255,16 @@ class TradingDay:
                 for row in trades.decisions
             ],
         )
+
+
+def marks_in(reason: str) -> Mapping[str, Decimal]:
+    """Prices that a reason names as ``[CONTRACT=PRICE]``; raises `ConfigurationError` on one that is no number."""
+    try:
+        return {name: Decimal(price) for name, price in _MARK.findall(reason)}
+    except InvalidOperation as error:
+        raise ConfigurationError(
+            f"expected prices such as [ES_20261218=5800.25] in the reason, found {reason!r}"
+        ) from error
 
 
 def halted_status(halt: HaltError) -> RunStatus:
