@@ -15,7 +15,7 @@ from engine.model.context import RunKind
 from engine.model.encoding import decode
 from engine.model.orders import ExecutionJob, JobStatus
 from state.runs import run_identifier
-from tasks.day import TradingDay, run_key
+from tasks.day import INPUTS, TradingDay, run_key
 from tasks.step import step
 
 
@@ -50,7 +50,7 @@ def work_jobs(day: TradingDay, inputs: DayInputs) -> ExecutionReport:
 def decision_inputs(day: TradingDay) -> DayInputs:
     """What the decision of this date read; raises `InvariantError` when there is none."""
     run_id = run_identifier(run_key(day.world, day.trade_date, RunKind.DECISION))
-    recorded = day.world.runs.inputs(run_id).get("inputs")
+    recorded = day.world.runs.inputs(run_id).get(INPUTS)
     if recorded is None:
         raise InvariantError(f"expected the decision of {day.trade_date} before its execution, found none")
     return decode(DayInputs, recorded.payload)

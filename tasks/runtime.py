@@ -23,7 +23,7 @@ from config.universe import VenueBook, effective_digest, load_venues, universe_o
 from engine.composition.stages import DaySetup
 from engine.errors import ConfigurationError, UnknownContract
 from engine.model.context import Mode
-from engine.model.encoding import encode
+from engine.model.encoding import canonical, encode
 from engine.model.instruments import Contract
 from engine.model.market import MarketInputs
 from engine.model.orders import Fill
@@ -97,7 +97,7 @@ class World:
         self.options = options
         self.configuration: Configuration = load_configuration(options.profile, options.overrides)
         self.mode = _agreed_mode(Mode(self.configuration.settings.mode), options.mode)
-        self.universe: Universe = universe_of(self.configuration.settings)
+        self.universe: Universe = canonical(universe_of(self.configuration.settings))
         self.seed = options.seed
         self.config_digest = effective_digest(self.configuration.settings)
         self.account = f"SIM-{options.profile}-{_market_name(options)}"
@@ -112,9 +112,9 @@ class World:
         return code_version()
 
     def policy(self, day: date) -> FundPolicy:
-        """All policies that hold on a trade date."""
+        """All policies that hold on a trade date, as their record gives them back."""
         if day not in self._policies:
-            self._policies[day] = fund_policy(self.configuration.settings, day)
+            self._policies[day] = canonical(fund_policy(self.configuration.settings, day))
         return self._policies[day]
 
     @cached_property

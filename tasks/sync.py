@@ -19,7 +19,7 @@ from engine.model.halts import HaltKind
 from engine.model.market import MarketInputs, Quote
 from engine.model.orders import Fill
 from engine.model.portfolio import BrokerSnapshot, Portfolio
-from tasks.day import TradingDay
+from tasks.day import INPUTS, TradingDay
 from tasks.runtime import World
 from tasks.step import step
 
@@ -68,7 +68,7 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         contracts=tuple(world.market.contract(name) for name in sorted(book.positions)),
         portfolio=book,
         broker=broker,
-        quotes=_live_quotes(world, broker),
+        quotes=live_quotes(world, broker),
         known=known_orders(world, broker),
         unresolved=tuple(sorted(r.child.order_ref for r in working)),
         blocked=tuple(sorted({*recovery.blocked, *(r.child.contract_id for r in working)})),
@@ -78,9 +78,9 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         answers=day.answers(),
         manual_marks=day.manual_marks(),
     )
-    day.read("inputs", inputs)
+    day.read_setup()
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
-    return inputs
+    return day.read(INPUTS, inputs)
 
 
 def open_book(world: World) -> None:
@@ -131,7 +131,7 @@ def _read_market(day: TradingDay, book: Portfolio) -> MarketInputs:
         raise HaltError(HaltKind.NAN_PRICE.value, str(error)) from error
 
 
-def _live_quotes(world: World, broker: BrokerSnapshot) -> dict[str, Quote]:
+def live_quotes(world: World, broker: BrokerSnapshot) -> dict[str, Quote]:
     """Quotes of held contracts whose venue is in session: what the broker's live marks are compared with."""
     live: Sequence[str] = sorted(name for name, held in broker.positions.items() if held.in_session)
     quotes = {name: world.facts.quote(name, broker.as_of) for name in live}

@@ -37,6 +37,7 @@ from engine.composition.trading import (
 from engine.execution.jobs import JobPlan
 from engine.execution.safety import SafetyVerdict
 from engine.hedging.fx import FxHedgePlan
+from engine.model.encoding import canonical
 from engine.roll import RollPlan
 
 STEP_TYPES: dict[str, type] = {
@@ -83,40 +84,36 @@ def decide_day(setup: DaySetup, inputs: DayInputs) -> DayDecisions:
 
 
 def decide_steps(setup: DaySetup, inputs: DayInputs) -> Iterator[tuple[str, object]]:
-    """Name and value of each stage, in order and lazily: a replay stops at the first difference."""
-    rates = judge_rates(setup, inputs)
+    """Name and value of each stage, in order and lazily: a replay stops at the first difference.
+
+    Each value is as its record gives it back, as in the flow, where a stage may follow on a recorded one.
+    """
+    rates = canonical(judge_rates(setup, inputs))
     yield "fx", rates
-    fund = value_fund(setup, inputs)
+    fund = canonical(value_fund(setup, inputs))
     yield "nav", fund
-    report = compare_with_broker(setup, inputs, fund)
+    report = canonical(compare_with_broker(setup, inputs, fund))
     yield "reconcile", report
-    rolls = roll_futures(setup, inputs)
+    rolls = canonical(roll_futures(setup, inputs))
     yield "roll", rolls
-    risk = judge_risk(setup, inputs, fund)
+    risk = canonical(judge_risk(setup, inputs, fund))
     yield "risk", risk
-    targets = set_targets(setup, inputs, fund, risk.decision)
+    targets = canonical(set_targets(setup, inputs, fund, risk.decision))
     yield "targets", targets
-    tail = hedge_tails(setup, inputs, fund, risk.decision)
+    tail = canonical(hedge_tails(setup, inputs, fund, risk.decision))
     yield "tail", tail
-    crisis = check_crisis(setup, inputs, risk.decision, tail.plan)
+    crisis = canonical(check_crisis(setup, inputs, risk.decision, tail.plan))
     yield "crisis", crisis
-    wishes = collect_wishes(setup, inputs, fund, targets.book, rolls, tail.plan, crisis.plan)
+    wishes = canonical(collect_wishes(setup, inputs, fund, targets.book, rolls, tail.plan, crisis.plan))
     yield "wishes", wishes
-    hedge = hedge_currencies(setup, inputs, fund, wishes.proposals)
+    hedge = canonical(hedge_currencies(setup, inputs, fund, wishes.proposals))
     yield "fx_hedge", hedge
-    trades = net_and_gate(setup, inputs, fund, risk.decision, wishes, hedge)
+    trades = canonical(net_and_gate(setup, inputs, fund, risk.decision, wishes, hedge))
     yield "trades", trades
-    safety = check_safety(
-        setup,
-        inputs,
-        fund,
-        risk.decision,
-        trades.trades,
-        fx_valid=rates.may_trade,
-        reconciled=report.can_trade,
-    )
+    may_trade = {"fx_valid": rates.may_trade, "reconciled": report.can_trade}
+    safety = canonical(check_safety(setup, inputs, fund, risk.decision, trades.trades, **may_trade))
     yield "safety", safety
-    yield "jobs", plan_jobs(setup, inputs, trades.trades if safety.passed else ())
+    yield "jobs", canonical(plan_jobs(setup, inputs, trades.trades if safety.passed else ()))
 
 
 def next_memory(inputs: DayInputs, decisions: DayDecisions) -> DayMemory:
