@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import date
 
-from flows.commands.progress import DayProgress, StepLine
+from flows.commands.progress import DayProgress, StepLine, step_title
 
 ORDER_EVENTS = frozenset(
     {"order_sent", "order_filled", "parent_finished", "job_started", "job_finished", "alarm"}
@@ -29,7 +29,7 @@ class Watcher:
         now = time.monotonic()
         if not self._brief:
             line = StepLine(state="HALT" if step == "halted" else "done", fact=fact)
-            self._progress.finished(step, line, now - self._since)
+            self._progress.finished(step_title(step), line, now - self._since)
         self._since = now
 
     def begin_day(self, day: date) -> None:

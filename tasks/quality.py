@@ -56,7 +56,6 @@ class QualityGate:
 
     def __init__(self) -> None:
         os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-        logging.getLogger("great_expectations").setLevel(logging.WARNING)
         import great_expectations as gx
         from great_expectations.data_context.types.base import ProgressBarsConfig
         from great_expectations.expectations.core.expect_column_values_to_be_between import (
@@ -69,6 +68,8 @@ class QualityGate:
             ExpectColumnValuesToNotBeNull,
         )
 
+        # The library tells at INFO level where its scratch folders are; nobody who runs a fund wants to know.
+        logging.getLogger("great_expectations").setLevel(logging.WARNING)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         source = context.data_sources.add_pandas("fund")

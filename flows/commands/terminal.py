@@ -160,7 +160,7 @@ def _bridge(report: DayReport) -> Iterator[Text | Table]:
     rows += [(component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge.rows]
     rows += [
         ("Unexplained", amount(bridge.residual, signed=True)),
-        ("NAV at the decision", amount(bridge.closing_nav)),
+        ("NAV at this valuation", amount(bridge.closing_nav)),
     ]
     yield _table(("Cause", ">USD"), rows)
 

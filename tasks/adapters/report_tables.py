@@ -94,7 +94,7 @@ def _bridge_table(bridge: BridgeView) -> Html:
     rows.append(("Unexplained", amount(bridge.residual, signed=True)))
     columns = words("Cause"), figures("USD")
     return table(
-        "NAV bridge, to the cent", columns, rows, total=("NAV at the decision", amount(bridge.closing_nav))
+        "NAV bridge, to the cent", columns, rows, total=("NAV at this valuation", amount(bridge.closing_nav))
     )
 
 
