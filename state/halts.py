@@ -10,10 +10,12 @@ from enum import Enum
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from engine.accounting.ledger import LedgerEntry
 from engine.errors import ConfigurationError, InvariantError, RefusedError
 from engine.model.halts import HaltChoice
 from state.control_row import lock_control
 from state.database import Database
+from state.ledger import post_entries
 from state.tables import control, halts, runs
 
 
@@ -133,10 +135,27 @@ class HaltStore:
             found = [_read(connection, halt_id) for halt_id in connection.execute(ids).scalars().all()]
         return tuple(record for record in found if record is not None)
 
+    def require_resolvable(self, halt_id: str, choice: HaltChoice, reason: str, operator: str) -> HaltRecord:
+        """The halt, if these answers could resolve it now; raises as `resolve` does and changes nothing."""
+        with self._database.read() as connection:
+            found = _read(connection, halt_id)
+        if found is None:
+            raise ConfigurationError(f"expected the id of a halt, found {halt_id!r}; `halt` lists them")
+        _refuse_incomplete(found, choice, reason, operator)
+        if found.status is not HaltStatus.OPEN:
+            raise _lost(found)
+        return found
+
     def resolve(
-        self, halt_id: str, choice: HaltChoice, reason: str, operator: str, now: datetime
+        self,
+        halt_id: str,
+        choice: HaltChoice,
+        reason: str,
+        operator: str,
+        now: datetime,
+        entries: Sequence[LedgerEntry] = (),
     ) -> HaltRecord:
-        """Record a person's decision; the first one wins.
+        """Record a person's decision; the first one wins, and only his entries are posted, in one transaction.
 
         Raises `ConfigurationError` when the choice is not offered, or the reason (for an EMERGENCY: the operator)
         is missing, and `RefusedError` when the halt is resolved already.
@@ -161,6 +180,8 @@ class HaltStore:
             resolved = _read(connection, halt_id)
             if won.rowcount != 1 or resolved is None:
                 raise _lost(found if resolved is None else resolved)
+            if entries:
+                post_entries(connection, found.account, entries)
         return resolved
 
     def consume(self, halt_id: str, run_id: str, attempt: int, now: datetime) -> bool:

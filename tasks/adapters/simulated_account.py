@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.errors import ConfigurationError, RefusedError, StoreError
 from engine.simulation.account import AccountHead, AccountState
 from engine.simulation.broker import AccountOpening, SimulatedBroker
-from engine.simulation.journal import BrokerRecord, RecordKind, require_next_commit
+from engine.simulation.journal import BrokerRecord, MemoryJournal, RecordKind, require_next_commit
 from engine.simulation.terms import BrokerTerms
 
 _FORMAT = 1
@@ -117,6 +117,17 @@ def open_account(path: Path, terms: BrokerTerms, opening: AccountOpening) -> Sim
     except BaseException:
         journal.close()
         raise
+    return broker
+
+
+def copy_account(path: Path, terms: BrokerTerms) -> SimulatedBroker:
+    """The account of a file as it stands, in memory: what is done to the copy never happened."""
+    with closing(SqliteJournal(path)) as journal:
+        records = journal.load()
+    memory = MemoryJournal()
+    memory.append(1, records)
+    broker = SimulatedBroker.load(terms, memory)
+    memory.commits = broker.state.head.commit
     return broker
 
 

@@ -1,0 +1,192 @@
+"""The next attempt of a run, before it happens: what it would read, and what it would decide.
+
+Everything is read from the book, from the market and from a *copy* of the broker's account, so that a question
+changes nothing. The assembled inputs are those that `tasks.sync` would record, with the supposed changes in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from engine.accounting.book import apply
+from engine.accounting.fx_rates import FxVerdict
+from engine.accounting.ledger import LedgerEntry
+from engine.accounting.reconciliation import ReconciliationReport
+from engine.composition.day import decide_steps
+from engine.composition.stages import DayInputs, DayMemory, PreviousDay, ValuedFund
+from engine.composition.trading import TradeListDecision
+from engine.model.context import DayContext, RunKind
+from engine.model.encoding import canonical, decode
+from engine.model.orders import Fill, Side
+from engine.simulation.broker import SimulatedBroker
+from engine.simulation.faults import FaultedMarketData, active_faults, clear
+from state.runs import RunRecord
+from tasks.adapters.simulated_account import account_path, copy_account
+from tasks.day import INPUTS, VALUED
+from tasks.runtime import World
+from tasks.sync import known_orders, live_quotes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supposition:
+    """What is supposed: entries booked, transient faults over, a halt answered, prices given."""
+
+    entries: tuple[LedgerEntry, ...] = ()
+    faults_over: bool = False
+    answers: Mapping[str, str] | None = None
+    marks: Mapping[str, Decimal] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedOrder:
+    """A parent order as the decision would plan it; the quantity is unsigned."""
+
+    contract_id: str
+    side: Side
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What an attempt would find and decide; ``stops`` says why it would halt, empty when it would not."""
+
+    fund: ValuedFund
+    reconciliation: ReconciliationReport
+    orders: tuple[PlannedOrder, ...]
+    stops: str
+
+
+def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayInputs:
+    """What the next attempt of a run would read; raises `DataError` where the market can not be read."""
+    broker = copied_broker(world)
+    if supposition.faults_over:
+        for name in active_faults(broker):
+            clear(broker, name)
+    recorded = world.runs.inputs(run.run_id).get(INPUTS)
+    former = None if recorded is None else decode(DayInputs, recorded.payload)
+    context = _context(world, run, broker.now)
+    book = world.ledger.portfolio(world.account, context.as_of)
+    if supposition.entries:
+        book = replace(apply(book, *supposition.entries), as_of=context.as_of)
+    held = tuple(sorted(book.positions))
+    snapshot = broker.snapshot(context.as_of)
+    known = known_orders(world, snapshot)
+    booked = {
+        fill.execution_id: fill for fill in (*known.booked, *_adopted(snapshot.executions, supposition))
+    }
+    inputs = DayInputs(
+        context=context,
+        market=FaultedMarketData(world.market, broker).inputs(run.key.trade_date, context.as_of, held),
+        contracts=tuple(world.market.contract(name) for name in held),
+        portfolio=book,
+        broker=snapshot,
+        quotes=live_quotes(world, snapshot),
+        known=replace(known, booked=tuple(booked[name] for name in sorted(booked))),
+        unresolved=() if former is None else former.unresolved,
+        blocked=() if former is None else former.blocked,
+        previous=_previous(world, run, context.as_of, supposition.entries),
+        memory=_memory(world, run),
+        trading_enabled=not world.control.control(world.account).kill_switch,
+        answers=supposition.answers or {},
+        manual_marks=supposition.marks or {},
+    )
+    return canonical(inputs)
+
+
+def decide_attempt(world: World, inputs: DayInputs, kind: RunKind) -> Attempt:
+    """Value and compare; a decision goes on to its trade list, also where a check would stop the day before it."""
+    last = "trades" if kind is RunKind.DECISION else "reconcile"
+    found: dict[str, object] = {}
+    for name, value in decide_steps(world.setup(inputs.context.trade_date), inputs):
+        found[name] = value
+        if name == last:
+            break
+    rates, fund, report = found["fx"], found["nav"], found["reconcile"]
+    assert isinstance(rates, FxVerdict)
+    assert isinstance(fund, ValuedFund)
+    assert isinstance(report, ReconciliationReport)
+    return Attempt(
+        fund=fund,
+        reconciliation=report,
+        orders=_planned(found.get("trades")),
+        stops=_stop_reason(inputs, rates, fund, report),
+    )
+
+
+def _planned(trades: object) -> tuple[PlannedOrder, ...]:
+    if not isinstance(trades, TradeListDecision):
+        return ()
+    return tuple(
+        PlannedOrder(
+            contract_id=trade.contract_id, side=Side.of(trade.quantity), quantity=abs(trade.quantity)
+        )
+        for trade in trades.trades
+    )
+
+
+def copied_broker(world: World) -> SimulatedBroker:
+    """A copy of the broker's account, to be changed and thrown away."""
+    return copy_account(account_path(world.options.home, world.account), world.broker.terms)
+
+
+def _stop_reason(inputs: DayInputs, rates: FxVerdict, fund: ValuedFund, report: ReconciliationReport) -> str:
+    """The first check of the day that would still stop it, in the order of the flow."""
+    if not rates.may_trade and not inputs.abandoned:
+        return "; ".join(found.text for found in rates.findings)
+    if fund.bridge is not None and not fund.bridge.closes:
+        return f"NAV changed by {fund.bridge.residual:,.6f} USD that nothing explains"
+    if not report.can_trade:
+        return "; ".join(
+            f"{found.kind.value} of {found.subject}: ours {found.ours}, broker {found.broker}"
+            for found in report.breaks
+        )
+    if fund.marks.halt_kind is not None and not inputs.abandoned:
+        return f"prices are too old: {fund.marks.text}"
+    return ""
+
+
+def _context(world: World, run: RunRecord, now: datetime) -> DayContext:
+    day = run.key.trade_date
+    at = world.close_time(day) if run.key.kind is RunKind.CLOSE else world.decision_time(day)
+    return DayContext(
+        run_id=run.run_id,
+        account=world.account,
+        mode=run.key.mode,
+        trade_date=day,
+        as_of=max(at, now),
+        config_digest=world.config_digest,
+        code_version=world.code_version,
+        seed=world.seed,
+    )
+
+
+def _adopted(executions: Sequence[Fill], supposition: Supposition) -> tuple[Fill, ...]:
+    booked = {entry.entry_id for entry in supposition.entries}
+    return tuple(fill for fill in executions if f"trade:{fill.execution_id}" in booked)
+
+
+def _previous(
+    world: World, run: RunRecord, as_of: datetime, supposed: tuple[LedgerEntry, ...]
+) -> PreviousDay | None:
+    payload = _left(world, run, VALUED)
+    if payload is None:
+        return None
+    valued = decode(PreviousDay, payload)
+    after = valued.valuation.as_of
+    booked = (*world.ledger.entries(world.account, until=as_of, since=after), *supposed)
+    return replace(valued, entries=tuple(entry for entry in booked if entry.booked_at > after))
+
+
+def _memory(world: World, run: RunRecord) -> DayMemory:
+    payload = _left(world, run, "day")
+    return DayMemory() if payload is None else decode(DayMemory, payload)
+
+
+def _left(world: World, run: RunRecord, name: str) -> bytes | None:
+    """What the last decision left: that of an earlier date, or this date's for what runs after it."""
+    decided = run.key.kind is not RunKind.DECISION
+    before = run.key.trade_date + timedelta(days=1 if decided else 0)
+    return world.runs.memory(world.account, name, before)
