@@ -69,7 +69,7 @@ class QualityGate:
         )
 
         # The library tells at INFO level where its scratch folders are; nobody who runs a fund wants to know.
-        logging.getLogger("great_expectations").setLevel(logging.WARNING)
+        logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         source = context.data_sources.add_pandas("fund")

@@ -110,7 +110,7 @@ def build_report(world: World, trade_date: date) -> DayReport:
         seed=world.seed,
         market=world.panel.name,
         generated=world.panel.generated,
-        as_of=world.decision_time(trade_date) if seen is None else seen.context.as_of,
+        as_of=world.decision_time(trade_date),
         nav=None if decision.fund is None else decision.fund.valuation.nav,
         closing_nav=None if close is None or close.fund is None else close.fund.valuation.nav,
         unit_price=None if valued is None else valued.valuation.unit_price,
