@@ -27,7 +27,7 @@ from tasks.adapters.report_text import compact, component_name, sleeve_name
 _ROW_PIXELS = 34
 _FRAME_PIXELS = 66
 _LETTER_PIXELS = 7.3
-_LONGEST_NAME = 24
+_LONGEST_NAME = 18
 _HISTORY_PIXELS = 380
 _Figure = dict[str, Json]
 

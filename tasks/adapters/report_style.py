@@ -5,7 +5,7 @@ from __future__ import annotations
 STYLE = """
 :root { color-scheme: light dark; --font: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
   --page: #f4f5f7; --card: #ffffff; --ink: #1a2230; --soft: #566173; --line: #c9d0d9; --grid: #e7eaee; --band: #f6f8fa;
-  --long: #2b6cb0; --short: #c05f10; --gain: #1c7d55; --loss: #bb3328; --total: #5b6778;
+  --long: #2b6cb0; --short: #b2560c; --gain: #1c7d55; --loss: #bb3328; --total: #5b6778;
   --good: #17663f; --good-bg: #e2f3ea; --bad: #ffffff; --bad-bg: #b3261e; --warn: #7a4a00; --warn-bg: #fdf0d5;
   --crisis-band: rgba(187, 51, 40, .14); --watch-band: rgba(214, 150, 30, .16); }
 @media (prefers-color-scheme: dark) { :root {
@@ -71,15 +71,15 @@ footer { color: var(--soft); font-size: 13px; padding-bottom: 36px; }
 @media (max-width: 640px) {
   main, header, footer, nav { padding-left: 14px; padding-right: 14px; }
   h1 { font-size: 23px; } section { padding: 15px 14px; border-radius: 10px; margin: 12px 0; }
-  .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; } .tile { padding: 10px 12px; } .tile .value { font-size: 16px; }
+  .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; } .tile { padding: 10px; } .tile .value { font-size: 16px; }
   table.stack, .stack tbody, .stack tfoot { display: block; }
   .stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .stack caption { display: block; }
-  .stack tr { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 5px 14px; padding: 10px 0; border-bottom: 1px solid var(--grid); }
+  .stack tr { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 5px 14px; align-items: end; padding: 10px 0; border-bottom: 1px solid var(--grid); }
   .stack th, .stack td { display: block; border: 0; padding: 0; text-align: left; white-space: normal; min-width: 0 !important; overflow-wrap: anywhere; }
   .stack tbody th, .stack tfoot th { grid-column: 1 / -1; font-weight: 600; }
   .stack td[data-label]::before { content: attr(data-label); display: block; color: var(--soft); font-size: 12px; line-height: 1.3; font-weight: 400; }
-  .stack td.long { grid-column: 1 / -1; } .stack td:empty { display: none; }
+  .stack td.text:last-child { grid-column: 1 / -1; } .stack td:empty { display: none; }
   .stack tr.group { display: block; padding: 0; border: 0; } .stack tr.group th { display: block; padding: 7px 8px; }
 }
 @media print {
@@ -105,7 +105,8 @@ SCRIPT = """
       const figure = JSON.parse(place.nextElementSibling.textContent, named);
       if (place.clientWidth < 480) {
         figure.layout.font.size = 11.5;
-        if (figure.layout.xaxis.nticks) figure.layout.xaxis.nticks = 4;
+        const { l, r } = figure.layout.margin;
+        figure.layout.xaxis.nticks = place.clientWidth - l - r < 150 ? 3 : 4;
       }
       Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true, showTips: false });
     }

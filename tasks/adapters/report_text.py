@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
 from engine.errors import NonFiniteValue
 
@@ -26,7 +26,7 @@ _SLEEVES: Mapping[str, str] = {
     "fx_hedge": "FX hedge",
     "unassigned": "Unassigned",
 }
-_COMPONENTS: Mapping[str, str] = {"fx": "Currencies", "price": "Prices", "flows": "Deposits and redemptions"}
+_COMPONENTS: Mapping[str, str] = {"fx": "Currencies", "price": "Prices", "flows": "Capital flows"}
 _PURPOSES: Mapping[str, str] = {"hedge_fx": "FX hedge", "hedge_tail": "tail hedge", "derisk": "de-risking"}
 _CLEARED = ("RESOLVED", "CONSUMED")
 
@@ -44,25 +44,21 @@ def amount(value: Decimal | float, decimals: int = 2, *, signed: bool = False) -
         places += 1
     rounded = _rounded(exact, places)
     if not rounded:
-        return f"{abs(rounded):,.{decimals}f}"
+        return f"{rounded.copy_abs():,.{decimals}f}"
     sign = MINUS if rounded < 0 else "+" if signed else ""
-    return f"{sign}{abs(rounded):,.{places}f}"
+    return f"{sign}{rounded.copy_abs():,.{places}f}"
 
 
 def _rounded(value: Decimal, places: int) -> Decimal:
-    # Wider than the 28 digits of the default context: a huge number keeps its cents.
-    return Decimal(f"{value:.{places}f}") if value.adjusted() > 20 else _quantized(value, places)
-
-
-def _quantized(value: Decimal, places: int) -> Decimal:
-    return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
+    # Formatting, unlike quantize and abs, does not round to the 28 digits of the context.
+    return Decimal(f"{value:.{places}f}")
 
 
 def plain(value: Decimal) -> str:
     """An exact quantity or price: all of its digits, no trailing zeros, separated thousands."""
     if not value.is_finite():
         raise NonFiniteValue(f"expected a finite number in the report, found {value}")
-    whole, _, fraction = f"{abs(value):,f}".partition(".")
+    whole, _, fraction = f"{value.copy_abs():,f}".partition(".")
     fraction = fraction.rstrip("0")
     sign = MINUS if value < 0 else ""
     return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
