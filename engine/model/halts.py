@@ -26,6 +26,7 @@ class HaltKind(Enum):
     BRIDGE_RESIDUAL = "bridge-residual"
     OVERFILL = "overfill"
     KILL_SWITCH = "kill-switch"
+    OPERATOR = "operator"
 
 
 class HaltChoice(Enum):
@@ -64,6 +65,7 @@ ALLOWED_CHOICES = MappingProxyType(
         HaltKind.BRIDGE_RESIDUAL: _AGAIN,
         HaltKind.OVERFILL: _AGAIN,
         HaltKind.KILL_SWITCH: _AGAIN,
+        HaltKind.OPERATOR: _AGAIN,
     }
 )
 """First the choice that is proposed, then the others that the kind allows."""

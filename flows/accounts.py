@@ -1,0 +1,164 @@
+"""The accounts of a FUND_HOME as an operator sees them: which there are, what is halted, and the world of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from config.environment import load_environment
+from config.settings import profile_names
+from engine.errors import ConfigurationError, RefusedError
+from engine.model.encoding import decode
+from engine.model.halts import ALLOWED_CHOICES, HaltKind
+from flows.trading_days import RunRequest
+from state.control import ControlStore
+from state.database import DATABASE_FILE, Database, open_database
+from state.halts import HaltRecord, HaltSeverity, HaltStore
+from state.ledger import LedgerStore
+from state.records import RecordStore
+from state.runs import RunRecord, RunStore
+from tasks.day import wall_clock
+from tasks.runtime import World, WorldOptions, fund_home
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """The fund's database through its stores, without a market or a broker."""
+
+    database: Database
+    runs: RunStore
+    halts: HaltStore
+    control: ControlStore
+    ledger: LedgerStore
+    records: RecordStore
+
+    def accounts(self) -> tuple[str, ...]:
+        """Accounts that ever ran, the one of the latest run first."""
+        return tuple(dict.fromkeys(run.key.account for run in reversed(self.runs.runs())))
+
+    def open_halts(self) -> tuple[HaltRecord, ...]:
+        """Every halt that keeps an account stopped."""
+        return tuple(halt for account in self.accounts() for halt in self.halts.open_halts(account))
+
+    def latest_run(self, account: str) -> RunRecord:
+        """Latest run of an account; raises `RefusedError` when it has none."""
+        found = self.runs.latest_run(account)
+        if found is None:
+            raise RefusedError(f"expected a run of {account}, found none; nothing is under way there")
+        return found
+
+
+@contextmanager
+def open_book() -> Iterator[Book]:
+    """The book of this FUND_HOME; raises `RefusedError` when nothing ever ran there."""
+    home, url = fund_home(), load_environment().database_url
+    if url is None and not (home / DATABASE_FILE).exists():
+        raise RefusedError(f"expected a fund in {home}, found none yet; start one with ./fund run")
+    database = open_database(None if url is None else url.get_secret_value(), home)
+    try:
+        yield Book(
+            database=database,
+            runs=RunStore(database),
+            halts=HaltStore(database),
+            control=ControlStore(database),
+            ledger=LedgerStore(database),
+            records=RecordStore(database),
+        )
+    finally:
+        database.close()
+
+
+def find_halt(book: Book, halt_id: str) -> HaltRecord:
+    """A halt by its id; raises `ConfigurationError` that lists the open ones."""
+    found = book.halts.halt(halt_id)
+    if found is not None:
+        return found
+    open_halts = [f"{halt.halt_id} ({halt.kind}, {halt.run_id})" for halt in book.open_halts()]
+    raise ConfigurationError(
+        f"expected the id of a halt, found {halt_id!r}; open are {', '.join(open_halts) or 'none'}"
+    )
+
+
+def chosen_accounts(book: Book, account: str | None) -> tuple[str, ...]:
+    """The named account, else all; raises `ConfigurationError` for an unknown one."""
+    known = book.accounts()
+    if account is None:
+        return known
+    if account not in known:
+        raise ConfigurationError(f"expected an account among {', '.join(known) or 'none'}, found {account!r}")
+    return (account,)
+
+
+def stop_account(book: Book, account: str, reason: str, operator: str) -> str:
+    """A halt that a person calls: nothing but cancels leaves until it is resolved; its id."""
+    kind = HaltKind.OPERATOR
+    return book.halts.raise_halt(
+        account,
+        book.latest_run(account).run_id,
+        kind.value,
+        severity=HaltSeverity.HALT,
+        message=f"halted by {operator or 'an operator'}: {reason}",
+        evidence=b"[]",
+        choices=ALLOWED_CHOICES[kind],
+        now=wall_clock(),
+    )
+
+
+@contextmanager
+def world_of_halt(halt_id: str) -> Iterator[World]:
+    """The world in which a halt happened, found by the halt's id alone."""
+    with open_book() as book:
+        halt = find_halt(book, halt_id)
+        run = book.runs.run(halt.run_id)
+        day = book.latest_run(halt.account).key.trade_date if run is None else run.key.trade_date
+        world = world_of_account(book, halt.account, day)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+def world_of_account(book: Book, account: str, day: date) -> World:
+    """The world of an account as its last run opened it: by the recorded request, else by its name.
+
+    A deployment records no request: its profile and seed are in the account's name, its store in FUND_STORE.
+    """
+    payload = book.runs.memory(account, "request", date.max - timedelta(days=1))
+    if payload is not None:
+        request = decode(RunRequest, payload)
+        store = None if request.store is None else Path(request.store).resolve()
+        options = WorldOptions(
+            profile=request.profile,
+            first=day,
+            last=day,
+            store=store,
+            seed=request.seed,
+            overrides=request.overrides,
+        )
+        return _required(World(options), account)
+    folder = os.environ.get("FUND_STORE")
+    for profile in profile_names():
+        if account.startswith(f"SIM-{profile}-"):
+            options = WorldOptions(
+                profile=profile,
+                first=day,
+                last=day,
+                store=None if folder is None else Path(folder),
+                seed=int(os.environ.get("FUND_SEED", "1")),
+            )
+            return _required(World(options), account)
+    raise ConfigurationError(f"expected an account of one of our profiles, found {account!r}")
+
+
+def _required(world: World, account: str) -> World:
+    if world.account == account:
+        return world
+    world.close()
+    raise ConfigurationError(
+        f"expected the market of {account}, found that of {world.account}; give the store of the run in FUND_STORE "
+        "and its seed in FUND_SEED"
+    )

@@ -1,0 +1,61 @@
+"""``fund simulated reset``: give up an account at the simulated broker; the fund's book is left as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import ConfigurationError
+from tasks.adapters.simulated_account import account_path, reset_account
+from tasks.runtime import fund_home
+
+application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+group = typer.Typer(add_completion=False, no_args_is_help=True, help="The account at the simulated broker.")
+application.add_typer(group, name="simulated")
+
+
+@application.callback()
+def _commands() -> None:
+    """Commands about the simulated broker."""
+
+
+@group.command()
+def reset(
+    account: Annotated[str | None, typer.Option(help="account; needed when there are several")] = None,
+    even_with_positions: Annotated[
+        bool, typer.Option("--even-with-positions", help="also when the account is not flat")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="confirm without being asked")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
+) -> int:
+    """Delete the simulated broker's file of an account; refused while it holds positions or working orders."""
+    import sys
+
+    path = _chosen(account)
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise ConfigurationError(f"expected --yes to delete {path}, found nobody to ask; nothing changed")
+        typer.confirm(f"Delete {path}?", abort=True)
+    reset_account(path, even_with_positions=even_with_positions)
+    told = (
+        f"{path.stem} is deleted at the simulated broker. The fund's book of it stays in {fund_home()} and will not "
+        "agree with a new account: the next run halts. For a fresh fund set FUND_HOME to another folder."
+    )
+    typer.echo(json.dumps({"account": path.stem, "deleted": str(path), "note": told}) if as_json else told)
+    return 0
+
+
+def _chosen(account: str | None) -> Path:
+    """File of the account; raises `ConfigurationError` that lists what there is."""
+    home = fund_home()
+    known = sorted(path.stem for path in (home / "simulated").glob("*.sqlite"))
+    name = account if account is not None else (known[0] if len(known) == 1 else None)
+    if name is None or name not in known:
+        raise ConfigurationError(
+            f"expected a simulated account of {home}, found {account or 'no choice'}; there are "
+            f"{', '.join(known) or 'none'}: give one with --account"
+        )
+    return account_path(home, name)
