@@ -129,11 +129,13 @@ def gate_trades(candidates: Sequence[GateCandidate], inputs: GateInputs, policy:
     """Keep the trades whose gain exceeds ``cost_multiplier × regime multiplier × cost``, or that are exempt."""
     if not candidates:
         return GateResult(trades=(), decisions=(), tracking_error_annual=0.0)
+    # A fifth of a small line is a small drift of the fund, yet thirty such lines leave a sleeve a fifth short for
+    # good: the least drift only holds back what changes little of its own line.
     groups = _grouped(candidates, inputs, policy)
     overrides = [_override(groups, row, inputs, policy) for row in range(len(groups.members))]
     small = [
         significant(float(np.abs(groups.deltas[:, row]).max(initial=0.0))) < policy.minimum_drift_fraction
-        and overrides[row] in (None, GatingOverrides.LOWERS_RISK, GatingOverrides.LARGE_CHANGE)
+        and overrides[row] in (None, GatingOverrides.LOWERS_RISK)
         for row in range(len(groups.members))
     ]
     required = groups.costs * policy.cost_multiplier * _regime_multiplier(inputs.regime, policy)
@@ -226,11 +228,11 @@ def _override(groups: _Groups, row: int, inputs: GateInputs, policy: GatePolicy)
     gross_now, gross_then = (significant(float(np.abs(w).sum())) for w in (now, now + change))
     if gross_now < policy.establishing_below_fraction * gross_then or gross_then == 0:
         return GatingOverrides.ESTABLISHING
+    if significant(float(np.abs(change).sum())) >= policy.large_change_fraction * gross_then:
+        return GatingOverrides.LARGE_CHANGE
     variance_change = groups.covariance[row, row] + 2 * groups.with_book[row]
     if significant(float(variance_change)) < 0 or gross_then < gross_now:
         return GatingOverrides.LOWERS_RISK
-    if significant(float(np.abs(change).sum())) >= policy.large_change_fraction * gross_then:
-        return GatingOverrides.LARGE_CHANGE
     return None
 
 

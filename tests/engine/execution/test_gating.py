@@ -89,6 +89,12 @@ def test_trade_gating_skips_small_drift_trades() -> None:
     assert result.decisions[0].reason is GateReason.SMALL_DRIFT
 
 
+def test_rest_of_a_small_line_is_bought_although_the_drift_is_small() -> None:
+    # 0.19 % of NAV is below the least drift of 0.2 %, and 42 % of a line of 0.45 %.
+    decision = verdict(candidate("CSPX", 0.0019, 1e6), weights=(0.0, 0.0026)).decisions[0]
+    assert (decision.should_trade, decision.override) == (True, GatingOverrides.LARGE_CHANGE)
+
+
 def test_benefit_below_the_cost_multiple_is_skipped() -> None:
     # Enlarging a short of 20 % by 1 %: gain 53.33 against 1.5 × 50 = 75
     result = verdict(candidate("CSPX", -0.01, 50), weights=(0.0, -0.2))
