@@ -26,21 +26,23 @@ from state.orders import account_orders
 from state.runs import RunRecord
 from tasks.adapters.report_json import to_result_json
 from tasks.adapters.report_page import render_page
-from tasks.reporting_views import (
-    bridge_view,
+from tasks.reporting_trades import (
     cost_view,
-    currency_rows,
-    exposure_rows,
     fill_rows,
-    halt_views,
     hedge_lines,
-    history_points,
     job_rows,
     order_rows,
+    trade_rows,
+)
+from tasks.reporting_views import (
+    bridge_view,
+    currency_rows,
+    exposure_rows,
+    halt_views,
+    history_points,
     position_rows,
     reconciliation_view,
     risk_view,
-    trade_rows,
 )
 from tasks.runtime import World
 
