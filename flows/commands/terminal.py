@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -10,15 +11,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from engine.report import BreakRow, DayReport, HaltView, ReconciliationView
+from engine.report import BreakRow, DayReport, HaltView, PositionRow, ReconciliationView
 from flows.commands.progress import DayProgress, StepLine
 from tasks.adapters.report_text import (
     amount,
     bps,
+    bridge_rows,
     component_name,
     day_text,
     is_open,
     minute_text,
+    opened,
     percent,
     plain,
     resolve_command,
@@ -44,9 +47,11 @@ def print_report(report: DayReport, console: Console, page: str | None = None) -
 
     Raises `NonFiniteValue` when a number of the report is NaN or infinite.
     """
+    # A narrow terminal wraps; a wide one is not filled; a file has no width of its own.
+    narrow_file = not console.is_terminal and console.width < WIDTH
+    target = Console(file=console.file, width=WIDTH, color_system=None) if narrow_file else console
     for part in _parts(report, page):
-        # A narrow terminal wraps; a wide one is not filled: figures that belong together stay together.
-        console.print(part, width=min(console.width, WIDTH), highlight=False, markup=False)
+        target.print(part, width=min(target.width, WIDTH), highlight=False, markup=False)
 
 
 def print_day_line(report: DayReport, console: Console) -> None:
@@ -157,7 +162,9 @@ def _bridge(report: DayReport) -> Iterator[Text | Table]:
         return
     yield _heading("What happened to NAV")
     rows = [("NAV at the last valuation", amount(bridge.opening_nav))]
-    rows += [(component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge.rows]
+    rows += [
+        (component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge_rows(bridge)
+    ]
     rows += [
         ("Unexplained", amount(bridge.residual, signed=True)),
         ("NAV at this valuation", amount(bridge.closing_nav)),
@@ -212,8 +219,8 @@ def _risk(report: DayReport) -> Iterator[Text | Padding]:
             f" {'only reductions are allowed' if risk.reduce_only else 'increases are allowed'}."
         )
     )
-    for sentence_ in risk.words:
-        yield _indented(Text(sentence_))
+    for words in risk.words:
+        yield _indented(Text(f"- {opened(words)}"))
 
 
 def _positions(report: DayReport) -> Iterator[Text | Table]:
@@ -223,21 +230,23 @@ def _positions(report: DayReport) -> Iterator[Text | Table]:
     largest = sorted(report.positions, key=lambda row: -abs(row.exposure_usd))[:_MOST_ROWS]
     shown = sorted(largest, key=lambda row: sleeve_rank(row.sleeve))
     yield _table(
-        ("Sleeve", "Contract", ">Held", ">Target", ">Price", ">Exposure (USD)", ">% of NAV"),
-        (
-            (
-                sleeve_name(row.sleeve),
-                row.contract_id,
+        ("Contract", ">Held", ">Target", ">Price", ">Exposure (USD)", ">% of NAV"), _position_rows(shown)
+    )
+    yield from _more(len(report.positions), "positions with less exposure")
+
+
+def _position_rows(rows: Sequence[PositionRow]) -> Iterator[Cells]:
+    for sleeve, group in groupby(rows, key=lambda row: row.sleeve):
+        yield sleeve_name(sleeve), "", "", "", "", ""
+        for row in group:
+            yield (
+                f"  {row.contract_id}",
                 plain(row.quantity),
                 "not decided" if row.target_quantity is None else plain(row.target_quantity),
-                "not priced" if row.price is None else f"{plain(row.price)} {row.price_unit}",
+                "not priced" if row.price is None else f"{plain(row.price)}\u00a0{row.price_unit}",
                 amount(row.exposure_usd, 0),
                 amount(row.weight * 100),
             )
-            for row in shown
-        ),
-    )
-    yield from _more(len(report.positions), "positions with less exposure")
 
 
 def _trades(report: DayReport) -> Iterator[Text | Table | Padding]:
@@ -253,7 +262,7 @@ def _trades(report: DayReport) -> Iterator[Text | Table | Padding]:
                     signed_quantity(row.quantity),
                     signed_quantity(row.filled),
                     amount(row.notional_usd, 0),
-                    row.reason,
+                    opened(row.reason),
                 )
                 for row in ordered[:_MOST_ROWS]
             ),
@@ -320,7 +329,7 @@ def _jobs(report: DayReport) -> Iterator[Text | Table]:
 
 
 def _words(title: str, sentences: Iterable[str]) -> Iterator[Text | Padding]:
-    told = [_indented(Text(f"- {text}")) for text in sentences]
+    told = [_indented(Text(f"- {opened(text)}")) for text in sentences]
     if told:
         yield _heading(title)
         yield from told

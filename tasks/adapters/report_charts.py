@@ -22,7 +22,7 @@ from engine.errors import ConfigurationError
 from engine.model.encoding import Json
 from engine.report import BridgeView, CurrencyRow, DayReport, ExposureRow, HistoryPoint
 from tasks.adapters.report_html import Html, element
-from tasks.adapters.report_text import compact, component_name, sleeve_name
+from tasks.adapters.report_text import bridge_rows, compact, component_name, sleeve_name
 
 _ROW_PIXELS = 34
 _FRAME_PIXELS = 66
@@ -69,7 +69,7 @@ def chart(name: str, figure: _Figure, description: str) -> Html:
 
 def bridge_figure(bridge: BridgeView) -> _Figure:
     """Change of NAV by cause, each bar starting where the one before ended; the last is the whole change."""
-    causes = [(component_name(row.component), float(row.amount_usd)) for row in bridge.rows]
+    causes = [(component_name(row.component), float(row.amount_usd)) for row in bridge_rows(bridge)]
     if bridge.residual:
         causes.append(("Unexplained", float(bridge.residual)))
     change = float(bridge.closing_nav - bridge.opening_nav)

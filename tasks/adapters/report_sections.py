@@ -14,9 +14,11 @@ from tasks.adapters.report_text import (
     NO_BREAK,
     amount,
     bps,
+    counted,
     day_text,
     is_open,
     minute_text,
+    opened,
     percent,
     plain,
     resolve_command,
@@ -185,7 +187,7 @@ def risk_section(report: DayReport) -> Html:
         lead,
         element(
             "div",
-            element("div", bullets(risk.words, "No reason was recorded.")),
+            element("div", bullets(map(opened, risk.words), "No reason was recorded.")),
             element("div", table("Measures of risk", columns, _measures(risk))),
             class_="pair",
         ),
@@ -211,7 +213,7 @@ def _measures(risk: RiskView) -> list[Row]:
 
 def order_section(report: DayReport) -> Html:
     """Every child order and every execution, folded away."""
-    lead = f"{len(report.orders)} child orders, {len(report.fills)} executions."
+    lead = f"{counted(len(report.orders), 'child order')}, {counted(len(report.fills), 'execution')}."
     parts = [*_orders(report), *_fills(report)]
     return section("orders", "Orders and fills", lead, parts, tone="long")
 
@@ -224,7 +226,7 @@ def _orders(report: DayReport) -> Iterator[Html]:
         (row.contract_id, row.side, plain(row.quantity), plain(row.filled), plain(row.limit_price), row.status, row.order_ref)
         for row in report.orders
     ]  # fmt: skip
-    heading = element("summary", f"{len(rows)} orders")
+    heading = element("summary", counted(len(rows), "order"))
     yield element("details", heading, table("Child orders as they ended", columns, rows, stack=True))
 
 
@@ -246,7 +248,7 @@ def _fills(report: DayReport) -> Iterator[Html]:
         )
         for row in report.fills
     ]
-    heading = element("summary", f"{len(rows)} executions")
+    heading = element("summary", counted(len(rows), "execution"))
     yield element("details", heading, table("Executions", columns, rows, stack=True))
 
 
@@ -313,7 +315,7 @@ def _comparison(title: str, view: ReconciliationView | None) -> Iterator[Html]:
         ),
     ]
     rows += [
-        (f"of which {name.replace('_', ' ')}", usd(value, signed=True))
+        (f"of which {'FX' if name == 'fx' else name.replace('_', ' ')}", usd(value, signed=True))
         for name, value in view.buckets.items()
     ]
     yield table(f"Comparison {title[:1].lower()}{title[1:]}", (words("Item"), figures("Amount")), rows)
@@ -333,7 +335,7 @@ def job_section(report: DayReport) -> Html:
         (job.venue, sleeve_name(job.group), job.style.replace("_", " ").lower(), f"{minute_text(job.window_start)} to {minute_text(job.window_end)}", str(job.orders), job.status, job.job_id)
         for job in jobs
     ]  # fmt: skip
-    lead = f"{len(jobs)} jobs with {sum(job.orders for job in jobs)} orders."
+    lead = f"{counted(len(jobs), 'job')} with {counted(sum(job.orders for job in jobs), 'order')}."
     return section(
         "jobs", "Jobs and windows", lead, table("Execution jobs by window", columns, rows, stack=True)
     )
@@ -351,9 +353,9 @@ def note_section(report: DayReport) -> Html:
         "Notes, acts of operators, next run",
         following,
         element("h3", "Notes on the data"),
-        bullets(report.notes, "Nothing to note."),
+        bullets(map(opened, report.notes), "Nothing to note."),
         element("h3", "Acts of operators"),
-        bullets(report.operator_acts, "No operator acted."),
+        bullets(map(opened, report.operator_acts), "No operator acted."),
     )
 
 

@@ -106,7 +106,7 @@ SCRIPT = """
       if (place.clientWidth < 480) {
         figure.layout.font.size = 11.5;
         const { l, r } = figure.layout.margin;
-        figure.layout.xaxis.nticks = place.clientWidth - l - r < 150 ? 3 : 4;
+        figure.layout.xaxis.nticks = place.clientWidth - l - r < 120 ? 3 : 4;
       }
       Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true, showTips: false });
     }

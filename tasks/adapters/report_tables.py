@@ -24,7 +24,10 @@ from tasks.adapters.report_html import (
 )
 from tasks.adapters.report_text import (
     amount,
+    bridge_rows,
     component_name,
+    counted,
+    opened,
     percent,
     plain,
     purpose_name,
@@ -34,7 +37,7 @@ from tasks.adapters.report_text import (
     usd,
 )
 
-_OPEN_ROWS = 40
+_OPEN_ROWS = 80
 _DECISIONS = {"done": "done", "partly done": "part", "not done": "notdone"}
 _DECISION_ORDER = ("done", "partly done", "planned", "not done")
 
@@ -90,7 +93,9 @@ def bridge_section(report: DayReport) -> Html:
 
 def _bridge_table(bridge: BridgeView) -> Html:
     rows: list[Row] = [("NAV at the last valuation", amount(bridge.opening_nav))]
-    rows += [(component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge.rows]
+    rows += [
+        (component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge_rows(bridge)
+    ]
     rows.append(("Unexplained", amount(bridge.residual, signed=True)))
     columns = words("Cause"), figures("USD")
     return table(
@@ -141,7 +146,7 @@ def position_section(report: DayReport) -> Html:
     sleeves = [(name, tuple(group)) for name, group in groupby(rows, key=lambda row: row.sleeve)]
     if not rows:
         return section("positions", "Positions and targets", "Nothing is held and nothing is wanted.")
-    lead = f"{len(rows)} lines in {len(sleeves)} sleeves."
+    lead = f"{counted(len(rows), 'line')} in {counted(len(sleeves), 'sleeve')}."
     content = _one_table(sleeves) if len(rows) <= _OPEN_ROWS else _folded_tables(sleeves)
     return section("positions", "Positions and targets", lead, content, tone="long")
 
@@ -158,7 +163,7 @@ def _group(name: str, rows: Sequence[PositionRow]) -> Iterator[Html]:
 
 def _folded_tables(sleeves: Sequence[tuple[str, Sequence[PositionRow]]]) -> Iterator[Html]:
     for name, rows in sleeves:
-        heading = element("summary", f"{sleeve_name(name)}: {len(rows)} lines, {_sum(rows)}")
+        heading = element("summary", f"{sleeve_name(name)}: {counted(len(rows), 'line')}, {_sum(rows)}")
         title = f"Held and wanted, {sleeve_name(name)}"
         yield element("details", heading, table(title, _POSITION_COLUMNS, map(_position, rows), stack=True))
 
@@ -214,7 +219,7 @@ def trade_section(report: DayReport) -> Html:
     counted = {name: sum(row.decision == name for row in trades) for name in _DECISION_ORDER}
     told = ", ".join(f"{count} {name}" for name, count in counted.items() if count)
     lead = f"{len(trades)} considered: {told}." if trades else "No trade was considered."
-    hedges = [element("h3", "Hedges"), element("ul", (element("li", text) for text in report.hedges))]
+    hedges = [element("h3", "Hedges"), element("ul", (element("li", opened(text)) for text in report.hedges))]
     content = _trade_tables(trades) if trades else ()
     return section(
         "trades", "Trades done and not done", lead, content, hedges if report.hedges else (), tone="long"
@@ -229,7 +234,7 @@ def _trade_tables(trades: Sequence[TradeRow]) -> Iterator[Html]:
     for decision, group in groupby(ordered, key=lambda row: row.decision):
         rows = tuple(group)
         total = usd(sum((abs(row.notional_usd) for row in rows), ZERO), 0)
-        heading = element("summary", f"{decision.capitalize()}: {len(rows)} trades, {total}")
+        heading = element("summary", f"{decision.capitalize()}: {counted(len(rows), 'trade')}, {total}")
         yield element(
             "details", heading, table(f"Trades {decision}", _TRADE_COLUMNS, map(_trade, rows), stack=True)
         )
@@ -251,5 +256,5 @@ def _trade(row: TradeRow) -> Row:
         amount(row.notional_usd, 0),
         purpose_name(row.purpose),
         sleeves,
-        row.reason,
+        opened(row.reason),
     )

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from engine.errors import NonFiniteValue
+from engine.report import BridgeRow, BridgeView
 
 MINUS = "\u2212"
 NO_BREAK = "\u00a0"
@@ -26,7 +27,17 @@ _SLEEVES: Mapping[str, str] = {
     "fx_hedge": "FX hedge",
     "unassigned": "Unassigned",
 }
-_COMPONENTS: Mapping[str, str] = {"fx": "Currencies", "price": "Prices", "flows": "Capital flows"}
+_COMPONENTS: Mapping[str, str] = {
+    "price": "Prices",
+    "fx": "Currencies",
+    "dividends": "Dividends",
+    "interest": "Interest",
+    "borrow": "Borrow",
+    "fees": "Fees",
+    "taxes": "Taxes",
+    "flows": "Capital flows",
+    "adjustments": "Adjustments",
+}
 _PURPOSES: Mapping[str, str] = {"hedge_fx": "FX hedge", "hedge_tail": "tail hedge", "derisk": "de-risking"}
 _CLEARED = ("RESOLVED", "CONSUMED")
 
@@ -112,7 +123,20 @@ def sleeve_name(name: str) -> str:
 
 def sleeve_rank(name: str) -> tuple[int, str]:
     """Order in which sleeves are told; unknown ones last, by name."""
-    known = tuple(_SLEEVES)
+    return _rank(tuple(_SLEEVES), name)
+
+
+def component_rank(name: str) -> tuple[int, str]:
+    """Order in which the components of the NAV bridge are told; unknown ones last, by name."""
+    return _rank(tuple(_COMPONENTS), name)
+
+
+def bridge_rows(bridge: BridgeView) -> list[BridgeRow]:
+    """Rows of the bridge in the order in which they are told."""
+    return sorted(bridge.rows, key=lambda row: component_rank(row.component))
+
+
+def _rank(known: tuple[str, ...], name: str) -> tuple[int, str]:
     return (known.index(name) if name in known else len(known), name)
 
 
@@ -130,6 +154,17 @@ def sentence(name: str) -> str:
     """A technical name as words with a capital."""
     words = name.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
+
+
+def opened(text: str) -> str:
+    """A sentence with a capital, unless it starts with a technical name."""
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    return f"{text[:1].upper()}{text[1:]}" if first.isalpha() and first.islower() else text
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: one line, two lines."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def day_text(day: date) -> str:

@@ -214,7 +214,7 @@ def test_page_says_plainly_whether_the_market_is_generated(generated: bool) -> N
 def test_trades_not_done_stand_with_their_reason() -> None:
     text = Page(render_page(calm_day())).text
     assert "5 considered: 3 done, 1 partly done, 1 not done." in text
-    assert "the benefit of 1.20 USD is below the required 9.51 USD" in text
+    assert "The benefit of 1.20 USD is below the required 9.51 USD" in text
 
 
 def test_page_stays_below_five_megabytes_and_renders_fast() -> None:
@@ -243,6 +243,14 @@ def test_waterfall_ends_at_the_change_of_nav() -> None:
     assert trace["measure"] == ["relative"] * 6 + ["total"]
     assert sum(trace["x"][:-1]) == pytest.approx(12345.67, abs=0.005)
     assert trace["x"][-1] == 12345.67
+
+
+def test_bridge_tells_prices_first_and_unknown_causes_last() -> None:
+    bridge = calm_day().bridge
+    assert bridge is not None
+    shuffled = replace(bridge, rows=(replace(bridge.rows[0], component="rounding"), *reversed(bridge.rows)))
+    told = [row.component for row in report_text.bridge_rows(shuffled)]
+    assert told == ["price", "fx", "dividends", "interest", "borrow", "fees", "rounding"]
 
 
 @every_sample
@@ -288,6 +296,10 @@ def test_equal_names_of_a_chart_stay_apart() -> None:
         (report_text.share(Decimal(1), Decimal(4)), "25.0\u00a0% of NAV", "a quarter"),
         (report_text.sleeve_name("core_index_rv"), "Core index RV", "known sleeve"),
         (report_text.sleeve_name("new_sleeve"), "New sleeve", "unknown sleeve"),
+        (report_text.opened("prices are old"), "Prices are old", "a sentence starts with a capital"),
+        (report_text.opened("core_index_rv: held"), "core_index_rv: held", "a technical name stays as it is"),
+        (report_text.counted(1, "line"), "1 line", "one"),
+        (report_text.counted(1200, "line"), "1,200 lines", "many"),
         (report_text.minute_text(datetime(2026, 1, 2, 9, 5, tzinfo=UTC)), "09:05\u00a0UTC", "zone said"),
     ],
 )  # fmt: skip

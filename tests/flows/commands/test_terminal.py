@@ -28,6 +28,10 @@ def test_report_says_what_is_missing_in_words(name: str) -> None:
     assert [word for word in words if word.strip(".,;") in {"nan", "None", "NaT", "inf"}] == []
 
 
+def test_report_in_a_file_is_as_wide_as_on_a_desk() -> None:
+    assert printed("calm", 80) == printed("calm", 100)
+
+
 def test_report_tells_summary_trades_and_reasons_without_colour() -> None:
     text = printed("calm")
     assert "\x1b[" not in text
