@@ -2,7 +2,8 @@
 
 A future is rolled when at most its roll days remain: sessions of its own venue from the trade date to the earlier of
 last trade and first notice. The new contract is the first listed one with a price whose own deadline lies beyond that
-horizon. Quantities of each sleeve are kept.
+horizon. While there is none the old contract is kept, until its end is near: then it is only closed. Quantities of
+each sleeve are kept.
 """
 
 from __future__ import annotations
@@ -53,10 +54,14 @@ def plan_roll(
     policy: RollPolicy,
     marks: Mapping[str, Mark],
 ) -> RollPlan:
-    """Close every due future and open its successor, as one group per instrument."""
+    """Close every due future and open its successor, as one group per instrument.
+
+    ``marks`` are those good enough to trade on: a contract without one is no successor.
+    """
     rolls: list[Roll] = []
     proposals: list[TradeProposal] = []
     critical: list[str] = []
+    notes: list[str] = []
     for contract_id, position in sorted(portfolio.positions.items()):
         contract, instrument = contracts.contract(contract_id), contracts.instrument(contract_id)
         days = days_left(contract, instrument, sessions, trade_date, policy)
@@ -67,7 +72,16 @@ def plan_roll(
         if not instrument.is_future or days > roll_days(instrument, policy):
             continue
         chain = [row for row in chains.get(instrument.instrument_id, ()) if _is_later(row, contract)]
-        successor = _front(chain, instrument, sessions, trade_date, policy, marks)
+        successor = _beyond_horizon(chain, instrument, sessions, trade_date, policy, marks)
+        if successor is None and days > policy.critical_days:
+            notes.append(
+                f"{contract_id} has no priced successor yet: its roll waits, {days} sessions are left"
+            )
+            continue
+        if successor is None:
+            notes.append(
+                f"{contract_id} has no priced successor: it is closed, its sleeves lose the exposure"
+            )
         rolls.append(
             Roll(
                 instrument_id=instrument.instrument_id,
@@ -79,12 +93,9 @@ def plan_roll(
             )
         )
         proposals.extend(_proposals(position, instrument, successor))
-    notes = tuple(
-        f"{row.old_contract} has no priced successor: it is closed, its sleeves lose the exposure"
-        for row in rolls
-        if row.new_contract is None
+    return RollPlan(
+        rolls=tuple(rolls), proposals=tuple(proposals), critical=tuple(critical), notes=tuple(notes)
     )
-    return RollPlan(rolls=tuple(rolls), proposals=tuple(proposals), critical=tuple(critical), notes=notes)
 
 
 def front_contracts(
@@ -95,7 +106,11 @@ def front_contracts(
     trade_date: date,
     policy: RollPolicy,
 ) -> Mapping[str, str]:
-    """The contract that new trades of each future use; a future without a priced one is left out."""
+    """The contract that new trades of each future use; a future without a priced one is left out.
+
+    It is the first beyond the roll horizon; where none has a price, the last one whose end is not near, so that a
+    roll that waits leaves its sleeve a contract to hold.
+    """
     fronts = {
         instrument_id: _front(chain, contracts.universe[instrument_id], sessions, trade_date, policy, marks)
         for instrument_id, chain in sorted(chains.items())
@@ -137,17 +152,42 @@ def _front(
     policy: RollPolicy,
     marks: Mapping[str, Mark],
 ) -> Contract | None:
-    listed = sorted(
-        (row for row in chain if row.roll_deadline is not None and row.roll_deadline > trade_date),
-        key=lambda row: (row.roll_deadline or date.max, row.contract_id),
-    )
-    for contract in listed:
-        if contract.contract_id not in marks:
-            continue
+    found = _beyond_horizon(chain, instrument, sessions, trade_date, policy, marks)
+    if found is not None:
+        return found
+    for contract in reversed(_priced(chain, trade_date, marks)):
+        days = days_left(contract, instrument, sessions, trade_date, policy)
+        if days is not None and days > policy.critical_days:
+            return contract
+    return None
+
+
+def _beyond_horizon(
+    chain: Sequence[Contract],
+    instrument: Instrument,
+    sessions: SessionTable,
+    trade_date: date,
+    policy: RollPolicy,
+    marks: Mapping[str, Mark],
+) -> Contract | None:
+    """First contract with a price that is not itself due."""
+    for contract in _priced(chain, trade_date, marks):
         days = days_left(contract, instrument, sessions, trade_date, policy)
         if days is not None and days > roll_days(instrument, policy):
             return contract
     return None
+
+
+def _priced(chain: Sequence[Contract], trade_date: date, marks: Mapping[str, Mark]) -> list[Contract]:
+    """Contracts with a price whose deadline is to come, nearest first."""
+    return sorted(
+        (
+            row
+            for row in chain
+            if row.contract_id in marks and row.roll_deadline is not None and row.roll_deadline > trade_date
+        ),
+        key=lambda row: (row.roll_deadline or date.max, row.contract_id),
+    )
 
 
 def _is_later(candidate: Contract, held: Contract) -> bool:

@@ -108,11 +108,29 @@ def test_override_of_the_policy_wins() -> None:
 
 
 def test_future_without_priced_successor_is_only_closed_and_named() -> None:
-    found = plan(date(2025, 12, 10), marks=("M6E_20251215",))
+    found = plan(date(2025, 12, 12), marks=("M6E_20251215",))  # one session left: the 15th
     assert found.rolls[0].new_contract is None
     assert {row.contract_id for row in found.proposals} == {"M6E_20251215"}
     assert all(row.reduce_only for row in found.proposals)
     assert "M6E_20251215" in found.notes[0]
+
+
+@pytest.mark.parametrize(("day", "left"), [(10, 3), (11, 2)])
+def test_due_future_waits_for_the_first_price_of_its_successor(day: int, left: int) -> None:
+    found = plan(date(2025, 12, day), marks=("M6E_20251215",))
+    assert (found.rolls, found.proposals) == ((), ())
+    assert found.notes == (
+        f"M6E_20251215 has no priced successor yet: its roll waits, {left} sessions are left",
+    )
+
+
+@pytest.mark.parametrize(("day", "fronts"), [(11, {"M6E": "M6E_20251215"}), (12, {})])
+def test_contract_of_a_waiting_roll_stays_the_front_until_its_end_is_near(
+    day: int, fronts: dict[str, str]
+) -> None:
+    marks = {"M6E_20251215": MARKS["M6E_20251215"]}
+    found = front_contracts(CHAINS, marks, make_sessions("CME"), BOOK, date(2025, 12, day), ROLL)
+    assert found == fronts
 
 
 @pytest.mark.parametrize(
