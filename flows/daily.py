@@ -18,7 +18,7 @@ from tasks.halting import join_open_halts, stop
 from tasks.hedges import plan_currencies, plan_tails
 from tasks.maintenance import check_maintenance
 from tasks.nav import compute_nav, judge_marks
-from tasks.opening import open_day
+from tasks.opening import held_text, open_day
 from tasks.precompute import precompute
 from tasks.quality import require_quality
 from tasks.reconcile import reconcile
@@ -75,7 +75,7 @@ def decide(day: TradingDay) -> Outcome:
 def day_is_taken(day: TradingDay) -> Outcome:
     """A finished day is done once more without changing anything; a held one is left to its holder."""
     if day.is_held:
-        text = f"{day.run_id} is held by another run; nothing was done"
+        text = held_text(day.run_id)
         return Outcome(run_id=day.run_id, status=day.claim.status, text=text, held=True)
     return Outcome(
         run_id=day.run_id,

@@ -13,7 +13,7 @@ from flows.close import close, end_of_day
 from flows.daily import daily_decision, decide
 from flows.execution import execution, trade
 from flows.outcome import Outcome
-from tasks.opening import begin
+from tasks.opening import begin, ending
 from tasks.runtime import World
 
 FLOWS = {RunKind.DECISION: daily_decision, RunKind.EXECUTION: execution, RunKind.CLOSE: end_of_day}
@@ -45,7 +45,9 @@ class FlowEngine:
     def run(self, kind: RunKind, world: World, day: date) -> Outcome:
         """One flow of a day; a failure of the program is raised as it was."""
         if not self._with_prefect:
-            return BODIES[kind](begin(world, day, kind))
+            claimed = begin(world, day, kind)
+            with ending(claimed):
+                return BODIES[kind](claimed)
         if self._starter is not None:
             self._starter.join()
         state = FLOWS[kind](trade_date=day, profile=world.options.profile, return_state=True)

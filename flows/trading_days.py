@@ -10,68 +10,47 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
-from engine.errors import ConfigurationError, RefusedError, StoreError
+from engine.errors import ConfigurationError, RefusedError
 from engine.model.context import Mode, RunKind, RunStatus
 from engine.model.encoding import decode, encode
 from engine.report import DayReport
-from flows.commands.errors import EXIT_DONE, EXIT_EMERGENCY, EXIT_HALTED, EXIT_REFUSED
+from flows.commands.errors import EXIT_DONE, EXIT_EMERGENCY, EXIT_HALTED
 from flows.commands.progress import DayProgress
 from flows.commands.terminal import print_report
 from flows.engine import FlowEngine
 from flows.outcome import Outcome
+from flows.planning import RunRequest, planned_days
 from flows.watching import Watcher
-from tasks.adapters.calendars import session_table
 from tasks.adapters.report_json import to_result_json
-from tasks.adapters.store import store_summary
+from tasks.opening import require_claimable
 from tasks.operator import scripted_answer
 from tasks.reporting import build_report, report_paths, save_report
 from tasks.runtime import World, WorldOptions, fund_home, share
 
-MOST_DAYS = 6_000
-SEARCHED_DAYS = 10
-REPORTS = ("last", "all", "none")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What ``fund run`` was asked; ``resume`` reads it back from the book."""
-
-    profile: str
-    mode: str | None
-    first: date | None
-    last: date | None
-    days: int | None
-    store: str | None
-    seed: int
-    fault: str | None
-    overrides: tuple[str, ...]
-    report: str | None
-    with_prefect: bool
-
 
 def run_days(request: RunRequest, json_file: Path | None) -> int:
     """Run every wanted trade date in order; answers the exit status of the last one."""
+    require_writable(json_file)
     with day_progress(json_file) as progress:
         plan = planned_days(request)
+        request = replace(request, first=plan[0], last=plan[-1], days=None)
         with opened(request, plan) as world:
-            return drive(world, replace(request, first=plan[0], last=plan[-1]), plan, json_file, progress)
+            return drive(world, request, plan, json_file, progress)
 
 
 def resume_days(with_prefect: bool, json_file: Path | None) -> int:
     """Go on with the latest unfinished day of this FUND_HOME, then with the days that were left to do."""
+    require_writable(json_file)
     request = last_request()
     with day_progress(json_file) as progress:
         plan = planned_days(request)
         request = replace(request, with_prefect=with_prefect, fault=None)
         with opened(request, plan) as world:
-            left = tuple(day for day in plan if not is_closed(world, day))
-            if not left:
-                print(f"every day up to {plan[-1]} is finished; nothing changed")
-                return EXIT_DONE
+            left = tuple(day for day in plan if not is_closed(world, day)) or plan[-1:]
             return drive(world, request, left, json_file, progress)
 
 
@@ -87,10 +66,15 @@ def drive(
     watcher = Watcher(progress, brief=many)
     with share(world), engine:
         world.observer = watcher.observe
+        _ = world.panel  # a broken store is found before the first row of a run is written
         for day in plan:
-            world.runs.record_memory(world.account, "request", day, encode(request))
+            require_claimable(world, day)
+            if not is_closed(world, day):
+                world.runs.record_memory(world.account, "request", day, encode(request))
             watcher.begin_day(day)
             outcome = run_day(world, engine, day, watcher, scripted=many)
+            if outcome.held:
+                raise RefusedError(outcome.text)
             status = exit_status(outcome)
             report = build_report(world, day)
             reports.append(report)
@@ -118,9 +102,7 @@ def run_day(world: World, engine: FlowEngine, day: date, watcher: Watcher, *, sc
 
 
 def exit_status(outcome: Outcome) -> int:
-    """Exit status of the command line for the end of a run."""
-    if outcome.held:
-        return EXIT_REFUSED
+    """Exit status of the command line for the end of a run that was ours."""
     if outcome.status is RunStatus.EMERGENCY:
         return EXIT_EMERGENCY
     return EXIT_HALTED if outcome.status is RunStatus.HALTED else EXIT_DONE
@@ -134,66 +116,6 @@ def is_closed(world: World, day: date) -> bool:
     )
 
 
-# ---------------------------------------------------------------- which days
-
-
-def planned_days(request: RunRequest) -> tuple[date, ...]:
-    """Trading days of a request; raises `ConfigurationError` naming what is wrong with a date."""
-    today = datetime.now(UTC).date()
-    if request.report is not None and request.report not in REPORTS:
-        raise ConfigurationError(f"expected --report {', '.join(REPORTS)}, found {request.report!r}")
-    if request.days is not None and request.last is not None and request.days > 1:
-        raise ConfigurationError("expected --days or --to, found both; give one of them")
-    newest = newest_date(request, today)
-    first = request.first or newest
-    if first > today:
-        raise ConfigurationError(f"expected a trade date up to today, {today}, found {first} in the future")
-    if first > newest:
-        raise ConfigurationError(
-            f"expected a trade date that the store covers, up to {newest}, found {first}"
-        )
-    open_days = trading_days(first, (request.last or newest) + timedelta(days=SEARCHED_DAYS))
-    if request.first is None:
-        open_days = trading_days(first - timedelta(days=SEARCHED_DAYS), first)[-1:]
-    elif first not in open_days:
-        raise ConfigurationError(not_a_trading_day(first))
-    last = request.last or (newest if request.days else open_days[0])
-    if last < first and request.first is not None:
-        raise ConfigurationError(f"expected --to at or after {first}, found {last}")
-    plan = tuple(day for day in open_days if day <= min(last, newest, today))
-    wanted = plan[: request.days] if request.days else plan
-    if request.days and len(wanted) < request.days:
-        raise ConfigurationError(
-            f"expected {request.days} trading days from {first}, found {len(wanted)} up to {min(newest, today)}"
-        )
-    if len(wanted) > MOST_DAYS:
-        raise ConfigurationError(f"expected at most {MOST_DAYS} days in one run, found {len(wanted)}")
-    return wanted
-
-
-def newest_date(request: RunRequest, today: date) -> date:
-    """Latest date that the market of a request knows."""
-    if request.store is None:
-        return today
-    return min(today, store_summary(Path(request.store)).last_date)
-
-
-def trading_days(first: date, last: date) -> tuple[date, ...]:
-    """Dates on which at least one venue other than the currency market trades (R-24)."""
-    table = session_table(first, last, fund_home() / "cache")
-    days = [first + timedelta(days=ahead) for ahead in range((last - first).days + 1)]
-    venues = [venue for venue in table.venues if venue != "FX"]
-    return tuple(day for day in days if any(table.is_session(venue, day) for venue in venues))
-
-
-def not_a_trading_day(day: date) -> str:
-    """Why a date is refused, with its neighbours."""
-    around = trading_days(day - timedelta(days=SEARCHED_DAYS), day + timedelta(days=SEARCHED_DAYS))
-    before = max((d for d in around if d < day), default=None)
-    after = min((d for d in around if d > day), default=None)
-    return f"expected a trading day, found {day:%A} {day}, on which no venue trades; the nearest are {before} and {after}"
-
-
 # ---------------------------------------------------------------- the world and what is told
 
 
@@ -201,10 +123,6 @@ def not_a_trading_day(day: date) -> str:
 def opened(request: RunRequest, plan: tuple[date, ...]) -> Iterator[World]:
     """The world of a request, closed at the end."""
     store = None if request.store is None else Path(request.store).resolve()
-    if store is not None and not store.exists():
-        raise StoreError(
-            f"expected a market data store in {store}, found no such folder; build one, or leave --store out"
-        )
     world = World(
         WorldOptions(
             profile=request.profile,
@@ -268,6 +186,16 @@ def tell(world: World, reports: list[DayReport], json_file: Path | None, outcome
         print(f"report: {page}")
     if outcome.is_halted:
         print(f"HALTED: {outcome.text}", file=sys.stderr)
+
+
+def require_writable(json_file: Path | None) -> None:
+    """Raise `ConfigurationError` unless the result can be written where it was asked for."""
+    if json_file is None or str(json_file) == "-":
+        return
+    if json_file.is_dir() or not json_file.absolute().parent.is_dir():
+        raise ConfigurationError(
+            f"expected --json to name a file in a folder that is there, found {json_file}; make the folder first"
+        )
 
 
 def page_path(world: World, report: DayReport) -> str | None:

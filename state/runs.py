@@ -94,6 +94,12 @@ class RunStore(Journal):
         super().__init__(database)
         self._process = this_process() if process is None else process
 
+    def outlook(self, key: RunKey, now: datetime) -> ClaimOutcome:
+        """What a claim would answer now; nothing is changed."""
+        with self._database.read() as connection:
+            found = connection.execute(select(runs).where(runs.c.run_id == run_identifier(key))).one_or_none()
+            return self._outcome(connection, found, now)
+
     def claim(
         self,
         key: RunKey,

@@ -130,6 +130,13 @@ class TradingDay:
         """End this attempt."""
         self.world.runs.finish(self.run_id, status, wall_clock(), summary, self.claim.attempt)
 
+    def fail(self) -> None:
+        """End this attempt after an unforeseen error; one that has ended, or was never ours, stays as it is."""
+        run = self.world.runs.run(self.run_id)
+        held = run is not None and run.status in (RunStatus.CLAIMED, RunStatus.RUNNING)
+        if self.claim.is_owner and held and run.attempt == self.claim.attempt:
+            self.finish(RunStatus.FAILED, b"")
+
     # ------------------------------------------------------------ memories
 
     def memory(self, name: str, kind: type[Value]) -> Value | None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from prefect.context import FlowRunContext
 
+from engine.errors import ConfigurationError, RefusedError
 from engine.model.context import RunKind
-from tasks.day import TradingDay, run_key
+from state.runs import ClaimOutcome, run_identifier
+from tasks.adapters.simulated_account import account_path, account_time
+from tasks.day import TradingDay, run_key, wall_clock
 from tasks.runtime import World, WorldOptions, open_world
 
 
@@ -28,13 +31,53 @@ def open_day(kind: RunKind, trade_date: date | None, profile: str) -> Iterator[T
         seed=int(os.environ.get("FUND_SEED", "1")),
     )
     with open_world(options) as world:
-        yield begin(world, day, kind)
+        claimed = begin(world, day, kind)
+        with ending(claimed):
+            yield claimed
 
 
 def begin(world: World, trade_date: date, kind: RunKind) -> TradingDay:
     """Claim a run in a world; it decides at its clock time, or later when the broker already is."""
+    _refuse_the_past(world, trade_date, kind)
     at = world.close_time(trade_date) if kind is RunKind.CLOSE else world.decision_time(trade_date)
     return TradingDay(world, run_key(world, trade_date, kind), max(at, world.broker.now))
+
+
+@contextmanager
+def ending(day: TradingDay) -> Iterator[None]:
+    """Record a run that an unforeseen error ends as FAILED, so that the next attempt need not wait for its lease."""
+    try:
+        yield
+    except Exception:
+        day.fail()
+        raise
+
+
+def require_claimable(world: World, trade_date: date) -> None:
+    """Look before anything is written: raises as `begin` would, and `RefusedError` while another run holds the day."""
+    for kind in RunKind:
+        key = run_key(world, trade_date, kind)
+        if world.runs.outlook(key, wall_clock()) is ClaimOutcome.HELD:
+            raise RefusedError(held_text(run_identifier(key)))
+        _refuse_the_past(world, trade_date, kind)
+
+
+def held_text(run_id: str) -> str:
+    """What a second run is told while the first is under way."""
+    return f"expected {run_id} to be free, found it held by another run; nothing was done: wait until that run has ended"
+
+
+def _refuse_the_past(world: World, trade_date: date, kind: RunKind) -> None:
+    now = account_time(account_path(world.options.home, world.account))
+    if now is None or trade_date >= now.date():
+        return
+    if world.runs.outlook(run_key(world, trade_date, kind), wall_clock()) is ClaimOutcome.COMPLETED:
+        return
+    raise ConfigurationError(
+        f"expected a trade date from {now:%Y-%m-%d} on, for the simulated account {world.account} has lived until "
+        f"{now:%Y-%m-%d %H:%M} UTC and can not go back, found {trade_date}; take a later date, start over with "
+        "`fund simulated reset`, or use another FUND_HOME"
+    )
 
 
 def scheduled_date() -> date:

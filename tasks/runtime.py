@@ -32,9 +32,10 @@ from engine.model.universe import ContractBook, Universe
 from engine.sessions import SessionTable
 from engine.simulation.broker import AccountOpening, SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
+from engine.simulation.factors import EPOCH
 from engine.simulation.facts import PanelFacts
-from engine.simulation.faults import FaultedMarketData, inject
-from engine.simulation.market import generate_panel
+from engine.simulation.faults import FaultedMarketData, inject, require_known_fault
+from engine.simulation.market import generate_panel, unknown_names
 from engine.simulation.panel import MarketPanel
 from engine.simulation.terms import BrokerTerms
 from state.control import ControlStore
@@ -96,8 +97,10 @@ class World:
     def __init__(self, options: WorldOptions) -> None:
         self.options = options
         self.configuration: Configuration = load_configuration(options.profile, options.overrides)
+        _require_fault(options.fault, Mode(self.configuration.settings.mode))
         self.mode = _agreed_mode(Mode(self.configuration.settings.mode), options.mode)
         self.universe: Universe = canonical(universe_of(self.configuration.settings))
+        _require_market(options, self.universe)
         self.seed = options.seed
         self.config_digest = effective_digest(self.configuration.settings)
         self.account = f"SIM-{options.profile}-{_market_name(options)}"
@@ -278,6 +281,11 @@ class _Listing(Mapping[str, Contract]):
         return 0
 
 
+def generated_from() -> date:
+    """First date on which the generated market has enough past."""
+    return date(EPOCH.year + HISTORY_YEARS, 1, 1)
+
+
 def day_start(day: date) -> datetime:
     """Midnight UTC that begins a date."""
     return datetime.combine(day, time(), tzinfo=UTC)
@@ -328,6 +336,35 @@ def _agreed_mode(configured: Mode, wanted: Mode | None) -> Mode:
     return configured
 
 
+def _require_fault(name: str | None, mode: Mode) -> None:
+    if name is None:
+        return
+    if mode is not Mode.SIMULATED:
+        raise ConfigurationError(
+            f"expected --fault in simulated mode only, found mode {mode.value!r}: a fault is put into the simulated "
+            "broker; leave it out, or run the profile fund"
+        )
+    require_known_fault(name)
+
+
+def _require_market(options: WorldOptions, universe: Universe) -> None:
+    """Refuse a generated market that lacks some of the instruments, or days."""
+    if options.store is not None:
+        return
+    unknown = unknown_names(universe)
+    if unknown:
+        raise ConfigurationError(
+            f"expected --store for the profile {options.profile}, found none, and the generated market has no "
+            f"{', '.join(unknown[:3])}{' …' if len(unknown) > 3 else ''} ({len(unknown)} names); name the folder of a "
+            "market data store"
+        )
+    if options.first < generated_from():
+        raise ConfigurationError(
+            f"expected a trade date from {generated_from()} on, where the generated market has {HISTORY_YEARS} years "
+            f"of past, found {options.first}; take a later date"
+        )
+
+
 def _market_name(options: WorldOptions) -> str:
     if options.store is None:
         return str(options.seed)
@@ -337,8 +374,10 @@ def _market_name(options: WorldOptions) -> str:
 
 def _generated_first(options: WorldOptions) -> date:
     """The generated past begins where it began when the account was opened, so that it never changes."""
-    note = options.home / "simulated" / f"SIM-{options.profile}-{options.seed}.first"
-    if note.exists():
+    account = f"SIM-{options.profile}-{options.seed}"
+    note = options.home / "simulated" / f"{account}.first"
+    # Without an account the note is of one that was reset, or of a run that never came to open it.
+    if note.exists() and account_path(options.home, account).exists():
         return date.fromisoformat(note.read_text(encoding="utf-8").strip())
     first = date(options.first.year - HISTORY_YEARS, 1, 1)
     note.parent.mkdir(parents=True, exist_ok=True)

@@ -142,13 +142,20 @@ SCENARIOS: Mapping[str, Callable[[SimulatedBroker, str], None]] = {
 }
 
 
+def require_known_fault(name: str) -> None:
+    """Raise `ConfigurationError` for a name that is no scenario; the text lists those there are."""
+    if name not in SCENARIOS:
+        raise ConfigurationError(
+            f"expected a fault among {', '.join(sorted(SCENARIOS))}, found {name!r}; take one of these"
+        )
+
+
 def inject(broker: SimulatedBroker, name: str) -> bool:
     """Let a named scenario strike, once per virtual day; whether it struck now.
 
     Raises `ConfigurationError` for an unknown name.
     """
-    if name not in SCENARIOS:
-        raise ConfigurationError(f"expected a fault among {', '.join(sorted(SCENARIOS))}, found {name!r}")
+    require_known_fault(name)
     if any(
         fault.name == name and fault.injected_at.date() == broker.now.date()
         for _, fault in broker.state.faults.items()

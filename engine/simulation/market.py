@@ -33,6 +33,7 @@ from engine.simulation.generated_companies import COMPANIES, quarterly_records
 from engine.simulation.generated_futures import make_future
 from engine.simulation.generated_names import (
     CURRENCY_SPOT,
+    FUTURES,
     OPTIONS,
     SPOTS,
     OptionName,
@@ -123,6 +124,20 @@ def generate_panel(
         _add_instrument(draft, instrument)
     _add_references(draft, universe)
     return _finished(draft, universe)
+
+
+def unknown_names(universe: Universe) -> tuple[str, ...]:
+    """Ids of the instruments that the generated market can not draw, sorted."""
+    return tuple(sorted(i.instrument_id for i in universe if not _is_known(i)))
+
+
+def _is_known(instrument: Instrument) -> bool:
+    name = instrument.instrument_id
+    if instrument.is_option:
+        return name in OPTIONS
+    if instrument.is_future:
+        return name in FUTURES
+    return name in CURRENCY_SPOT or name in SPOTS or name in _INDICES or name in SHARES
 
 
 def _add_instrument(draft: _Draft, instrument: Instrument) -> None:

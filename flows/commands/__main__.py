@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+from engine.errors import ConfigurationError
 from flows.commands.errors import EXIT_UNEXPECTED, EXIT_USAGE, report_failure
 
 GROUPS = {
@@ -22,6 +23,16 @@ GROUPS = {
     "bench": ("flows.commands.benchmarks", "measure where the time goes"),
     "ui": ("flows.commands.interface", "start the Prefect server, a worker and the deployments"),
 }
+_RESULT_FILES = ("run", "resume", "bench")
+"""Commands whose ``--json`` takes a file; elsewhere it is a flag."""
+
+_INTERRUPTED = 130
+"""What Typer answers to Control-C."""
+
+_NOT_CONFIRMED = (
+    "expected a confirmation, found none; nothing changed: run it again and confirm, or give --yes"
+)
+
 SCRIPT_COMMANDS = {
     "test": "run the tests (adds the development lock)",
     "check": "format, lint, types and import contracts",
@@ -40,27 +51,48 @@ def main(arguments: list[str]) -> int:
 
 
 def _run_group(module: str, arguments: list[str]) -> int:
-    import click
+    import typer
 
-    debug, as_json = "--debug" in arguments, "--json" in arguments
-    application = importlib.import_module(module).application
+    debug, as_json = "--debug" in arguments, wants_json(arguments)
     try:
+        application: typer.Typer = importlib.import_module(module).application
         outcome = application(
             [argument for argument in arguments if argument != "--debug"],
             prog_name="fund",
             standalone_mode=False,
         )
-    except click.exceptions.Abort:
-        return EXIT_USAGE
-    except click.ClickException as error:
-        error.show()
-        return EXIT_USAGE
+    except typer.Abort:
+        return report_failure(ConfigurationError(_NOT_CONFIRMED), debug=debug, as_json=as_json)
+    except typer.TyperException as error:
+        return _misused(error, arguments, debug=debug, as_json=as_json)
     except KeyboardInterrupt:
-        print("fund: stopped by the keyboard; ./fund resume goes on from here", file=sys.stderr)
-        return EXIT_UNEXPECTED
+        return _stopped()
     except Exception as error:
         return report_failure(error, debug=debug, as_json=as_json)
+    if outcome == _INTERRUPTED:
+        return _stopped()
     return outcome if isinstance(outcome, int) else 0
+
+
+def wants_json(arguments: list[str]) -> bool:
+    """Whether standard output is to be JSON; with ``--json FILE`` it is not."""
+    if "--json" not in arguments:
+        return False
+    following = arguments[arguments.index("--json") + 1 :][:1]
+    return arguments[0] not in _RESULT_FILES or following == ["-"]
+
+
+def _misused(error: Exception, arguments: list[str], *, debug: bool, as_json: bool) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help is printed already
+        return EXIT_USAGE
+    told = getattr(error, "format_message", error.__str__)().strip().rstrip(".")
+    text = f"the command line can not be understood: {told}; ./fund {arguments[0]} --help tells its options"
+    return report_failure(ConfigurationError(text), debug=debug, as_json=as_json)
+
+
+def _stopped() -> int:
+    print("fund: stopped by the keyboard; ./fund resume goes on from here", file=sys.stderr)
+    return EXIT_UNEXPECTED
 
 
 def _overview() -> str:

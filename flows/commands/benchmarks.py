@@ -27,6 +27,11 @@ class Benchmark(Protocol):
         """Figures with metric, value, unit, baseline, ratio, target and met."""
 
 
+@application.callback()
+def _commands() -> None:
+    """Commands that measure; with one command and no callback its name would be read as its argument."""
+
+
 @application.command()
 def bench(
     name: Annotated[str, typer.Argument(help="which benchmark; without one, they are listed")] = "",

@@ -13,13 +13,19 @@ EXIT_DONE, EXIT_UNEXPECTED, EXIT_USAGE, EXIT_HALTED, EXIT_EMERGENCY, EXIT_REFUSE
 
 
 def report_failure(error: BaseException, *, debug: bool, as_json: bool) -> int:
-    """Print a failure and answer its exit status; a traceback only on request."""
+    """Print a failure as one paragraph and answer its exit status; a traceback only on request.
+
+    Where standard output is to be JSON, it says the same there.
+    """
     status = error.exit_status if isinstance(error, FundError) else EXIT_UNEXPECTED
     text = str(error) if isinstance(error, FundError) else _unexpected(error)
     if as_json:
         print(json.dumps({"error": type(error).__name__, "message": text, "exit_status": status}))
-    else:
-        print(textwrap.fill(f"fund: {text}", width=100, break_on_hyphens=False), file=sys.stderr)
+    # A path or an id stays whole, so that it can be copied.
+    print(
+        textwrap.fill(f"fund: {text}", width=100, break_on_hyphens=False, break_long_words=False),
+        file=sys.stderr,
+    )
     if debug:
         traceback.print_exception(error)
     return status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -99,10 +99,10 @@ def parse_day(text: str | None, option: str) -> date | None:
     if text is None:
         return None
     try:
-        return date.fromisoformat(text)
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError as error:
         raise ConfigurationError(
-            f"expected {option} as YYYY-MM-DD, for example 2026-11-20, found {text!r}"
+            f"expected {option} as a date YYYY-MM-DD, for example 2026-11-20, found {text!r}; write it that way"
         ) from error
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 from engine.errors import ConfigurationError, RefusedError, StoreError
@@ -118,6 +119,15 @@ def open_account(path: Path, terms: BrokerTerms, opening: AccountOpening) -> Sim
         journal.close()
         raise
     return broker
+
+
+def account_time(path: Path) -> datetime | None:
+    """Virtual time of the account of a file, ``None`` when there is none yet; nothing is created."""
+    if not path.exists():
+        return None
+    with closing(SqliteJournal(path)) as journal:
+        records = journal.load()
+    return AccountState.load(records).head.virtual_time if records else None
 
 
 def copy_account(path: Path, terms: BrokerTerms) -> SimulatedBroker:
