@@ -17,6 +17,7 @@ from tasks.halting import stop
 from tasks.nav import compute_nav
 from tasks.opening import open_day
 from tasks.reconcile import reconcile
+from tasks.record import remember_close
 from tasks.report import write_report
 from tasks.sync import advance_market, recover_orders, sync_positions
 
@@ -38,6 +39,7 @@ def close(day: TradingDay) -> Outcome:
         inputs = sync_positions(day, recovery)
         fund = compute_nav(day, inputs)
         reconcile(day, inputs, fund)
+        remember_close(day, inputs, fund)
     except HaltError as halt:
         outcome = halted(day.run_id, stop(day, halt))
         write_report(day)

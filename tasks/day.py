@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from engine.accounting.reconciliation import ReconciliationReport
-from engine.composition.stages import DayInputs, PreviousDay
+from engine.composition.stages import PreviousDay
 from engine.composition.trading import TradeListDecision
 from engine.errors import ConfigurationError, HaltError
 from engine.model.context import DayContext, RunKey, RunKind, RunStatus
@@ -27,8 +27,8 @@ from tasks.runtime import World
 
 Value = TypeVar("Value")
 
-VALUED = "valued"
-"""Name of the memory that holds the last valued day."""
+VALUED, CLOSED = "valued", "closed"
+"""Names of the memories that hold the fund as it was valued at the last decision and at the last close."""
 
 UNIVERSE, POLICY, INPUTS = "universe", "policy", "inputs"
 """Names under which a run records what it decides from."""
@@ -133,8 +133,9 @@ class TradingDay:
     def fail(self) -> None:
         """End this attempt after an unforeseen error; one that has ended, or was never ours, stays as it is."""
         run = self.world.runs.run(self.run_id)
-        held = run is not None and run.status in (RunStatus.CLAIMED, RunStatus.RUNNING)
-        if self.claim.is_owner and held and run.attempt == self.claim.attempt:
+        if run is None or run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING):
+            return
+        if self.claim.is_owner and run.attempt == self.claim.attempt:
             self.finish(RunStatus.FAILED, b"")
 
     # ------------------------------------------------------------ memories
@@ -151,8 +152,8 @@ class TradingDay:
         self.world.runs.record_memory(self.key.account, name, self.trade_date, encode(value))
 
     def previous(self) -> PreviousDay | None:
-        """The last valued day, with everything that was booked since."""
-        valued = self.memory(VALUED, PreviousDay)
+        """The last valued day, with everything that was booked since: a close follows on the close before it."""
+        valued = self.last_close() or self.memory(VALUED, PreviousDay)
         if valued is None:
             return None
         after = valued.valuation.as_of
@@ -164,6 +165,13 @@ class TradingDay:
             fx=valued.fx,
             entries=tuple(entry for entry in booked if entry.booked_at > after),
         )
+
+    def last_close(self) -> PreviousDay | None:
+        """The fund at the close before this date, for a close; decisions follow on decisions."""
+        if self.key.kind is not RunKind.CLOSE:
+            return None
+        payload = self.world.runs.memory(self.key.account, CLOSED, self.trade_date)
+        return None if payload is None else decode(PreviousDay, payload)
 
     # ------------------------------------------------------------ halts
 
@@ -282,15 +290,3 @@ def halted_status(halt: HaltError) -> RunStatus:
 def run_key(world: World, trade_date: date, kind: RunKind) -> RunKey:
     """Key of a run in this world."""
     return RunKey(account=world.account, mode=world.mode, trade_date=trade_date, kind=kind)
-
-
-def valued_day(inputs: DayInputs, day: PreviousDay) -> PreviousDay:
-    """A valued day without its entries, as the next date remembers it; only held contracts keep their marks."""
-    held = {name for name, position in inputs.portfolio.positions.items() if position.quantity != 0}
-    return PreviousDay(
-        valuation=day.valuation,
-        portfolio=day.portfolio,
-        marks={name: mark for name, mark in day.marks.items() if name in held},
-        fx=day.fx,
-        entries=(),
-    )

@@ -13,7 +13,7 @@ from engine.composition.stages import (
     ValuedFund,
     day_marks,
 )
-from tasks.day import VALUED, TradingDay, valued_day
+from tasks.day import CLOSED, VALUED, TradingDay
 from tasks.step import step
 
 
@@ -38,12 +38,23 @@ def remember_decision(
             weights=targets.weights or inputs.memory.weights,
         ),
     )
-    valued = PreviousDay(
+    day.remember(VALUED, _valued(inputs, fund))
+    day.world.records.save_configuration(day.world.configuration_text(), day.run_id)
+
+
+@step("remember the close")
+def remember_close(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
+    """Keep the valuation that the next close's bridge starts from."""
+    day.remember(CLOSED, _valued(inputs, fund))
+
+
+def _valued(inputs: DayInputs, fund: ValuedFund) -> PreviousDay:
+    """A valued fund without its entries; only held contracts keep their marks."""
+    held = {name for name, position in inputs.portfolio.positions.items() if position.quantity != 0}
+    return PreviousDay(
         valuation=fund.valuation,
         portfolio=inputs.portfolio,
-        marks=day_marks(inputs),
+        marks={name: mark for name, mark in day_marks(inputs).items() if name in held},
         fx=inputs.market.fx,
         entries=(),
     )
-    day.remember(VALUED, valued_day(inputs, valued))
-    day.world.records.save_configuration(day.world.configuration_text(), day.run_id)

@@ -13,17 +13,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from engine.accounting.reconciliation import ReconciliationReport
-from engine.composition.stages import DayInputs, RiskStep, TailStep, TargetStep, ValuedFund
-from engine.composition.trading import TradeListDecision
-from engine.hedging.fx import FxHedgePlan
 from engine.model.context import RunKind
-from engine.model.encoding import decode
 from engine.report import DayReport
-from engine.roll import RollPlan
-from state.journal import StepRecord
 from state.orders import account_orders
-from state.runs import RunRecord
 from tasks.adapters.report_json import to_result_json
 from tasks.adapters.report_page import render_page
 from tasks.reporting_trades import (
@@ -44,6 +36,7 @@ from tasks.reporting_views import (
     reconciliation_view,
     risk_view,
 )
+from tasks.run_view import RunView, run_view
 from tasks.runtime import World
 
 NEXT_SEARCHED = 15
@@ -56,22 +49,6 @@ class ReportPaths:
 
     page: Path
     result: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
-    """A recorded run: its row, inputs and step outputs, decoded as far as it came."""
-
-    record: RunRecord
-    inputs: DayInputs | None
-    fund: ValuedFund | None
-    reconciliation: ReconciliationReport | None
-    rolls: RollPlan | None
-    risk: RiskStep | None
-    targets: TargetStep | None
-    tail: TailStep | None
-    hedge: FxHedgePlan | None
-    trades: TradeListDecision | None
 
 
 def report_paths(world: World, day: date) -> ReportPaths:
@@ -143,24 +120,6 @@ def build_report(world: World, trade_date: date) -> DayReport:
 _ZERO = Decimal(0)
 
 
-def run_view(world: World, record: RunRecord) -> RunView:
-    """What a run read and decided."""
-    recorded = world.runs.inputs(record.run_id).get("inputs")
-    steps = {step.step: step for step in world.runs.steps(record.run_id)}
-    return RunView(
-        record=record,
-        inputs=None if recorded is None else decode(DayInputs, recorded.payload),
-        fund=_step(steps, "nav", ValuedFund),
-        reconciliation=_step(steps, "reconcile", ReconciliationReport),
-        rolls=_step(steps, "roll", RollPlan),
-        risk=_step(steps, "risk", RiskStep),
-        targets=_step(steps, "targets", TargetStep),
-        tail=_step(steps, "tail", TailStep),
-        hedge=_step(steps, "fx_hedge", FxHedgePlan),
-        trades=_step(steps, "trades", TradeListDecision),
-    )
-
-
 def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
     """Everything about the data and the decision that a reader should know."""
     notes: list[str] = []
@@ -201,11 +160,6 @@ def next_run(world: World, trade_date: date) -> date | None:
         if day <= world.sessions.last and any(world.sessions.is_session(venue, day) for venue in venues):
             return day
     return None
-
-
-def _step(steps: dict[str, StepRecord], name: str, kind: type[Value]) -> Value | None:
-    found = steps.get(name)
-    return None if found is None else decode(kind, found.output)
 
 
 def _write(path: Path, text: str) -> None:

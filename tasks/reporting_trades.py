@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from engine.execution.slippage import compute_slippage_bps
 from engine.model.encoding import significant
@@ -13,10 +12,8 @@ from engine.model.money import ZERO, round_money
 from engine.report import CostView, FillRow, JobRow, OrderRow, TradeRow
 from state.jobs import JobStore
 from state.orders import OrderView
+from tasks.run_view import RunView
 from tasks.runtime import World
-
-if TYPE_CHECKING:
-    from tasks.reporting import RunView
 
 
 def trade_rows(world: World, decision: RunView, orders: Sequence[OrderView]) -> tuple[TradeRow, ...]:

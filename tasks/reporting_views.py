@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import DayInputs, ValuedFund
@@ -24,10 +23,8 @@ from engine.report import (
     RiskView,
 )
 from engine.risk.decision import RiskDecision
+from tasks.run_view import RunView
 from tasks.runtime import World
-
-if TYPE_CHECKING:
-    from tasks.reporting import RunView
 
 BUCKETS = ("quantity", "cash", "accrual", "mark", "fx", "unexplained")
 

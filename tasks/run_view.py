@@ -1,0 +1,57 @@
+"""A recorded run, decoded as far as it came: what reports and questions look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from engine.accounting.reconciliation import ReconciliationReport
+from engine.composition.stages import DayInputs, RiskStep, TailStep, TargetStep, ValuedFund
+from engine.composition.trading import TradeListDecision
+from engine.hedging.fx import FxHedgePlan
+from engine.model.encoding import decode
+from engine.roll import RollPlan
+from state.journal import StepRecord
+from state.runs import RunRecord
+from tasks.runtime import World
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A recorded run: its row, inputs and step outputs, decoded as far as it came."""
+
+    record: RunRecord
+    inputs: DayInputs | None
+    fund: ValuedFund | None
+    reconciliation: ReconciliationReport | None
+    rolls: RollPlan | None
+    risk: RiskStep | None
+    targets: TargetStep | None
+    tail: TailStep | None
+    hedge: FxHedgePlan | None
+    trades: TradeListDecision | None
+
+
+def run_view(world: World, record: RunRecord) -> RunView:
+    """What a run read and decided."""
+    recorded = world.runs.inputs(record.run_id).get("inputs")
+    steps = {step.step: step for step in world.runs.steps(record.run_id)}
+    return RunView(
+        record=record,
+        inputs=None if recorded is None else decode(DayInputs, recorded.payload),
+        fund=_step(steps, "nav", ValuedFund),
+        reconciliation=_step(steps, "reconcile", ReconciliationReport),
+        rolls=_step(steps, "roll", RollPlan),
+        risk=_step(steps, "risk", RiskStep),
+        targets=_step(steps, "targets", TargetStep),
+        tail=_step(steps, "tail", TailStep),
+        hedge=_step(steps, "fx_hedge", FxHedgePlan),
+        trades=_step(steps, "trades", TradeListDecision),
+    )
+
+
+def _step(steps: dict[str, StepRecord], name: str, kind: type[Value]) -> Value | None:
+    found = steps.get(name)
+    return None if found is None else decode(kind, found.output)
