@@ -28,7 +28,8 @@ from engine.simulation.margin import closing_marks, net_liquidation
 TRADE_FRACTION = Decimal("0.005")
 TRADE_FRACTION_MAX = Decimal("0.006")
 NLV_DRIFT_FRACTION = Decimal("0.005")
-STALE_FX_HOURS = Decimal(80)
+STALE_FX_HOURS = Decimal(128)
+"""Clock hours, of which a weekend takes at most 48: at least 80 market hours are left on every day of the week."""
 CASH_BREAK_USD = Decimal(-30_000)
 EMERGENCY_FRACTION = Decimal("-0.015")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
+from engine.accounting.fx_rates import open_hours_between
 from engine.errors import ConfigurationError, NonFiniteValue
 from engine.model.market import FxRates, Mark, MarketHistory, MarketInputs, Source
 from engine.model.orders import TransportEventKind
@@ -17,6 +18,7 @@ from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
 from engine.simulation.faults import (
     SCENARIOS,
+    STALE_FX_HOURS,
     FaultedMarketData,
     active_faults,
     clear,
@@ -177,14 +179,14 @@ def test_drifted_net_liquidation_lasts_until_cleared_and_over_restarts() -> None
     assert broker.snapshot(SIX).net_liquidation == 10_000_000
 
 
-def test_frozen_rates_are_eighty_hours_old_until_cleared() -> None:
+def test_frozen_rates_are_old_until_cleared() -> None:
     broker = new_broker(at=SIX)
     inject(broker, "stale-fx")
 
     def oldest(fx: FxRates) -> datetime:
         return min(rate.observed_at for rate in fx.rates.values())
 
-    assert oldest(_read(broker).fx) == SIX - timedelta(hours=80)
+    assert oldest(_read(broker).fx) == SIX - timedelta(hours=128)
     clear(broker, "stale-fx")
     assert oldest(_read(broker).fx) == SIX
 
@@ -229,3 +231,12 @@ def test_every_fault_survives_a_restart(name: str) -> None:
     assert active_faults(twin) == active_faults(broker)
     assert twin.snapshot(SIX) == broker.snapshot(SIX)
     assert inject(twin, name) is False
+
+
+@pytest.mark.parametrize("day", range(9, 16))
+def test_frozen_rates_are_too_old_on_every_day_of_the_week(day: int) -> None:
+    decided = datetime(2026, 11, day, 6, tzinfo=UTC)
+
+    frozen = open_hours_between(decided - timedelta(hours=float(STALE_FX_HOURS)), decided)
+
+    assert frozen > 72.0, "market hours, the limit of the settings"
