@@ -14,7 +14,7 @@ from config.settings import profile_names
 from engine.errors import ConfigurationError, RefusedError
 from engine.model.encoding import decode
 from engine.model.halts import ALLOWED_CHOICES, HaltKind
-from flows.trading_days import RunRequest
+from flows.planning import RunRequest
 from state.control import ControlStore
 from state.database import DATABASE_FILE, Database, open_database
 from state.halts import HaltRecord, HaltSeverity, HaltStore

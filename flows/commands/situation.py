@@ -15,7 +15,7 @@ from rich.text import Text
 from engine.model.context import RunKind, RunStatus
 from flows.accounts import Book
 from flows.commands.effect import money, number
-from flows.trading_days import trading_days
+from flows.planning import trading_days
 from state.halts import HaltRecord
 from state.records import Record
 from state.runs import RunRecord

@@ -1,0 +1,68 @@
+"""What a person clicks on Prefect's pages, as requests to the same API."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.request import Request, urlopen
+
+FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+WAIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class RunState:
+    type: str
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class PrefectClient:
+    api: str
+
+    def start(self, deployment: str, parameters: dict[str, str]) -> str:
+        found = self._ask("GET", f"/deployments/name/{deployment}/{deployment}")
+        started = self._ask("POST", f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
+        return str(started["id"])
+
+    def state(self, run: str) -> RunState:
+        state = self._ask("GET", f"/flow_runs/{run}")["state"]
+        return RunState(state["type"], state["name"], state["message"] or "")
+
+    def attempts(self, run: str) -> int:
+        return int(self._ask("GET", f"/flow_runs/{run}")["run_count"])
+
+    def retry(self, run: str) -> None:
+        """Prefect's Retry button."""
+        wanted = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": False}
+        assert self._ask("POST", f"/flow_runs/{run}/set_state", wanted)["status"] == "ACCEPT"
+
+    def resume(self, run: str, answer: dict[str, bool]) -> None:
+        assert self._ask("POST", f"/flow_runs/{run}/resume", {"run_input": answer})["status"] == "ACCEPT"
+
+    def artifacts(self, run: str) -> dict[str, str]:
+        wanted = {"artifacts": {"flow_run_id": {"any_": [run]}}}
+        return {row["key"]: str(row["data"]) for row in self._ask("POST", "/artifacts/filter", wanted)}
+
+    def await_end(self, run: str, after_attempts: int = 0) -> RunState:
+        """The final state of a run that started more often than ``after_attempts``."""
+        return self._await(run, FINAL, after_attempts)
+
+    def await_pause(self, run: str) -> RunState:
+        return self._await(run, FINAL | {"PAUSED"}, 0)
+
+    def _await(self, run: str, types: set[str], after_attempts: int) -> RunState:
+        until = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < until:
+            state = self.state(run)
+            if state.type in types and self.attempts(run) > after_attempts:
+                return state
+            time.sleep(0.5)
+        raise AssertionError(f"{run} did not end within {WAIT_SECONDS} s: {self.state(run)}")
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.api + path, data, {"Content-Type": "application/json"}, method=method)
+        with urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or b"null")
