@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from engine.model.context import ControlState
 from state.tables import accounts, control
 from state.upsert import insert_or_keep
 
+_KNOWN = select(control.c.account).where(control.c.account == bindparam("account"))
+
 
 def ensure_account(connection: Connection, account: str) -> None:
     """Rows that every other row of an account refers to."""
-    known = select(control.c.account).where(control.c.account == account)
-    if connection.execute(known).scalar() is not None:
+    if connection.execute(_KNOWN, {"account": account}).scalar() is not None:
         return
     insert_or_keep(connection, accounts, [{"account": account}])
     insert_or_keep(connection, control, [{"account": account, "state": ControlState.ACTIVE.value}])

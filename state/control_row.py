@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from engine.model.context import ControlState
 from state.accounts import ensure_account
 from state.tables import control, halts
+
+# Statements that run for every order are built once: building one costs more than running it.
+_OPEN_HALTS = (
+    select(func.count())
+    .select_from(halts)
+    .where(halts.c.account == bindparam("account"), halts.c.status.not_in(("RESOLVED", "CONSUMED")))
+)
+_CONTROL = select(control, _OPEN_HALTS.scalar_subquery().label("open_halts")).where(
+    control.c.account == bindparam("account")
+)
+_CONTROL_SHARED = _CONTROL.with_for_update(read=True, of=control)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +59,10 @@ def lock_control(connection: Connection, account: str) -> None:
 
 def read_control(connection: Connection, account: str, *, share: bool = False) -> ControlRecord | None:
     """The control row, held against changes when ``share``; ``None`` when there is none."""
-    wanted = select(control).where(control.c.account == account)
-    row = connection.execute(wanted.with_for_update(read=True) if share else wanted).one_or_none()
+    row = connection.execute(_CONTROL_SHARED if share else _CONTROL, {"account": account}).one_or_none()
     if row is None:
         return None
-    open_halts = count_open_halts(connection, account)
+    open_halts = int(row.open_halts)
     set_state = _readable_state(row.state)
     return ControlRecord(
         account=account,
@@ -70,12 +80,7 @@ def read_control(connection: Connection, account: str, *, share: bool = False) -
 
 def count_open_halts(connection: Connection, account: str) -> int:
     """Halts that are not readably settled: a row with any other status counts as open."""
-    wanted = (
-        select(func.count())
-        .select_from(halts)
-        .where(halts.c.account == account, halts.c.status.not_in(("RESOLVED", "CONSUMED")))
-    )
-    return int(connection.execute(wanted).scalar_one())
+    return int(connection.execute(_OPEN_HALTS, {"account": account}).scalar_one())
 
 
 def _readable_state(text: str) -> ControlState:

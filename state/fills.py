@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from engine.accounting.book import allocate
 from engine.accounting.ledger import commission, reverse, trade
@@ -20,6 +20,17 @@ from engine.model.universe import ContractBook
 from state.ledger import entries_by_id, post_entries
 from state.tables import fills
 
+_VALID = select(fills).where(
+    fills.c.account == bindparam("account"), fills.c.root == bindparam("root"), fills.c.superseded.is_(False)
+)
+_QUANTITIES = select(fills.c.quantity).where(
+    fills.c.order_ref == bindparam("order_ref"), fills.c.superseded.is_(False)
+)
+_GIVEN = select(fills.c.sleeves).where(
+    fills.c.intent_id == bindparam("intent_id"), fills.c.superseded.is_(False)
+)
+_BOOK = insert(fills)
+
 
 def book_fill(
     connection: Connection, account: str, contracts: ContractBook, intent: OrderIntent, fill: Fill
@@ -27,18 +38,14 @@ def book_fill(
     """Book an execution inside the caller's transaction; see `OrderStore.record_fill`."""
     if (fill.contract_id, fill.side) != (intent.contract_id, intent.side):
         raise InvariantError(f"{fill.execution_id}: contract and side are not those of its order")
-    before = connection.execute(
-        select(fills).where(
-            fills.c.account == account, fills.c.root == fill.root, fills.c.superseded.is_(False)
-        )
-    ).one_or_none()
+    before = connection.execute(_VALID, {"account": account, "root": fill.root}).one_or_none()
     if before is not None and _suffix(fill.execution_id) <= _suffix(before.execution_id):
         _repeat(connection, account, fill, before)
         return False
     if before is not None:
         _take_back(connection, account, before.execution_id, fill.executed_at)
     sleeves = _split(connection, fill, intent)
-    connection.execute(insert(fills).values(**_row(account, fill, intent.intent_id, sleeves)))
+    connection.execute(_BOOK, _row(account, fill, intent.intent_id, sleeves))
     instrument = contracts.instrument(fill.contract_id)
     # A correction to nothing is how a broker takes an execution back.
     entries = [] if fill.quantity == 0 else [trade(fill, instrument, sleeves, fill.executed_at)]
@@ -50,8 +57,7 @@ def book_fill(
 
 def filled_quantity(connection: Connection, order_ref: str) -> Decimal:
     """Sum of the valid executions of a child."""
-    wanted = select(fills.c.quantity).where(fills.c.order_ref == order_ref, fills.c.superseded.is_(False))
-    return sum(connection.execute(wanted).scalars(), ZERO)
+    return sum(connection.execute(_QUANTITIES, {"order_ref": order_ref}).scalars(), ZERO)
 
 
 def fill_of(row: Row[tuple[object, ...]]) -> Fill:
@@ -101,10 +107,7 @@ def _take_back(connection: Connection, account: str, execution_id: str, at: date
 def _split(connection: Connection, fill: Fill, intent: OrderIntent) -> Mapping[str, Decimal]:
     """Exact share of each sleeve: the split of all that is filled, less what the valid fills have been given."""
     given: dict[str, Decimal] = dict.fromkeys(intent.sleeves, ZERO)
-    wanted = select(fills.c.sleeves).where(
-        fills.c.intent_id == intent.intent_id, fills.c.superseded.is_(False)
-    )
-    for payload in connection.execute(wanted).scalars():
+    for payload in connection.execute(_GIVEN, {"intent_id": intent.intent_id}).scalars():
         for sleeve, quantity in _sleeves(payload).items():
             given[sleeve] += quantity
     filled = sum(given.values(), ZERO) + fill.signed_quantity

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Connection, case, func, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, func, select, type_coerce, update
 
 from engine.errors import InvariantError
 from engine.model.context import ControlState
@@ -23,6 +23,59 @@ from state.tables import intents, order_counters, orders
 from state.upsert import insert_or_keep
 
 _RESERVING = tuple(status.value for status in ChildStatus if status.holds_reservation)
+
+# Built once: they run for every order, and building a statement costs more than running it.
+_ORDER_QUANTITY, _ORDER_FILLED = (
+    type_coerce(orders.c.quantity, BigInteger),
+    type_coerce(orders.c.filled, BigInteger),
+)
+_OPEN_PART = case((_ORDER_QUANTITY > _ORDER_FILLED, _ORDER_QUANTITY - _ORDER_FILLED), else_=0)
+_CHILD = select(
+    orders.c.account,
+    orders.c.intent_id,
+    orders.c.trade_date,
+    orders.c.status,
+    _ORDER_QUANTITY.label("quantity"),
+).where(orders.c.order_ref == bindparam("order_ref"))
+_PARENT = (
+    select(type_coerce(intents.c.quantity, BigInteger).label("quantity"), intents.c.reduce_only)
+    .where(intents.c.intent_id == bindparam("intent_id"))
+    .with_for_update(key_share=True)
+)
+_PARENT_TOTALS = select(
+    func.coalesce(func.sum(_ORDER_FILLED), 0),
+    func.coalesce(func.sum(case((orders.c.status.in_(_RESERVING), _OPEN_PART), else_=0)), 0),
+).where(orders.c.intent_id == bindparam("intent_id"))
+_COUNTERS = (
+    select(order_counters.c.orders, type_coerce(order_counters.c.turnover_usd, BigInteger).label("turnover"))
+    .where(
+        order_counters.c.account == bindparam("account"),
+        order_counters.c.trade_date == bindparam("trade_date"),
+    )
+    .with_for_update(key_share=True)
+)
+_CLAIM = (
+    update(orders)
+    .where(orders.c.order_ref == bindparam("claimed_ref"), orders.c.status == ChildStatus.PLANNED.value)
+    .values(
+        status=ChildStatus.SENDING.value,
+        epoch=bindparam("claimed_epoch"),
+        sent_at=bindparam("claimed_at"),
+        notional_usd=bindparam("claimed_usd"),
+        counted_usd=bindparam("claimed_usd"),
+    )
+)
+_COUNT = (
+    update(order_counters)
+    .where(
+        order_counters.c.account == bindparam("counted_account"),
+        order_counters.c.trade_date == bindparam("counted_date"),
+    )
+    .values(
+        orders=order_counters.c.orders + bindparam("more_orders"),
+        turnover_usd=order_counters.c.turnover_usd + bindparam("more_usd"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,25 +137,13 @@ def claim_child(
     """Run the gate inside the caller's transaction; raises `InvariantError` for a child that was never planned."""
     if notional_usd < 0:
         raise InvariantError(f"{order_ref}: expected an unsigned notional, found {notional_usd}")
-    order = connection.execute(
-        select(orders.c.account, orders.c.intent_id, orders.c.trade_date).where(
-            orders.c.order_ref == order_ref
-        )
-    ).one_or_none()
+    order = connection.execute(_CHILD, {"order_ref": order_ref}).one_or_none()
     if order is None:
         raise InvariantError(f"expected a planned child, found none called {order_ref}")
     # Locks are always taken in this order: control, parent, counters.
     control = read_control(connection, order.account, share=True)
-    parent = connection.execute(
-        select(type_coerce(intents.c.quantity, BigInteger).label("quantity"), intents.c.reduce_only)
-        .where(intents.c.intent_id == order.intent_id)
-        .with_for_update(key_share=True)
-    ).one()
-    child = connection.execute(
-        select(type_coerce(orders.c.quantity, BigInteger).label("quantity"), orders.c.status).where(
-            orders.c.order_ref == order_ref
-        )
-    ).one()
+    parent = connection.execute(_PARENT, {"intent_id": order.intent_id}).one()
+    child = connection.execute(_CHILD, {"order_ref": order_ref}).one()
     filled, reserved = _parent_totals(connection, order.intent_id)
     orders_today, turnover_today = _lock_counters(connection, order.account, order.trade_date)
     facts = GateFacts(
@@ -122,15 +163,13 @@ def claim_child(
     if outcome is not GateOutcome.CLAIMED:
         return outcome
     won = connection.execute(
-        update(orders)
-        .where(orders.c.order_ref == order_ref, orders.c.status == ChildStatus.PLANNED.value)
-        .values(
-            status=ChildStatus.SENDING.value,
-            epoch=epoch,
-            sent_at=now,
-            notional_usd=notional_usd,
-            counted_usd=notional_usd,
-        )
+        _CLAIM,
+        {
+            "claimed_ref": order_ref,
+            "claimed_epoch": epoch,
+            "claimed_at": now,
+            "claimed_usd": notional_usd,
+        },
     )
     if won.rowcount != 1:
         return GateOutcome.ALREADY_CLAIMED
@@ -143,12 +182,13 @@ def add_turnover(
 ) -> None:
     """Count orders and notional of a day; a negative amount gives back what did not trade."""
     connection.execute(
-        update(order_counters)
-        .where(order_counters.c.account == account, order_counters.c.trade_date == trade_date)
-        .values(
-            orders=order_counters.c.orders + orders_sent,
-            turnover_usd=order_counters.c.turnover_usd + amount_usd,
-        )
+        _COUNT,
+        {
+            "counted_account": account,
+            "counted_date": trade_date,
+            "more_orders": orders_sent,
+            "more_usd": amount_usd,
+        },
     )
 
 
@@ -163,27 +203,14 @@ def counted_notional(
 
 
 def _parent_totals(connection: Connection, intent_id: str) -> tuple[int, int]:
-    quantity, filled = type_coerce(orders.c.quantity, BigInteger), type_coerce(orders.c.filled, BigInteger)
-    open_part = case((quantity > filled, quantity - filled), else_=0)
-    reserved = case((orders.c.status.in_(_RESERVING), open_part), else_=0)
-    totals = connection.execute(
-        select(func.coalesce(func.sum(filled), 0), func.coalesce(func.sum(reserved), 0)).where(
-            orders.c.intent_id == intent_id
-        )
-    ).one()
+    totals = connection.execute(_PARENT_TOTALS, {"intent_id": intent_id}).one()
     return int(totals[0]), int(totals[1])
 
 
 def _lock_counters(connection: Connection, account: str, trade_date: date) -> tuple[int, int]:
-    turnover = type_coerce(order_counters.c.turnover_usd, BigInteger).label("turnover")
-    wanted = (
-        select(order_counters.c.orders, turnover)
-        .where(order_counters.c.account == account, order_counters.c.trade_date == trade_date)
-        .with_for_update(key_share=True)
-    )
-    found = connection.execute(wanted).one_or_none()
+    day = {"account": account, "trade_date": trade_date}
+    found = connection.execute(_COUNTERS, day).one_or_none()
     if found is None:
-        row = {"account": account, "trade_date": trade_date, "orders": 0, "turnover_usd": Decimal(0)}
-        insert_or_keep(connection, order_counters, [row])
-        found = connection.execute(wanted).one()
+        insert_or_keep(connection, order_counters, [{**day, "orders": 0, "turnover_usd": Decimal(0)}])
+        found = connection.execute(_COUNTERS, day).one()
     return int(found.orders), int(found.turnover)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from engine.errors import InvariantError
 from engine.model.encoding import decode, encode
@@ -17,6 +17,27 @@ from state.tables import execution_jobs, intents, order_tickets, orders
 from state.upsert import insert_or_keep
 
 _UNFINISHED = tuple(status.value for status in ChildStatus if not status.is_terminal)
+
+_PARENT = select(intents.c.payload).where(intents.c.intent_id == bindparam("intent_id"))
+_JOB = (
+    select(execution_jobs)
+    .where(execution_jobs.c.job_id == bindparam("job_id"), execution_jobs.c.superseded.is_(False))
+    .with_for_update(key_share=True)
+)
+_SET_STATUS = (
+    update(execution_jobs)
+    .where(
+        execution_jobs.c.job_id == bindparam("this_job"),
+        execution_jobs.c.version == bindparam("this_version"),
+    )
+    .values(status=bindparam("new_status"), note=bindparam("new_note"), updated_at=bindparam("changed_at"))
+)
+_STORE = insert(execution_jobs)
+_OPEN_CHILDREN = (
+    select(func.count())
+    .select_from(orders)
+    .where(orders.c.intent_id.in_(bindparam("intent_ids", expanding=True)), orders.c.status.in_(_UNFINISHED))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +112,14 @@ class JobStore:
             if status is JobStatus.DONE:
                 _refuse_open_children(connection, current)
             connection.execute(
-                update(execution_jobs)
-                .where(execution_jobs.c.job_id == job_id, execution_jobs.c.version == current.version)
-                .values(status=status.value, note=note, updated_at=now)
+                _SET_STATUS,
+                {
+                    "this_job": job_id,
+                    "this_version": current.version,
+                    "new_status": status.value,
+                    "new_note": note,
+                    "changed_at": now,
+                },
             )
 
     def save_plan(self, plan: OrderPlan) -> OrderPlan:
@@ -128,7 +154,7 @@ class JobStore:
             connection.execute(
                 update(execution_jobs).where(execution_jobs.c.job_id == job.job_id).values(superseded=True)
             )
-        connection.execute(insert(execution_jobs).values(**self._row(frozen, version)))
+        connection.execute(_STORE, self._row(frozen, version))
         return JobRecord(job=frozen, version=version, run_id=self._run_id, status=JobStatus.PENDING, note="")
 
     def _row(self, job: ExecutionJob, version: int) -> Mapping[str, object]:
@@ -170,7 +196,7 @@ class JobStore:
 
 def read_intent(connection: Connection, intent_id: str) -> OrderIntent:
     """A frozen parent; raises `InvariantError` when it was never committed."""
-    payload = connection.execute(select(intents.c.payload).where(intents.c.intent_id == intent_id)).scalar()
+    payload = connection.execute(_PARENT, {"intent_id": intent_id}).scalar()
     if payload is None:
         raise InvariantError(
             f"expected a committed parent, found none called {intent_id}; save its job first"
@@ -179,11 +205,7 @@ def read_intent(connection: Connection, intent_id: str) -> OrderIntent:
 
 
 def _current(connection: Connection, job_id: str) -> JobRecord | None:
-    row = connection.execute(
-        select(execution_jobs)
-        .where(execution_jobs.c.job_id == job_id, execution_jobs.c.superseded.is_(False))
-        .with_for_update(key_share=True)
-    ).one_or_none()
+    row = connection.execute(_JOB, {"job_id": job_id}).one_or_none()
     return None if row is None else _job_record(row)
 
 
@@ -205,11 +227,7 @@ def _plan(connection: Connection, intent_id: str) -> OrderPlan | None:
 
 def _refuse_open_children(connection: Connection, record: JobRecord) -> None:
     ids = [intent.intent_id for intent in record.job.intents]
-    unfinished = connection.execute(
-        select(func.count())
-        .select_from(orders)
-        .where(orders.c.intent_id.in_(ids), orders.c.status.in_(_UNFINISHED))
-    ).scalar_one()
+    unfinished = connection.execute(_OPEN_CHILDREN, {"intent_ids": ids}).scalar_one()
     if unfinished:
         raise InvariantError(
             f"job {record.job.job_id} can not be DONE: {unfinished} of its child orders are not finished"

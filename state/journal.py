@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from engine.errors import InvariantError, RefusedError
 from engine.model.context import RunStatus
@@ -15,6 +15,25 @@ from state.accounts import ensure_account
 from state.database import Database
 from state.tables import memories, run_inputs, run_steps, runs
 from state.upsert import insert_or_replace
+
+_LATEST_STEP = (
+    select(run_steps)
+    .where(run_steps.c.run_id == bindparam("run_id"), run_steps.c.step == bindparam("step"))
+    .order_by(run_steps.c.attempt.desc())
+    .limit(1)
+)
+_STEP_DIGEST = select(run_steps.c.output_digest).where(
+    run_steps.c.run_id == bindparam("run_id"),
+    run_steps.c.step == bindparam("step"),
+    run_steps.c.attempt == bindparam("attempt"),
+)
+_STEPS = select(func.count()).where(run_steps.c.run_id == bindparam("run_id"))
+_ADD_STEP = insert(run_steps)
+_RUN = (
+    select(runs.c.attempt, runs.c.status)
+    .where(runs.c.run_id == bindparam("run_id"))
+    .with_for_update(key_share=True)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,28 +83,19 @@ class Journal:
         with self._database.transaction() as connection:
             _enter(connection, run_id, attempt)
             known = connection.execute(
-                select(run_steps.c.output_digest).where(
-                    run_steps.c.run_id == run_id, run_steps.c.step == step, run_steps.c.attempt == attempt
-                )
+                _STEP_DIGEST, {"run_id": run_id, "step": step, "attempt": attempt}
             ).scalar()
             if known is not None and known != row["output_digest"]:
                 raise InvariantError(f"{run_id}: attempt {attempt} decided step {step} twice, differently")
             if known is not None:
                 return
-            count = select(func.count()).where(run_steps.c.run_id == run_id)
-            sequence = connection.execute(count).scalar_one() + 1
-            connection.execute(insert(run_steps).values(**row, sequence=sequence))
+            sequence = connection.execute(_STEPS, {"run_id": run_id}).scalar_one() + 1
+            connection.execute(_ADD_STEP, {**row, "sequence": sequence})
 
     def step(self, run_id: str, step: str) -> StepRecord | None:
         """The step's record of the latest attempt that reached it, ``None`` when none did."""
-        wanted = (
-            select(run_steps)
-            .where(run_steps.c.run_id == run_id, run_steps.c.step == step)
-            .order_by(run_steps.c.attempt.desc())
-            .limit(1)
-        )
         with self._database.read() as connection:
-            found = connection.execute(wanted).one_or_none()
+            found = connection.execute(_LATEST_STEP, {"run_id": run_id, "step": step}).one_or_none()
         return None if found is None else _step_record(found)
 
     def steps(self, run_id: str) -> tuple[StepRecord, ...]:
@@ -148,9 +158,7 @@ def _step_record(row: Row[tuple[object, ...]]) -> StepRecord:
 
 def _enter(connection: Connection, run_id: str, attempt: int) -> None:
     """Refuse a fenced attempt; the first step of an attempt makes the run RUNNING."""
-    found = connection.execute(
-        select(runs.c.attempt, runs.c.status).where(runs.c.run_id == run_id).with_for_update(key_share=True)
-    ).one_or_none()
+    found = connection.execute(_RUN, {"run_id": run_id}).one_or_none()
     if found is None:
         raise InvariantError(f"expected a claimed run, found none called {run_id}")
     if found.attempt != attempt:

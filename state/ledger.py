@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from engine.accounting.book import apply, empty_portfolio, fold
 from engine.accounting.ledger import EntryKind, LedgerEntry, LedgerLine
@@ -20,6 +20,32 @@ from state.tables import accounts, ledger_entries, ledger_lines
 
 _KEYS_A_QUERY = 500
 _BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
+
+_SEQUENCE = (
+    select(accounts.c.ledger_sequence)
+    .where(accounts.c.account == bindparam("account"))
+    .with_for_update(key_share=True)
+)
+_SET_SEQUENCE = (
+    update(accounts)
+    .where(accounts.c.account == bindparam("this_account"))
+    .values(ledger_sequence=bindparam("last_sequence"))
+)
+_ADD_ENTRIES, _ADD_LINES = insert(ledger_entries), insert(ledger_lines)
+_LINES_AFTER = (
+    select(ledger_lines)
+    .where(ledger_lines.c.account == bindparam("account"), ledger_lines.c.sequence > bindparam("after"))
+    .order_by(ledger_lines.c.sequence, ledger_lines.c.line)
+)
+_ENTRIES_AFTER = (
+    select(ledger_entries)
+    .where(ledger_entries.c.account == bindparam("account"), ledger_entries.c.sequence > bindparam("after"))
+    .order_by(ledger_entries.c.sequence)
+)
+_BOOKED = select(ledger_entries.c.entry_id, ledger_entries.c.digest).where(
+    ledger_entries.c.account == bindparam("account"),
+    ledger_entries.c.entry_id.in_(bindparam("entry_ids", expanding=True)),
+)
 
 
 @dataclass(slots=True)
@@ -84,44 +110,26 @@ def post_entries(connection: Connection, account: str, entries: Sequence[LedgerE
     """Append entries inside the caller's transaction; see `LedgerStore.post`."""
     ensure_account(connection, account)
     # The row's lock orders postings; it is held until the caller commits.
-    last = connection.execute(
-        select(accounts.c.ledger_sequence)
-        .where(accounts.c.account == account)
-        .with_for_update(key_share=True)
-    ).scalar_one()
+    last = connection.execute(_SEQUENCE, {"account": account}).scalar_one()
     fresh = _unbooked(connection, account, entries)
     if not fresh:
         return 0
     rows = [(last + offset, entry) for offset, entry in enumerate(fresh.values(), start=1)]
+    connection.execute(_ADD_ENTRIES, [_entry_row(account, sequence, entry) for sequence, entry in rows])
     connection.execute(
-        insert(ledger_entries), [_entry_row(account, sequence, entry) for sequence, entry in rows]
+        _ADD_LINES, [line for sequence, entry in rows for line in _line_rows(account, sequence, entry)]
     )
-    connection.execute(
-        insert(ledger_lines),
-        [line for sequence, entry in rows for line in _line_rows(account, sequence, entry)],
-    )
-    connection.execute(
-        update(accounts).where(accounts.c.account == account).values(ledger_sequence=last + len(rows))
-    )
+    connection.execute(_SET_SEQUENCE, {"this_account": account, "last_sequence": last + len(rows)})
     return len(rows)
 
 
 def read_entries(connection: Connection, account: str, after: int = 0) -> list[LedgerEntry]:
     """Entries whose sequence is greater than ``after``, in order."""
     lines: dict[int, list[LedgerLine]] = defaultdict(list)
-    found = connection.execute(
-        select(ledger_lines)
-        .where(ledger_lines.c.account == account, ledger_lines.c.sequence > after)
-        .order_by(ledger_lines.c.sequence, ledger_lines.c.line)
-    )
-    for row in found:
+    later = {"account": account, "after": after}
+    for row in connection.execute(_LINES_AFTER, later):
         lines[row.sequence].append(LedgerLine(account=row.ledger_account, unit=row.unit, amount=row.amount))
-    entries = connection.execute(
-        select(ledger_entries)
-        .where(ledger_entries.c.account == account, ledger_entries.c.sequence > after)
-        .order_by(ledger_entries.c.sequence)
-    )
-    return [_entry(row, tuple(lines[row.sequence])) for row in entries]
+    return [_entry(row, tuple(lines[row.sequence])) for row in connection.execute(_ENTRIES_AFTER, later)]
 
 
 def entries_by_id(connection: Connection, account: str, ids: Sequence[str]) -> Mapping[str, LedgerEntry]:
@@ -143,12 +151,8 @@ def _unbooked(
             raise _conflict(entry.entry_id)
     ids = list(wanted)
     for start in range(0, len(ids), _KEYS_A_QUERY):
-        booked = connection.execute(
-            select(ledger_entries.c.entry_id, ledger_entries.c.digest).where(
-                ledger_entries.c.account == account,
-                ledger_entries.c.entry_id.in_(ids[start : start + _KEYS_A_QUERY]),
-            )
-        ).all()
+        wanted_ids = {"account": account, "entry_ids": ids[start : start + _KEYS_A_QUERY]}
+        booked = connection.execute(_BOOKED, wanted_ids).all()
         for row in booked:
             if row.digest != digest(wanted.pop(row.entry_id)):
                 raise _conflict(row.entry_id)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from engine.errors import InvariantError
 from engine.model.encoding import decode, encode
@@ -29,6 +29,31 @@ from state.tables import fills, intents, order_events, orders
 
 _UNRESOLVED = tuple(
     status.value for status in ChildStatus if status.holds_reservation or status is ChildStatus.PLANNED
+)
+
+# Built once: they run for every order, and building a statement costs more than running it.
+_ORDER = select(orders).where(orders.c.order_ref == bindparam("order_ref"))
+_PARENT = select(intents).where(intents.c.intent_id == bindparam("intent_id")).with_for_update(key_share=True)
+_PARENT_OF = (
+    select(intents.c.intent_id)
+    .where(
+        intents.c.intent_id
+        == select(orders.c.intent_id).where(orders.c.order_ref == bindparam("order_ref")).scalar_subquery()
+    )
+    .with_for_update(key_share=True)
+)
+_PLAN, _NOTE = insert(orders), insert(order_events)
+_THIS_ORDER = orders.c.order_ref == bindparam("this_order")
+_SET_STATUS = update(orders).where(_THIS_ORDER).values(status=bindparam("new_status"))
+_SET_FILLED = update(orders).where(_THIS_ORDER).values(filled=bindparam("new_filled"))
+_SET_COUNTED = update(orders).where(_THIS_ORDER).values(counted_usd=bindparam("new_counted"))
+_EVENTS = (
+    select(func.count()).select_from(order_events).where(order_events.c.order_ref == bindparam("order_ref"))
+)
+_UNRESOLVED_ORDERS = (
+    select(orders)
+    .where(orders.c.account == bindparam("account"), orders.c.status.in_(_UNRESOLVED))
+    .order_by(orders.c.order_ref)
 )
 
 
@@ -69,7 +94,7 @@ class OrderStore(JobStore):
                 )
             row = {**self._child_row(child, parent.trade_date), "payload": payload}
             if known is None:
-                connection.execute(insert(orders).values(**row))
+                connection.execute(_PLAN, row)
             else:
                 connection.execute(update(orders).where(orders.c.order_ref == child.order_ref).values(**row))
 
@@ -90,10 +115,9 @@ class OrderStore(JobStore):
                 raise InvariantError(f"order {order_ref}: only the send gate claims a child")
             if status is not current or status in CHILD_TRANSITIONS[current]:
                 child_transition(current, status, f"order {order_ref}")
-            connection.execute(
-                update(orders).where(orders.c.order_ref == order_ref).values(status=status.value)
-            )
-            _recount(connection, order_ref)
+            if status is not current:
+                connection.execute(_SET_STATUS, {"this_order": order_ref, "new_status": status.value})
+            _recount(connection, known, known.filled, status)
             _append_event(connection, order_ref, status, now, text)
 
     def record_fill(self, fill: Fill) -> bool:
@@ -113,10 +137,8 @@ class OrderStore(JobStore):
             if not book_fill(connection, self._account, self._contracts, intent, fill):
                 return False
             filled = filled_quantity(connection, fill.order_ref)
-            connection.execute(
-                update(orders).where(orders.c.order_ref == fill.order_ref).values(filled=filled)
-            )
-            _recount(connection, fill.order_ref)
+            connection.execute(_SET_FILLED, {"this_order": fill.order_ref, "new_filled": filled})
+            _recount(connection, known, filled, ChildStatus(known.status))
         return True
 
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
@@ -127,13 +149,9 @@ class OrderStore(JobStore):
 
     def unresolved(self) -> tuple[ChildRecord, ...]:
         """Children of the account that hold a reservation or are PLANNED, by reference."""
-        wanted = (
-            select(orders)
-            .where(orders.c.account == self._account, orders.c.status.in_(_UNRESOLVED))
-            .order_by(orders.c.order_ref)
-        )
         with self._database.read() as connection:
-            return tuple(_child_record(row) for row in connection.execute(wanted))
+            found = connection.execute(_UNRESOLVED_ORDERS, {"account": self._account})
+            return tuple(_child_record(row) for row in found)
 
     def may_send(self) -> bool:
         """Whether the control state lets new risk leave, and this run is still the one that sends."""
@@ -191,9 +209,7 @@ class OrderStore(JobStore):
 
 
 def _lock_parent(connection: Connection, intent_id: str) -> Row[tuple[object, ...]]:
-    found = connection.execute(
-        select(intents).where(intents.c.intent_id == intent_id).with_for_update(key_share=True)
-    ).one_or_none()
+    found = connection.execute(_PARENT, {"intent_id": intent_id}).one_or_none()
     if found is None:
         raise InvariantError(
             f"expected a committed parent, found none called {intent_id}; save its job first"
@@ -202,40 +218,36 @@ def _lock_parent(connection: Connection, intent_id: str) -> Row[tuple[object, ..
 
 
 def _order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]] | None:
-    return connection.execute(select(orders).where(orders.c.order_ref == order_ref)).one_or_none()
+    return connection.execute(_ORDER, {"order_ref": order_ref}).one_or_none()
 
 
 def _locked_order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]]:
     """The order as it is once its parent is held; parents are always locked before their children."""
+    connection.execute(_PARENT_OF, {"order_ref": order_ref})
     known = _order(connection, order_ref)
     if known is None:
         raise InvariantError(f"expected an order of ours, found none called {order_ref}")
-    _lock_parent(connection, known.intent_id)
-    fresh = _order(connection, order_ref)
-    return known if fresh is None else fresh
+    return known
 
 
-def _recount(connection: Connection, order_ref: str) -> None:
-    """Let the day's turnover count what this child still may trade or has traded."""
-    row = _order(connection, order_ref)
-    if row is None or row.notional_usd is None:
+def _recount(
+    connection: Connection, known: Row[tuple[object, ...]], filled: Decimal, status: ChildStatus
+) -> None:
+    """Let the day's turnover count what this child, filled so far and in this state, may trade or has traded."""
+    if known.notional_usd is None:
         return
-    counted = counted_notional(row.notional_usd, row.quantity, row.filled, ChildStatus(row.status))
-    if counted != row.counted_usd:
-        add_turnover(connection, row.account, row.trade_date, counted - row.counted_usd)
-        connection.execute(update(orders).where(orders.c.order_ref == order_ref).values(counted_usd=counted))
+    counted = counted_notional(known.notional_usd, known.quantity, filled, status)
+    if counted != known.counted_usd:
+        add_turnover(connection, known.account, known.trade_date, counted - known.counted_usd)
+        connection.execute(_SET_COUNTED, {"this_order": known.order_ref, "new_counted": counted})
 
 
 def _append_event(
     connection: Connection, order_ref: str, status: ChildStatus, now: datetime, text: str
 ) -> None:
-    count = select(func.count()).select_from(order_events).where(order_events.c.order_ref == order_ref)
-    sequence = connection.execute(count).scalar_one() + 1
-    connection.execute(
-        insert(order_events).values(
-            order_ref=order_ref, sequence=sequence, status=status.value, at=now, note=text
-        )
-    )
+    sequence = connection.execute(_EVENTS, {"order_ref": order_ref}).scalar_one() + 1
+    event = {"order_ref": order_ref, "sequence": sequence, "status": status.value, "at": now, "note": text}
+    connection.execute(_NOTE, event)
 
 
 def _child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
