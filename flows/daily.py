@@ -20,7 +20,7 @@ from tasks.maintenance import check_maintenance
 from tasks.nav import compute_nav, judge_marks
 from tasks.opening import held_text, open_day
 from tasks.precompute import precompute
-from tasks.quality import require_quality
+from tasks.quality import require_quality, require_sound_targets
 from tasks.reconcile import reconcile
 from tasks.record import remember_decision
 from tasks.risk import evaluate_risk
@@ -55,6 +55,7 @@ def decide(day: TradingDay) -> Outcome:
         rolls = plan_rolls(day, inputs)
         risk = evaluate_risk(day, inputs, fund)
         targets = compute_targets(day, inputs, fund, risk)
+        require_sound_targets(targets)
         tail = plan_tails(day, inputs, fund, risk)
         crisis = run_playbook(day, inputs, risk, tail)
         wishes = gather_wishes(day, inputs, fund, targets, rolls, tail, crisis)

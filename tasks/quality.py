@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from engine.composition.stages import DayInputs
+from engine.composition.stages import DayInputs, TargetStep
 from engine.errors import HaltError
 from engine.model.halts import HaltKind
 from engine.model.market import MarketInputs
@@ -55,6 +55,7 @@ class QualityGate:
     """All suites, defined once per process."""
 
     def __init__(self) -> None:
+        self._universe: Universe | None = None
         os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
         import great_expectations as gx
         from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -117,8 +118,12 @@ class QualityGate:
         """Findings of one suite over one table; an empty table has none."""
         if frame.empty:
             return ()
-        batch, expectations = self._suites[suite]
-        result = batch.get_batch({"dataframe": frame}).validate(expectations)
+        definition, expectations = self._suites[suite]
+        batch = definition.get_batch({"dataframe": frame})
+        # Examples of what was found cost as much as the check: they are looked up when something is wrong.
+        if batch.validate(expectations, result_format="BOOLEAN_ONLY").success:
+            return ()
+        result = batch.validate(expectations)
         return tuple(
             QualityFinding(
                 suite=suite,
@@ -129,6 +134,15 @@ class QualityGate:
             for item in result.results
             if not item.success and item.expectation_config is not None
         )
+
+    def check_universe(self, universe: Universe) -> tuple[QualityFinding, ...]:
+        """Findings over the instruments: checked once, because they do not change while the process lives."""
+        if self._universe is not universe:
+            findings = self.check("instruments", instruments_table(universe))
+            if findings:
+                return findings
+            self._universe = universe
+        return ()
 
 
 _gates: list[QualityGate] = []
@@ -215,9 +229,18 @@ def check_inputs(market: MarketInputs, universe: Universe) -> tuple[QualityFindi
     return (
         *gate.check("bars", bars_table(market)),
         *gate.check("fx", fx_table(market)),
-        *gate.check("instruments", instruments_table(universe)),
+        *gate.check_universe(universe),
         *gate.check("screener", screener_table(market)),
     )
+
+
+@step("check the targets' quality")
+def require_sound_targets(targets: TargetStep) -> tuple[QualityFinding, ...]:
+    """Check what the decision wants to hold; an impossible weight stops the day before it becomes an order."""
+    findings = check_targets(targets.book)
+    if findings:
+        raise HaltError(HaltKind.DATA_QUALITY.value, "; ".join(found.text for found in findings))
+    return findings
 
 
 def check_targets(book: TargetBook) -> tuple[QualityFinding, ...]:

@@ -1,0 +1,63 @@
+"""Corrupted inputs are caught by a named expectation; sound ones pass."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from tasks.quality import QualityGate
+
+BARS = {
+    "contract": ["ES_20261218", "CSPX"],
+    "price": [6800.0, 738.8],
+    "last_return": [0.01, -0.02],
+    "days_ahead": [-1, -1],
+}
+FX = {"pair": ["EURUSD", "GBPUSD"], "rate": [1.16, 1.31]}
+INSTRUMENTS = {"instrument": ["ES", "CSPX"], "multiplier": [50.0, 1.0], "tick": [0.25, 0.01]}
+SCREENER = {"instrument": ["AAPL"], "days_since_filing": [30]}
+TARGETS = {"contract": ["CSPX"], "quantity": [932.0], "weight": [0.07]}
+SOUND = {"bars": BARS, "fx": FX, "instruments": INSTRUMENTS, "screener": SCREENER, "targets": TARGETS}
+
+
+@pytest.fixture(scope="module")
+def gate() -> QualityGate:
+    return QualityGate()
+
+
+@pytest.mark.parametrize("suite", SOUND)
+def test_sound_table_has_no_finding(gate: QualityGate, suite: str) -> None:
+    assert gate.check(suite, pd.DataFrame(SOUND[suite])) == ()
+
+
+@pytest.mark.parametrize(
+    ("suite", "column", "value", "expectation"),
+    [
+        ("bars", "price", float("nan"), "not_be_null"),
+        ("bars", "price", -1.0, "be_between"),
+        ("bars", "price", 0.0, "be_between"),
+        ("bars", "last_return", 99.0, "be_between"),  # a price in pence read as pounds: ×100
+        ("bars", "last_return", -0.99, "be_between"),  # and pounds read as pence
+        ("bars", "days_ahead", 1, "be_between"),  # a bar of tomorrow
+        ("bars", "contract", "ES_20261218", "be_unique"),
+        ("fx", "rate", float("nan"), "not_be_null"),
+        ("fx", "rate", 0.0, "be_between"),
+        ("fx", "pair", "EURUSD", "be_unique"),
+        ("instruments", "multiplier", 0.0, "be_between"),
+        ("instruments", "tick", -0.25, "be_between"),
+        ("screener", "days_since_filing", -1, "be_between"),  # an account not yet filed
+        ("targets", "quantity", float("nan"), "not_be_null"),
+        ("targets", "weight", 35.0, "be_between"),  # 35 where 0.35 was meant
+    ],
+)
+def test_corrupted_value_is_named_by_its_expectation(
+    gate: QualityGate, suite: str, column: str, value: object, expectation: str
+) -> None:
+    table = pd.DataFrame(SOUND[suite]).astype({column: object})
+    table.loc[len(table) - 1, column] = value
+    found = gate.check(suite, table)
+    assert (suite, column, expectation) in {(f.suite, f.column, f.expectation) for f in found}
+
+
+def test_empty_table_has_no_finding(gate: QualityGate) -> None:
+    assert gate.check("fx", pd.DataFrame({"pair": [], "rate": []})) == ()
