@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from datetime import date
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from engine.errors import FundError
 from engine.model.context import RunKind
-from flows.close import close, end_of_day
-from flows.daily import daily_decision, decide
-from flows.execution import execution, trade
+from flows.day import close, decide, trade
 from flows.outcome import Outcome
 from tasks.opening import begin, ending
 from tasks.runtime import World
 
-FLOWS = {RunKind.DECISION: daily_decision, RunKind.EXECUTION: execution, RunKind.CLOSE: end_of_day}
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import State
+
 BODIES = {RunKind.DECISION: decide, RunKind.EXECUTION: trade, RunKind.CLOSE: close}
 
 
@@ -50,13 +53,22 @@ class FlowEngine:
                 return BODIES[kind](claimed)
         if self._starter is not None:
             self._starter.join()
-        state = FLOWS[kind](trade_date=day, profile=world.options.profile, return_state=True)
+        state = _flows()[kind](trade_date=day, profile=world.options.profile, return_state=True)
         result = state.result(raise_on_failure=False)
         if isinstance(result, Outcome):
             return result
         if isinstance(result, BaseException):
             raise result
         raise FundError(f"expected the flow {kind.value} of {day} to say how it ended, found {state.name}")
+
+
+def _flows() -> Mapping[RunKind, Flow[[date | None, str], State[Outcome] | Outcome]]:
+    """The flows of the deployments; they are imported where they run, because they import Prefect."""
+    from flows.close import end_of_day
+    from flows.daily import daily_decision
+    from flows.execution import execution
+
+    return {RunKind.DECISION: daily_decision, RunKind.EXECUTION: execution, RunKind.CLOSE: end_of_day}
 
 
 def _start_server() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
-from prefect.states import Completed, Failed
+from typing import TYPE_CHECKING
 
 from engine.errors import HaltError
 from engine.model.context import RunStatus
+from tasks.step import in_flow_run
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,10 @@ def as_state(outcome: Outcome) -> State[Outcome] | Outcome:
 
     A halted flow *returns* its Failed state; steps raise, so that no halt can be cached as a success.
     """
-    if FlowRunContext.get() is None:
+    if not in_flow_run():
         return outcome
+    from prefect.states import Completed, Failed
+
     if outcome.held:
         return Completed(name="Skipped", message=outcome.text, data=outcome)
     if outcome.is_halted:

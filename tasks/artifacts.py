@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.context import FlowRunContext
-
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import TargetStep
 from engine.composition.trading import TradeListDecision
 from engine.errors import HaltError
 from engine.report import BreakRow, DayReport
 from tasks.day import TradingDay
+from tasks.step import in_flow_run
 
 
 def publish_decision(
@@ -125,10 +123,14 @@ def summary_text(report: DayReport) -> str:
 
 
 def _table(key: str, rows: Sequence[Mapping[str, str]], description: str) -> None:
-    if FlowRunContext.get() is not None and rows:
+    if in_flow_run() and rows:
+        from prefect.artifacts import create_table_artifact
+
         create_table_artifact(key=key, table=[dict(row) for row in rows], description=description)
 
 
 def _markdown(key: str, text: str, description: str) -> None:
-    if FlowRunContext.get() is not None:
+    if in_flow_run():
+        from prefect.artifacts import create_markdown_artifact
+
         create_markdown_artifact(key=key, markdown=text, description=description)

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from prefect.context import FlowRunContext
-
 from engine.errors import ConfigurationError, RefusedError
 from engine.model.context import RunKind
 from state.runs import ClaimOutcome, run_identifier
 from tasks.adapters.simulated_account import account_path, account_time
 from tasks.day import TradingDay, run_key, wall_clock
 from tasks.runtime import World, WorldOptions, open_world
+from tasks.step import in_flow_run
 
 
 @contextmanager
@@ -82,6 +81,12 @@ def _refuse_the_past(world: World, trade_date: date, kind: RunKind) -> None:
 
 def scheduled_date() -> date:
     """Date for which Prefect planned the flow run, kept over its retries; today outside of a flow run."""
-    context = FlowRunContext.get()
-    planned = None if context is None or context.flow_run is None else context.flow_run.expected_start_time
+    planned = _planned_start() if in_flow_run() else None
     return (planned or datetime.now(UTC)).astimezone(UTC).date()
+
+
+def _planned_start() -> datetime | None:
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    return None if context is None or context.flow_run is None else context.flow_run.expected_start_time

@@ -8,12 +8,12 @@ read may be retried.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
-from typing import Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.context import FlowRunContext
+if TYPE_CHECKING:
+    from prefect import Task
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -26,21 +26,26 @@ class Step(Generic[Parameters, Result]):
         self.name = name
         self.function = function
         self.read_retries = read_retries
-        self.task = task(
-            name=name,
+        functools.update_wrapper(self, function)
+
+    @functools.cached_property
+    def task(self) -> Task[Parameters, Result]:
+        """The step as Prefect runs it."""
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
+
+        return task(
+            name=self.name,
             cache_policy=NO_CACHE,
             persist_result=False,
-            retries=read_retries,
+            retries=self.read_retries,
             retry_delay_seconds=2,
             retry_condition_fn=_is_retryable,
-        )(function)
-        functools.update_wrapper(self, function)
+        )(self.function)
 
     def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         """Run as a Prefect task when a flow run is active, else as the plain function."""
-        if FlowRunContext.get() is None:
-            return self.function(*args, **kwargs)
-        return self.task(*args, **kwargs)
+        return self.task(*args, **kwargs) if in_flow_run() else self.function(*args, **kwargs)
 
 
 def step(
@@ -52,6 +57,15 @@ def step(
         return Step(name, function, read_retries)
 
     return wrap
+
+
+def in_flow_run() -> bool:
+    """Whether Prefect runs us. Where nobody imported it, it does not; importing it to ask would cost seconds."""
+    if "prefect.context" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
+    return FlowRunContext.get() is not None
 
 
 def _is_retryable(_task: object, _run: object, state: object) -> bool:

@@ -1,0 +1,125 @@
+"""The fund's day in a trader's order: decide at 06:00, trade in the venues' windows, close at 22:30 UTC.
+
+Prefect's flows wrap these functions, and the command line calls them directly when it runs without Prefect, which
+then is never imported: that alone takes seconds.
+"""
+
+from __future__ import annotations
+
+from engine.errors import HaltError
+from engine.model.context import RunStatus
+from flows.outcome import Outcome, halted
+from tasks.artifacts import publish_decision, publish_fills, publish_summary
+from tasks.crisis import run_playbook
+from tasks.day import TradingDay
+from tasks.execute import decision_inputs, find_open_orders, work_jobs
+from tasks.fx import refresh_fx
+from tasks.halting import join_open_halts, stop
+from tasks.hedges import plan_currencies, plan_tails
+from tasks.maintenance import check_maintenance
+from tasks.nav import compute_nav, judge_marks
+from tasks.opening import held_text
+from tasks.precompute import precompute
+from tasks.quality import require_quality, require_sound_targets
+from tasks.reconcile import reconcile
+from tasks.record import remember_close, remember_decision
+from tasks.report import write_report
+from tasks.risk import evaluate_risk
+from tasks.roll import plan_rolls
+from tasks.safety import choose_trades, gather_wishes, verify_safety
+from tasks.sync import advance_market, recover_orders, sync_positions
+from tasks.targets import compute_targets
+
+
+def decide(day: TradingDay) -> Outcome:
+    """The decision in a trader's order; a halt ends it with its evidence."""
+    if day.is_completed or day.is_held:
+        return day_is_taken(day)
+    try:
+        check_maintenance(day)
+        advance_market(day)
+        recovery = recover_orders(day)
+        inputs = sync_positions(day, recovery)
+        require_quality(day, inputs)
+        rates = refresh_fx(day, inputs)
+        fund = compute_nav(day, inputs)
+        report = reconcile(day, inputs, fund)
+        judge_marks(day, inputs, fund)
+        join_open_halts(day)
+        rolls = plan_rolls(day, inputs)
+        risk = evaluate_risk(day, inputs, fund)
+        targets = compute_targets(day, inputs, fund, risk)
+        require_sound_targets(targets)
+        tail = plan_tails(day, inputs, fund, risk)
+        crisis = run_playbook(day, inputs, risk, tail)
+        wishes = gather_wishes(day, inputs, fund, targets, rolls, tail, crisis)
+        hedge = plan_currencies(day, inputs, fund, wishes)
+        trades = choose_trades(day, inputs, fund, risk, wishes, hedge)
+        verdict = verify_safety(day, inputs, fund, risk, trades, rates, report)
+        jobs = precompute(day, inputs, trades, verdict)
+        remember_decision(day, inputs, fund, risk, targets, tail, crisis)
+        publish_decision(day, report, targets, trades)
+    except HaltError as halt:
+        return halted(day.run_id, stop(day, halt))
+    day.finish(RunStatus.COMPLETED, b"")
+    return Outcome(
+        run_id=day.run_id, status=RunStatus.COMPLETED, text=f"{len(jobs.jobs)} jobs for {day.trade_date}"
+    )
+
+
+def trade(day: TradingDay) -> Outcome:
+    """Find what an earlier attempt left at the broker, then work what is not finished."""
+    if day.is_completed or day.is_held:
+        return day_is_taken(day)
+    try:
+        find_open_orders(day)
+        join_open_halts(day)
+        inputs = decision_inputs(day)
+        report = work_jobs(day, inputs)
+        publish_fills(day)
+    except HaltError as halt:
+        return halted(day.run_id, stop(day, halt))
+    day.finish(RunStatus.COMPLETED, b"")
+    filled = sum(1 for parent in report.parents if parent.unfilled == 0)
+    return Outcome(
+        run_id=day.run_id,
+        status=RunStatus.COMPLETED,
+        text=f"{filled} of {len(report.parents)} parent orders filled on {day.trade_date}",
+    )
+
+
+def close(day: TradingDay) -> Outcome:
+    """Settle, value, compare, report; the report is written in every case."""
+    if day.is_completed or day.is_held:
+        return day_is_taken(day)
+    try:
+        advance_market(day)
+        recovery = recover_orders(day)
+        inputs = sync_positions(day, recovery)
+        fund = compute_nav(day, inputs)
+        reconcile(day, inputs, fund)
+        remember_close(day, inputs, fund)
+    except HaltError as halt:
+        outcome = halted(day.run_id, stop(day, halt))
+        write_report(day)
+        return outcome
+    day.finish(RunStatus.COMPLETED, b"")
+    report = write_report(day)
+    publish_summary(day, report)
+    return Outcome(
+        run_id=day.run_id,
+        status=RunStatus.COMPLETED,
+        text=f"{day.trade_date} closed at NAV {fund.valuation.nav:,.2f} USD",
+    )
+
+
+def day_is_taken(day: TradingDay) -> Outcome:
+    """A finished day is done once more without changing anything; a held one is left to its holder."""
+    if day.is_held:
+        text = held_text(day.run_id)
+        return Outcome(run_id=day.run_id, status=day.claim.status, text=text, held=True)
+    return Outcome(
+        run_id=day.run_id,
+        status=RunStatus.COMPLETED,
+        text=f"{day.run_id} was finished before; nothing changed",
+    )
