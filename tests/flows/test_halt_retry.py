@@ -1,6 +1,5 @@
 """A HALT on Prefect's pages: a real server, a real worker, the deployments of prefect.yaml."""
 
-import os
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
