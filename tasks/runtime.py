@@ -48,7 +48,8 @@ from state.runs import RunStore
 from tasks.adapters.calendars import session_table
 from tasks.adapters.simulated_account import account_path, open_account
 from tasks.adapters.simulated_market import PanelMarket
-from tasks.adapters.store import open_store, store_summary
+from tasks.adapters.store import store_summary
+from tasks.adapters.store_world import past_begins, recorded_world
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE_FOLDERS = ("config", "engine", "flows", "state", "tasks")
@@ -188,7 +189,7 @@ class World:
     def world_first(self) -> date:
         """First date of the market's history."""
         if self.options.store is not None:
-            return self.options.first - timedelta(days=365 * 2)
+            return past_begins(self.options.store, self.universe, self.options.first)
         return _generated_first(self.options)
 
     @cached_property
@@ -203,7 +204,10 @@ class World:
         """Daily facts of the market; the exchange knows more of it than the fund may read."""
         last = self.options.last + PANEL_AHEAD
         if self.options.store is not None:
-            return open_store(self.options.store, self.universe, self.world_first, last, self.sessions, None)
+            policy = self.policy(self.options.first)
+            return recorded_world(
+                self.options.store, self.universe, self.world_first, last, self.sessions, policy
+            )
         return generate_panel(self.universe, self.sessions, self.world_first, last, self.seed)
 
     @cached_property

@@ -177,12 +177,24 @@ def fx_hedge_instruments(policy: FundPolicy) -> frozenset[str]:
 
 
 def price_list(setup: DaySetup, inputs: DayInputs) -> PriceList:
-    """Prices of the decision and the contract that stands for each future."""
-    contracts, marks = contract_book(setup, inputs), day_marks(inputs)
+    """Prices of the decision and the contract that stands for each future.
+
+    What is not held and has only a price beyond the age limit is not listed: nothing new is opened on it.
+    """
+    contracts, marks, usable = contract_book(setup, inputs), day_marks(inputs), usable_marks(setup, inputs)
     fronts = front_contracts(
-        inputs.market.chains, marks, setup.sessions, contracts, inputs.context.trade_date, setup.policy.roll
+        inputs.market.chains, usable, setup.sessions, contracts, inputs.context.trade_date, setup.policy.roll
     )
-    return PriceList(contracts=contracts, marks=marks, fx=inputs.market.fx, front_contracts=fronts)
+    held = {name: marks[name] for name in inputs.portfolio.positions if name in marks}
+    return PriceList(
+        contracts=contracts, marks={**usable, **held}, fx=inputs.market.fx, front_contracts=fronts
+    )
+
+
+def usable_marks(setup: DaySetup, inputs: DayInputs) -> Mapping[str, Mark]:
+    """Marks within the age limit."""
+    limit = setup.policy.marks.flagged_sessions_max
+    return {name: mark for name, mark in day_marks(inputs).items() if mark.age_sessions <= limit}
 
 
 def judge_rates(setup: DaySetup, inputs: DayInputs) -> FxVerdict:
@@ -271,7 +283,7 @@ def roll_futures(setup: DaySetup, inputs: DayInputs) -> RollPlan:
         contract_book(setup, inputs),
         inputs.context.trade_date,
         setup.policy.roll,
-        day_marks(inputs),
+        usable_marks(setup, inputs),
     )
 
 

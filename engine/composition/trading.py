@@ -26,9 +26,9 @@ from engine.hedging.crisis import CrisisPlan
 from engine.hedging.fx import FxHedgePlan
 from engine.hedging.tail import TailHedgePlan
 from engine.model.instruments import InstrumentType
-from engine.model.market import BASE_CURRENCY
+from engine.model.market import BASE_CURRENCY, Mark
 from engine.model.money import ZERO, decimal_from_float, round_money
-from engine.model.orders import TargetBook, Trade, TradeProposal
+from engine.model.orders import Reason, TargetBook, Trade, TradeProposal
 from engine.risk.decision import RiskDecision
 from engine.roll import RollPlan
 
@@ -36,6 +36,8 @@ BETA_DAYS = 250
 BETA_OBSERVATIONS = 60
 VOLATILITY_DAYS = 60
 YEAR_DAYS = 252
+_PAIRED = frozenset({Reason.REBALANCE, Reason.HEDGE_TAIL})
+"""Trades whose group is a pair: one leg is not opened without the other."""
 GATE_SHRINKAGE = 0.1
 """Share of the diagonal in the gate's covariance: enough to keep twins such as ES and MES apart."""
 
@@ -81,11 +83,18 @@ def collect_wishes(
     tail: TailHedgePlan,
     crisis: CrisisPlan,
 ) -> Wishes:
-    """Proposals of targets, rolls, protection and playbook; the FX hedge comes after them."""
+    """Proposals of targets, rolls, protection and playbook; the FX hedge comes after them.
+
+    A frozen line that its sleeve still names keeps its wish here: the control refuses what would grow it, and says so.
+    A contract that the roll plan closes for good is the roll plan's alone.
+    """
     rolled = {r.old_contract: r.new_contract for r in rolls.rolls if r.new_contract is not None}
-    wanted = proposals_from_targets(
-        book, inputs.portfolio, contract_book(setup, inputs), fund.frozen | set(inputs.blocked), rolled
+    closed = {r.old_contract for r in rolls.rolls if r.new_contract is None}
+    unnamed = (fund.frozen | set(inputs.blocked)) - {line.contract_id for line in book.lines}
+    proposed = proposals_from_targets(
+        book, inputs.portfolio, contract_book(setup, inputs), frozenset(unnamed), rolled
     )
+    wanted = tuple(proposal for proposal in proposed if proposal.contract_id not in closed)
     return Wishes(proposals=(*wanted, *rolls.proposals, *tail.proposals, *crisis.proposals), rolled=rolled)
 
 
@@ -199,16 +208,37 @@ def _allowed(
 ) -> tuple[tuple[Trade, ...], tuple[DroppedTrade, ...]]:
     """Trades that the day's control lets through: no new risk on an abandoned or reduce-only day."""
     reason = _control_reason(inputs, risk)
+    marks = day_marks(inputs)
+    frozen = {t.contract_id for t in trades if _is_frozen(t, marks.get(t.contract_id), inputs, fund)}
+    partners = {t.group: t.contract_id for t in trades if t.contract_id in frozen and not _shrinks(t, inputs)}
     kept, refused = [], []
     for trade in trades:
-        held = inputs.portfolio.quantity(trade.contract_id)
-        frozen = trade.contract_id in fund.frozen or trade.contract_id in inputs.blocked
-        why = "its price is old or its last order is unknown: reduce only" if frozen else reason
-        if why is None or (reduces(held, trade.quantity) and trade.contract_id not in inputs.blocked):
+        shrinks = _shrinks(trade, inputs)
+        partner = partners.get(trade.group) if trade.reason in _PAIRED else None
+        why = reason
+        if trade.contract_id in frozen:
+            why = "its price is old or its last order is unknown: reduce only"
+        elif why is None and trade.group is not None and partner is not None:
+            why = f"not opened without {partner}, whose price is old or whose last order is unknown"
+        if why is None or (shrinks and trade.contract_id not in inputs.blocked):
             kept.append(trade)
         else:
             refused.append(DroppedTrade(contract_id=trade.contract_id, quantity=trade.quantity, reason=why))
     return tuple(kept), tuple(refused)
+
+
+def _is_frozen(trade: Trade, mark: Mark | None, inputs: DayInputs, fund: ValuedFund) -> bool:
+    """Whether only a smaller holding is allowed: an old or jumped price, or an order of unknown outcome.
+
+    A roll is not held up by the age of its new contract's price: its old one is about to end.
+    """
+    if trade.contract_id in fund.frozen or trade.contract_id in inputs.blocked:
+        return True
+    return trade.reason is not Reason.ROLL and mark is not None and mark.age_sessions > 0
+
+
+def _shrinks(trade: Trade, inputs: DayInputs) -> bool:
+    return reduces(inputs.portfolio.quantity(trade.contract_id), trade.quantity)
 
 
 def _control_reason(inputs: DayInputs, risk: RiskDecision) -> str | None:

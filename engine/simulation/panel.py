@@ -35,6 +35,16 @@ class DailySeries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataProblem:
+    """A fact about the records of an instrument, a pair or an index that a reader should know on these dates."""
+
+    subject: str
+    first: date
+    last: date
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketPanel:
     """Daily facts of a market.
 
@@ -57,6 +67,8 @@ class MarketPanel:
         At-the-money annual implied volatility of its underlying; empty where no options exist.
     total_return : frozenset of instrument id
         Lines whose prices already hold their dividends and pay none.
+    problems : tuple of DataProblem
+        What is wrong with recorded data, by date; nothing is wrong with generated data.
     """
 
     name: str
@@ -77,6 +89,7 @@ class MarketPanel:
     borrow_fee_bps: Mapping[str, float]
     total_return: frozenset[str]
     notes: tuple[str, ...]
+    problems: tuple[DataProblem, ...] = ()
 
     def __post_init__(self) -> None:
         days = len(self.dates)

@@ -15,7 +15,7 @@ from decimal import Decimal
 import numpy as np
 
 from engine.errors import DataError
-from engine.model.instruments import Contract, Instrument
+from engine.model.instruments import CollarClass, Contract, Instrument
 from engine.model.market import (
     BorrowQuote,
     Dividend,
@@ -38,6 +38,8 @@ from engine.simulation.panel_index import PanelIndex, build_index, can_be_borrow
 HISTORY_DAYS = 300
 VOLUME_SESSIONS = 20
 DIVIDEND_NOTICE_DAYS = 30
+NOTED_DAYS = 5
+"""Rows of the panel for which recorded data problems are told again."""
 DAY_END = time(22, 0)
 """UTC time from which a day's index levels and exchange rates are known."""
 
@@ -77,7 +79,7 @@ class PointInTimeMarket:
             dividends=_dividends(self.panel, trade_date),
             splits=tuple(split for split in self.panel.splits if split.ex_date == trade_date),
             average_daily_volume=volumes,
-            data_notes=_notes(self, cut, marks),
+            data_notes=_notes(self, cut, marks, frozenset(held)),
         )
 
 
@@ -301,10 +303,20 @@ def _dividends(panel: MarketPanel, trade_date: date) -> tuple[Dividend, ...]:
     return tuple(dividend for dividend in panel.dividends if trade_date <= dividend.ex_date <= last)
 
 
-def _notes(market: PointInTimeMarket, cut: _Cut, marks: Mapping[str, Mark]) -> tuple[str, ...]:
-    """Quirks of the data that a reader of the report should know: stale marks, gaps, impossible bars."""
+def _notes(
+    market: PointInTimeMarket, cut: _Cut, marks: Mapping[str, Mark], held: frozenset[str]
+) -> tuple[str, ...]:
+    """Quirks of the data that a reader of the report should know: stale marks, gaps, impossible bars.
+
+    Companies that are not held are counted, not named: there are hundreds of them.
+    """
+    watched = _watched(market, held)
     notes = list(market.panel.notes) if market.panel.generated else []
+    old_companies = 0
     for contract_id, mark in sorted(marks.items()):
+        if _instrument_of(market, contract_id) not in watched:
+            old_companies += mark.age_sessions > 0
+            continue
         if mark.age_sessions:
             notes.append(
                 f"{contract_id}: stale, last price of {mark.session_date}, {mark.age_sessions} sessions old"
@@ -313,7 +325,33 @@ def _notes(market: PointInTimeMarket, cut: _Cut, marks: Mapping[str, Mark]) -> t
             notes.append(f"{contract_id}: last price {mark.price} is not positive")
         if _is_impossible_bar(market, mark):
             notes.append(f"{contract_id}: the bar of {mark.session_date} has its close outside low to high")
-    return (*notes, *_gap_notes(market, cut))
+    if old_companies:
+        notes.append(f"{old_companies} companies that are not held have no price of their last session")
+    return (*notes, *_gap_notes(market, cut, watched), *_recorded_problems(market, cut, watched))
+
+
+def _watched(market: PointInTimeMarket, held: frozenset[str]) -> frozenset[str]:
+    """Instruments whose data are reported line by line: all but companies, and what is held."""
+    lines = {i.instrument_id for i in market.universe if i.collar_class is not CollarClass.STK}
+    return frozenset(lines | {_instrument_of(market, contract_id) for contract_id in held})
+
+
+def _instrument_of(market: PointInTimeMarket, contract_id: str) -> str:
+    row = market._index.row_of.get(contract_id)
+    return contract_id if row is None else market._index.instruments[row].instrument_id
+
+
+def _recorded_problems(market: PointInTimeMarket, cut: _Cut, watched: frozenset[str]) -> list[str]:
+    """What the records' own list of problems says of the last days, of watched lines, pairs and indices."""
+    dates = market.panel.dates
+    oldest, newest = dates[max(0, cut.newest + 1 - NOTED_DAYS)], dates[cut.newest]
+    pairs = {f"{currency}USD" for currency in market.universe.currencies}
+    subjects = watched | pairs | {"VIX", "V2X"}
+    return [
+        problem.text
+        for problem in market.panel.problems
+        if problem.subject in subjects and problem.first <= newest and problem.last >= oldest
+    ]
 
 
 def _is_impossible_bar(market: PointInTimeMarket, mark: Mark) -> bool:
@@ -323,13 +361,15 @@ def _is_impossible_bar(market: PointInTimeMarket, mark: Mark) -> bool:
     return high < low or close > high or close < low
 
 
-def _gap_notes(market: PointInTimeMarket, cut: _Cut) -> list[str]:
+def _gap_notes(market: PointInTimeMarket, cut: _Cut, watched: frozenset[str]) -> list[str]:
     """Lines that had no price on some of the last 20 or so sessions although their venue was open."""
     notes = []
     for column, instrument in enumerate(market.universe):
         row = cut.venue_rows[instrument.venue]
         start = row - 28
-        if instrument.is_option or start < 0 or market.panel.dates[start] < market.sessions.first:
+        if instrument.is_option or instrument.instrument_id not in watched:
+            continue
+        if start < 0 or market.panel.dates[start] < market.sessions.first:
             continue
         expected = market.sessions.sessions_between(
             instrument.venue, market.panel.dates[start], cut.session_dates[instrument.venue]

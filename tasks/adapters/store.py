@@ -7,6 +7,7 @@ pay dates. Facts that the records lack stay absent: fees of borrowed shares, V2X
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,7 +21,7 @@ from engine.model.market import Dividend, FundamentalRecord, Split
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.chains import business_calendar
-from engine.simulation.panel import DailySeries, MarketPanel
+from engine.simulation.panel import DailySeries, DataProblem, MarketPanel
 from tasks.adapters.store_index import StoreIndex, StoreLine, read_index
 from tasks.adapters.store_reading import Frame, StoreFiles, read_future, read_share
 
@@ -34,6 +35,9 @@ _RATIOS = (
 )  # fmt: skip
 _BEYOND = np.timedelta64(90, "D")
 """How far beyond the panel's last day corporate actions are read: they are announced before they happen."""
+_SEEN_AS_THEY_HAPPEN = frozenset({"gap", "missing_row", "stale_run"})
+_QUARTERLY = frozenset({"late_rows", "noisy_rows"})
+"""Kinds of problems that are found in a quarter's rows and dated at its end."""
 _HISTORY_KINDS = (InstrumentType.STK, InstrumentType.ETF, InstrumentType.FUT)
 
 
@@ -216,6 +220,7 @@ def _panel(draft: _Draft, lines: list[StoreLine]) -> MarketPanel:
     vix, v2x = _volatility_index(draft, "VIX"), _volatility_index(draft, "V2X")
     dividends = [item for line in lines for item in _dividends(files, line, frame)]
     splits = [item for line in lines for item in _splits(files, line, frame)]
+    problems, counts = _problems(files, {*held_ids, *fx, "VIX", "V2X"}, frame)
     return MarketPanel(
         name=files.index.name,
         generated=False,
@@ -234,7 +239,8 @@ def _panel(draft: _Draft, lines: list[StoreLine]) -> MarketPanel:
         borrow_available={line.instrument_id: True for line in lines if line.borrow_available},
         borrow_fee_bps={},
         total_return=frozenset(line.instrument_id for line in lines if line.total_return),
-        notes=(*files.index.notes, *draft.notes, *_problems(files, {*held_ids, *fx, "VIX", "V2X"}, frame)),
+        notes=(*files.index.notes, *draft.notes, *counts),
+        problems=problems,
     )
 
 
@@ -330,22 +336,27 @@ def _company(fields: Mapping[str, object]) -> FundamentalRecord:
     )
 
 
-def _problems(files: StoreFiles, wanted: set[str], frame: Frame) -> list[str]:
-    """Problems that the importer recorded for the panel's lines and days, one note for each line and kind."""
+def _problems(
+    files: StoreFiles, wanted: set[str], frame: Frame
+) -> tuple[tuple[DataProblem, ...], tuple[str, ...]]:
+    """Problems that the importer recorded for the panel's lines and days, and how many there are of each kind.
+
+    Missing and unchanged rows are only counted: a reader sees them as they happen, in the age of the marks.
+    """
     if not files.has(PROBLEMS):
-        return []
+        return (), ()
     table = files.read(PROBLEMS, ("instrument", "date", "kind", "detail"))
-    names = table["instrument"].astype(str)
-    keep = (
-        np.isin(names, sorted(wanted)) & (table["date"] >= frame.days[0]) & (table["date"] <= frame.days[-1])
+    names, kinds = table["instrument"].astype(str), table["kind"].astype(str)
+    keep = np.isin(names, sorted(wanted)) & (table["date"] >= frame.days[0])
+    found, counted = [], Counter[tuple[str, str]]()
+    for row in np.flatnonzero(keep & (table["date"] <= frame.days[-1] + _BEYOND)).tolist():
+        name, kind, day = str(names[row]), str(kinds[row]), table["date"][row].item()
+        counted[(name, kind)] += day <= frame.dates[-1]
+        if kind not in _SEEN_AS_THEY_HAPPEN:
+            first = day.replace(month=3 * ((day.month - 1) // 3) + 1, day=1) if kind in _QUARTERLY else day
+            text = f"{name}: {kind.replace('_', ' ')} {day}: {table['detail'][row]}"
+            found.append(DataProblem(subject=name, first=first, last=day, text=text))
+    found.sort(key=lambda item: (item.first, item.subject, item.text))
+    return tuple(found), tuple(
+        f"{name}: {kind} × {n}" for (name, kind), n in sorted(counted.items()) if n and kind != "stale_run"
     )
-    grouped: dict[tuple[str, str], list[str]] = {}
-    for row in np.flatnonzero(keep).tolist():
-        if table["kind"][row] != "stale_run":
-            grouped.setdefault((names[row], table["kind"][row]), []).append(
-                f"{table['date'][row]} {table['detail'][row]}"
-            )
-    return [
-        f"{name}: {kind} × {len(found)}, the last {found[-1]}"
-        for (name, kind), found in sorted(grouped.items())
-    ]

@@ -21,6 +21,9 @@ from engine.simulation.chains import last_trade_date
 from tasks.adapters.store_index import StoreIndex, StoreLine
 
 STALE_ROWS = 5
+RECORD_GAP = 3
+"""Weekdays that may be missing from a contract's record without ending it: as old as a mark may become."""
+_LEGS = (("close", "contract"), ("carry", "carry_contract"), ("forward", "forward_contract"))
 """Rows with one unchanged price from which a line is called stale."""
 BAR = ("open", "high", "low", "close", "volume")
 
@@ -203,23 +206,39 @@ def _recorded_codes(table: Mapping[str, np.ndarray], rows: np.ndarray) -> list[i
 def _record_ends(
     table: Mapping[str, np.ndarray], line: StoreLine, index: StoreIndex
 ) -> dict[int, date | None]:
-    """Last recorded day of each contract (code YYYYMM).
+    """Last day of each contract's unbroken record (code YYYYMM).
+
+    It goes on from the last day as the priced contract while no more than `RECORD_GAP` weekdays are missing. What
+    is recorded after a longer gap is a price, but nobody could have traded the contract in between.
 
     Contracts from the last priced one on have not ended by themselves: the record of their future has. They end
     with it when other futures of the store go on, and not at all when the whole store stops there.
     """
-    legs = (("close", "contract"), ("carry", "carry_contract"), ("forward", "forward_contract"))
     ends: dict[int, date | None] = {}
-    for leg, column in legs:
-        priced = np.isfinite(table[leg])
-        codes, dates = table[column][priced], table["date"][priced]
-        for code in np.unique(codes):
-            last = dates[codes == code][-1].item()
-            known = ends.get(int(code))
-            ends[int(code)] = last if known is None else max(known, last)
+    for code, days in _recorded_days(table).items():
+        priced = table["date"][table["contract"] == code]
+        start = int(np.searchsorted(days, priced[-1])) if len(priced) else len(days) - 1
+        later = days[start:]
+        broken = np.flatnonzero(np.busday_count(later[:-1], later[1:]) > RECORD_GAP + 1)
+        ends[code] = later[broken[0] if len(broken) else -1].item()
     current = int(table["contract"][-1])
     stops = None if line.last == index.futures_end else line.last
     return {code: stops if code >= current else end for code, end in ends.items()}
+
+
+def _recorded_days(table: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
+    """Days on which each contract has a price, as the priced one or as the carry or forward of another."""
+    codes, days = [], []
+    for leg, column in _LEGS:
+        priced = np.isfinite(table[leg])
+        codes.append(table[column][priced].astype(np.int64))
+        days.append(table["date"][priced])
+    all_codes, all_days = np.concatenate(codes), np.concatenate(days)
+    order = np.lexsort((all_days, all_codes))
+    all_codes, all_days = all_codes[order], all_days[order]
+    starts = np.flatnonzero(np.concatenate(([True], all_codes[1:] != all_codes[:-1])))
+    parts = np.split(all_days, starts[1:])
+    return {int(all_codes[start]): np.unique(part) for start, part in zip(starts, parts, strict=True)}
 
 
 def _contract(instrument: Instrument, code: int, ends: date | None, calendar: np.busdaycalendar) -> Contract:

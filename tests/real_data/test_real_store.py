@@ -19,6 +19,7 @@ from engine.simulation.panel import MarketPanel
 from tasks.adapters.calendars import session_table
 from tasks.adapters.store import PROBLEMS, open_store, store_summary
 from tasks.adapters.store_index import read_index
+from tasks.adapters.store_reading import RECORD_GAP
 from tests.real_data.store_fixture import real_store
 
 __all__ = ["real_store"]
@@ -226,7 +227,7 @@ def test_contract_ids_follow_the_expiry_rules(
     assert universe["ES"].expiry_rule is ExpiryRule.THIRD_FRIDAY
 
 
-def test_contract_still_has_a_price_on_the_last_day_of_its_record(
+def test_contract_has_a_price_on_the_last_day_of_its_record_and_none_in_the_next_sessions(
     real_store: Path, universe: Universe, sessions: SessionTable
 ) -> None:
     panel = read(real_store, universe, sessions, date(2015, 1, 5), date(2017, 12, 29), "ES", "NQ", "VX", "6E")
@@ -238,9 +239,21 @@ def test_contract_still_has_a_price_on_the_last_day_of_its_record(
                 continue
             close = panel.series[contract.contract_id].close
             assert np.isfinite(close[panel.dates.index(day)]), contract.contract_id
-            assert np.isnan(close[panel.dates.index(day) + 1 :]).all(), contract.contract_id
+            row = panel.dates.index(day)
+            assert np.isnan(close[row + 1 : row + 2 + RECORD_GAP]).all(), contract.contract_id
             checked += 1
     assert checked > 50
+
+
+def test_record_of_a_contract_ends_where_a_long_gap_begins(
+    real_store: Path, universe: Universe, sessions: SessionTable
+) -> None:
+    panel = read(real_store, universe, sessions, date(2015, 8, 3), date(2015, 10, 30), "VX")
+    october = next(c for c in panel.chains["VX"] if c.contract_id == "VX_20151021")
+    # Priced until 24 August, then the carry of November: with a price until 14 September and on two days of October.
+    assert october.first_notice_date == date(2015, 9, 14)
+    close = panel.series["VX_20151021"].close
+    assert float(close[panel.dates.index(date(2015, 10, 1))]) == 22.5
 
 
 def test_sp500_future_lacks_83_weekdays_from_september_2018_to_june_2019(
