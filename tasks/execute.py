@@ -14,6 +14,7 @@ from engine.execution.recovery import RecoveryReport, recover
 from engine.model.context import RunKind
 from engine.model.encoding import decode
 from engine.model.orders import ExecutionJob, JobStatus
+from state.jobs import JobRecord
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.step import step
@@ -88,16 +89,30 @@ class JobObserver:
 
     def __call__(self, progress: Progress) -> None:
         """Keep one fact."""
-        store, at = self._day.orders, progress.at
+        at = progress.at
         if progress.kind is ProgressKind.JOB_STARTED:
             self._begin(progress.subject, at)
         elif progress.kind is ProgressKind.JOB_FINISHED and progress.status is not None:
-            store.set_job_status(progress.subject, progress.status, at, progress.text)
+            self._end(progress.subject, progress.status, at, progress.text)
         self._day.world.observer(progress.kind.value, f"{at:%H:%M} {progress.text}")
 
     def _begin(self, job_id: str, at: datetime) -> None:
         store = self._day.orders
-        status = next(r.status for r in store.jobs(trade_date=self._day.trade_date) if r.job.job_id == job_id)
-        if status is JobStatus.PENDING:
+        if self._record(job_id).status is JobStatus.PENDING:
             store.set_job_status(job_id, JobStatus.CLAIMED, at)
         store.set_job_status(job_id, JobStatus.RUNNING, at)
+
+    def _end(self, job_id: str, status: JobStatus, at: datetime, text: str) -> None:
+        """Store how a job ended. What is not known is a matter of recovery; what was begun can not be skipped."""
+        store, record = self._day.orders, self._record(job_id)
+        if status is JobStatus.SKIPPED and record.status is JobStatus.RECOVERING:
+            own = {intent.intent_id for intent in record.job.intents}
+            open_children = any(found.child.intent_id in own for found in store.unresolved())
+            status = JobStatus.UNKNOWN if open_children else JobStatus.DONE
+        if status is JobStatus.UNKNOWN and record.status is JobStatus.RUNNING:
+            store.set_job_status(job_id, JobStatus.RECOVERING, at, "the outcome of an order is not known")
+        store.set_job_status(job_id, status, at, text)
+
+    def _record(self, job_id: str) -> JobRecord:
+        jobs = self._day.orders.jobs(trade_date=self._day.trade_date)
+        return next(record for record in jobs if record.job.job_id == job_id)
