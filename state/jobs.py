@@ -19,11 +19,10 @@ from state.upsert import insert_or_keep
 _UNFINISHED = tuple(status.value for status in ChildStatus if not status.is_terminal)
 
 _PARENT = select(intents.c.payload).where(intents.c.intent_id == bindparam("intent_id"))
-_JOB = (
-    select(execution_jobs)
-    .where(execution_jobs.c.job_id == bindparam("job_id"), execution_jobs.c.superseded.is_(False))
-    .with_for_update(key_share=True)
+_JOB = select(execution_jobs).where(
+    execution_jobs.c.job_id == bindparam("job_id"), execution_jobs.c.superseded.is_(False)
 )
+_JOB_LOCKED = _JOB.with_for_update(key_share=True)
 _SET_STATUS = (
     update(execution_jobs)
     .where(
@@ -95,6 +94,14 @@ class JobStore:
         ordered = wanted.order_by(execution_jobs.c.window_start, execution_jobs.c.job_id)
         with self._database.read() as connection:
             return tuple(_job_record(row) for row in connection.execute(ordered))
+
+    def job(self, job_id: str) -> JobRecord:
+        """Current version of a job; raises `InvariantError` when it was never stored."""
+        with self._database.read() as connection:
+            row = connection.execute(_JOB, {"job_id": job_id}).one_or_none()
+        if row is None:
+            raise InvariantError(f"expected a stored job, found none called {job_id}")
+        return _job_record(row)
 
     def set_job_status(self, job_id: str, status: JobStatus, now: datetime, note: str = "") -> None:
         """Move a job along its table; the same status again changes nothing.
@@ -205,7 +212,7 @@ def read_intent(connection: Connection, intent_id: str) -> OrderIntent:
 
 
 def _current(connection: Connection, job_id: str) -> JobRecord | None:
-    row = connection.execute(_JOB, {"job_id": job_id}).one_or_none()
+    row = connection.execute(_JOB_LOCKED, {"job_id": job_id}).one_or_none()
     return None if row is None else _job_record(row)
 
 

@@ -101,14 +101,17 @@ class TradingDay:
     def read(self, name: str, value: Value) -> Value:
         """Record what the run read, and hand on what the record gives back: a replay sees nothing else."""
         payload = encode(value)
-        digest = self.world.runs.record_input(self.run_id, name, payload)
-        self._chain = digest_bytes(f"{self._chain}|{name}|{digest}".encode())
-        return decode(type(value), payload)
+        self._record_input(name, payload)
+        return self.world.recorded(type(value), payload)
 
     def read_setup(self) -> None:
         """Record the instruments and the policies, so that a replay needs no configuration file."""
-        self.read(UNIVERSE, self.setup.universe)
-        self.read(POLICY, self.setup.policy)
+        self._record_input(UNIVERSE, self.world.record_of(self.setup.universe))
+        self._record_input(POLICY, self.world.record_of(self.setup.policy))
+
+    def _record_input(self, name: str, payload: bytes) -> None:
+        digest = self.world.runs.record_input(self.run_id, name, payload)
+        self._chain = digest_bytes(f"{self._chain}|{name}|{digest}".encode())
 
     def decide(self, step: str, kind: type[Value], function: Callable[[], Value]) -> Value:
         """The step's value: recorded when its inputs are unchanged, else decided now and recorded.

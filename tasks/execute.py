@@ -14,7 +14,6 @@ from engine.execution.recovery import RecoveryReport, recover
 from engine.model.context import RunKind
 from engine.model.encoding import decode
 from engine.model.orders import ExecutionJob, JobStatus
-from state.jobs import JobRecord
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.step import step
@@ -54,7 +53,7 @@ def decision_inputs(day: TradingDay) -> DayInputs:
     recorded = day.world.runs.inputs(run_id).get(INPUTS)
     if recorded is None:
         raise InvariantError(f"expected the decision of {day.trade_date} before its execution, found none")
-    return decode(DayInputs, recorded.payload)
+    return day.world.recorded(DayInputs, recorded.payload)
 
 
 def decision_trades(day: TradingDay) -> TradeListDecision | None:
@@ -98,13 +97,13 @@ class JobObserver:
 
     def _begin(self, job_id: str, at: datetime) -> None:
         store = self._day.orders
-        if self._record(job_id).status is JobStatus.PENDING:
+        if store.job(job_id).status is JobStatus.PENDING:
             store.set_job_status(job_id, JobStatus.CLAIMED, at)
         store.set_job_status(job_id, JobStatus.RUNNING, at)
 
     def _end(self, job_id: str, status: JobStatus, at: datetime, text: str) -> None:
         """Store how a job ended. What is not known is a matter of recovery; what was begun can not be skipped."""
-        store, record = self._day.orders, self._record(job_id)
+        store, record = self._day.orders, self._day.orders.job(job_id)
         if status is JobStatus.SKIPPED and record.status is JobStatus.RECOVERING:
             own = {intent.intent_id for intent in record.job.intents}
             open_children = any(found.child.intent_id in own for found in store.unresolved())
@@ -112,7 +111,3 @@ class JobObserver:
         if status is JobStatus.UNKNOWN and record.status is JobStatus.RUNNING:
             store.set_job_status(job_id, JobStatus.RECOVERING, at, "the outcome of an order is not known")
         store.set_job_status(job_id, status, at, text)
-
-    def _record(self, job_id: str) -> JobRecord:
-        jobs = self._day.orders.jobs(trade_date=self._day.trade_date)
-        return next(record for record in jobs if record.job.job_id == job_id)

@@ -40,7 +40,7 @@ def run_view(world: World, record: RunRecord) -> RunView:
     steps = {step.step: step for step in world.runs.steps(record.run_id)}
     return RunView(
         record=record,
-        inputs=None if recorded is None else decode(DayInputs, recorded.payload),
+        inputs=None if recorded is None else world.recorded(DayInputs, recorded.payload),
         fund=_step(steps, "nav", ValuedFund),
         reconciliation=_step(steps, "reconcile", ReconciliationReport),
         rolls=_step(steps, "roll", RollPlan),

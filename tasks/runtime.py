@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from config.policies import fund_policy
 from config.settings import Configuration, load_configuration
@@ -23,7 +24,7 @@ from config.universe import VenueBook, effective_digest, load_venues, universe_o
 from engine.composition.stages import DaySetup
 from engine.errors import ConfigurationError, UnknownContract
 from engine.model.context import Mode
-from engine.model.encoding import canonical, encode
+from engine.model.encoding import canonical, decode, digest_bytes, encode
 from engine.model.instruments import Contract
 from engine.model.market import MarketInputs
 from engine.model.orders import Fill
@@ -58,7 +59,10 @@ HISTORY_YEARS = 4
 
 SESSIONS_AHEAD = timedelta(days=400)
 PANEL_AHEAD = timedelta(days=7)
+RECORDS_KEPT = 2
+"""Decoded records that are kept: the inputs of a date's decision and of its close."""
 
+Value = TypeVar("Value")
 Observer = Callable[[str, str], None]
 
 
@@ -107,6 +111,8 @@ class World:
         self.account = f"SIM-{options.profile}-{_market_name(options)}"
         self.observer: Observer = lambda step, fact: None
         self._policies: dict[date, FundPolicy] = {}
+        self._records: dict[int, tuple[object, bytes]] = {}
+        self._recorded: dict[str, object] = {}
         self._database: Database | None = None
         self._broker: SimulatedBroker | None = None
 
@@ -120,6 +126,24 @@ class World:
         if day not in self._policies:
             self._policies[day] = canonical(fund_policy(self.configuration.settings, day))
         return self._policies[day]
+
+    def record_of(self, value: object) -> bytes:
+        """Canonical bytes of a value that stays the same while the world is open, such as its instruments."""
+        if id(value) not in self._records:  # the value is kept too, so its id names nothing else
+            self._records[id(value)] = (value, encode(value))
+        return self._records[id(value)][1]
+
+    def recorded(self, kind: type[Value], payload: bytes) -> Value:
+        """What a record gives back. The latest ones are kept: flow, executor and report of a day read the same."""
+        key = digest_bytes(payload)
+        known = self._recorded.get(key)
+        if isinstance(known, kind):
+            return known
+        value = decode(kind, payload)
+        self._recorded[key] = value
+        while len(self._recorded) > RECORDS_KEPT:
+            del self._recorded[next(iter(self._recorded))]
+        return value
 
     @cached_property
     def database(self) -> Database:
