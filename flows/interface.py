@@ -1,6 +1,6 @@
 """Prefect's server, a process worker and our deployments on this machine, as one thing that starts and stops.
 
-The server listens on the loopback only. Children belong to this process: whatever ends it ends them.
+The server listens on the loopback only. Leaving the context stops both children with everything they started.
 """
 
 from __future__ import annotations

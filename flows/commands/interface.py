@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -32,6 +34,7 @@ def ui(
         if not as_json:
             typer.echo(text)
 
+    signal.signal(signal.SIGTERM, _stop_as_by_keyboard)
     with running_interface(port, say) as interface:
         told = {"page": interface.page, "api": interface.api, "deployments": list(DEPLOYMENTS)}
         typer.echo(json.dumps(told) if as_json else _text(interface.page))
@@ -45,6 +48,11 @@ def ui(
             f"expected server and worker to run until Ctrl-C, found that {interface.ended()} ended; "
             "the folder logs of FUND_HOME says why"
         )
+
+
+def _stop_as_by_keyboard(_number: int, _frame: FrameType | None) -> None:
+    """A plain kill ends the children like Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _text(page: str) -> str:
