@@ -64,6 +64,7 @@ class _Draft:
     returns: dict[str, np.ndarray] = field(default_factory=dict)
     chains: dict[str, tuple[Contract, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    problems: list[DataProblem] = field(default_factory=list)
     calendars: dict[str, np.busdaycalendar] = field(default_factory=dict)
 
     def calendar(self, venue: str) -> np.busdaycalendar:
@@ -202,6 +203,7 @@ def _add_share(draft: _Draft, line: StoreLine, instrument: Instrument) -> None:
 def _add_future(draft: _Draft, line: StoreLine, instrument: Instrument) -> None:
     rows = read_future(draft.files, line, instrument, draft.frame, draft.calendar(instrument.venue))
     draft.notes.extend(rows.notes)
+    draft.problems.extend(rows.problems)
     draft.returns[line.instrument_id] = rows.returns
     draft.chains[line.instrument_id] = tuple(
         sorted(rows.contracts, key=lambda item: item.last_trade_date or date.max)
@@ -240,7 +242,7 @@ def _panel(draft: _Draft, lines: list[StoreLine]) -> MarketPanel:
         borrow_fee_bps={},
         total_return=frozenset(line.instrument_id for line in lines if line.total_return),
         notes=(*files.index.notes, *draft.notes, *counts),
-        problems=problems,
+        problems=(*draft.problems, *problems),
     )
 
 

@@ -18,13 +18,16 @@ import pyarrow.parquet as pq
 from engine.errors import StoreError
 from engine.model.instruments import Contract, Instrument, future_contract_id
 from engine.simulation.chains import last_trade_date
+from engine.simulation.panel import DataProblem
 from tasks.adapters.store_index import StoreIndex, StoreLine
+from tasks.adapters.store_rolls import SpreadPrice, fill_from_spreads
 
 STALE_ROWS = 5
+"""Rows with one unchanged price from which a line is called stale."""
 RECORD_GAP = 3
 """Weekdays that may be missing from a contract's record without ending it: as old as a mark may become."""
-_LEGS = (("close", "contract"), ("carry", "carry_contract"), ("forward", "forward_contract"))
-"""Rows with one unchanged price from which a line is called stale."""
+_LEGS = (("carry", "carry_contract"), ("forward", "forward_contract"), ("close", "contract"))
+"""Prices and the contracts that they are of; the priced contract's own column wins, so it comes last."""
 BAR = ("open", "high", "low", "close", "volume")
 
 
@@ -106,12 +109,16 @@ class ShareRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FutureRows:
-    """Contracts with their closes on the panel's days, by last trade date; returns of the priced contract."""
+    """Contracts with their closes on the panel's days, by last trade date; returns of the priced contract.
+
+    ``problems`` name the closes that were not recorded, see `fill_from_spreads`.
+    """
 
     contracts: tuple[Contract, ...]
     closes: tuple[np.ndarray, ...]
     returns: np.ndarray
     notes: tuple[str, ...]
+    problems: tuple[DataProblem, ...]
 
 
 def read_share(files: StoreFiles, line: StoreLine, frame: Frame) -> ShareRows:
@@ -170,36 +177,37 @@ def read_future(
         returns[1:] = np.where(close[:-1] > 0, np.diff(table["adj_price"]) / close[:-1], np.nan)
     ends = _record_ends(table, line, files.index)
     on_panel = (dates >= frame.days[0]) & (dates <= frame.days[-1])
-    found: list[tuple[Contract, np.ndarray]] = []
-    for code in _recorded_codes(table, on_panel):
-        # The priced contract's own column wins over its price as the carry or forward of another.
-        values = np.full(len(dates), np.nan)
-        for leg, column in (
-            ("carry", "carry_contract"),
-            ("forward", "forward_contract"),
-            ("close", "contract"),
-        ):
-            values = np.where((table[column] == code) & np.isfinite(table[leg]), table[leg], values)
-        contract = _contract(instrument, code, ends[code], calendar)
-        found.append((contract, frame.place(dates, values)))
-    found.sort(key=lambda pair: pair[0].contract_id)
+    closes = {code: _recorded(table, code) for code in _recorded_codes(table, on_panel)}
+    followed = list(dict.fromkeys(table["contract"].tolist()))
+    made = fill_from_spreads(dates, closes, followed, ends)
+    contracts = {code: _contract(instrument, code, ends[code], calendar) for code in closes}
+    order = sorted(contracts, key=lambda code: contracts[code].contract_id)
     return FutureRows(
-        contracts=tuple(contract for contract, _ in found),
-        closes=tuple(values for _, values in found),
+        contracts=tuple(contracts[code] for code in order),
+        closes=tuple(frame.place(dates, closes[code]) for code in order),
         returns=frame.place(dates, returns),
         notes=(*notes, *_stale(line.instrument_id, frame, dates, close)),
+        problems=tuple(_spread_problem(line.instrument_id, contracts[item.new], item) for item in made),
     )
 
 
+def _recorded(table: Mapping[str, np.ndarray], code: int) -> np.ndarray:
+    values = np.full(len(table["date"]), np.nan)
+    for leg, column in _LEGS:
+        values = np.where((table[column] == code) & np.isfinite(table[leg]), table[leg], values)
+    return values
+
+
+def _spread_problem(name: str, contract: Contract, item: SpreadPrice) -> DataProblem:
+    text = (
+        f"{contract.contract_id}: no price recorded on {item.day}; it is that of the contract before it and their"
+        f" spread of {item.recorded}, {int(np.busday_count(item.recorded, item.day))} weekdays old"
+    )
+    return DataProblem(subject=name, first=item.day, last=item.day, text=text)
+
+
 def _recorded_codes(table: Mapping[str, np.ndarray], rows: np.ndarray) -> list[int]:
-    parts = [
-        table[column][rows & np.isfinite(table[leg])]
-        for leg, column in (
-            ("close", "contract"),
-            ("carry", "carry_contract"),
-            ("forward", "forward_contract"),
-        )
-    ]
+    parts = [table[column][rows & np.isfinite(table[leg])] for leg, column in _LEGS]
     return [int(code) for code in np.unique(np.concatenate(parts))]
 
 
