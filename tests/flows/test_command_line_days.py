@@ -1,0 +1,227 @@
+"""Days from the command line: what a run writes, and that running it again changes nothing (architecture 8)."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.model.context import RunKind
+from tests.factories import row_counts
+from tests.flows.command_line import (
+    ACCOUNT,
+    FIRST,
+    PLAIN,
+    SECOND,
+    THIRD,
+    CommandLine,
+    at_home,
+    open_world,
+    result,
+    results,
+)
+
+KEYS = {
+    "run_id", "trade_date", "mode", "status", "attempt", "nav", "cash_by_currency", "positions", "reconciliation",
+    "risk", "targets", "hedges", "trades", "jobs", "orders", "fills", "costs", "halts", "report",
+}  # fmt: skip
+"""What the result of a day has at least."""
+
+
+# ---------------------------------------------------------------- one day
+
+
+def test_result_of_a_day_has_the_agreed_keys(finished_home: Path) -> None:
+    told = result(finished_home / "result.json")
+
+    assert set(told) >= KEYS
+    assert (told["trade_date"], told["mode"], told["status"], told["attempt"]) == (
+        FIRST,
+        "simulated",
+        "COMPLETED",
+        1,
+    )
+    for trade in rows(told, "trades"):
+        assert set(trade) >= {"instrument", "quantity", "decision", "reason"}
+        assert trade["reason"]
+    assert len(rows(told, "trades")) > 10
+    assert len(rows(told, "orders")) == len({order["order_ref"] for order in rows(told, "orders")}) > 10
+
+
+def test_money_of_a_result_is_text(finished_home: Path) -> None:
+    told = result(finished_home / "result.json")
+    cash, costs = told["cash_by_currency"], told["costs"]
+    assert isinstance(cash, dict)
+    assert isinstance(costs, dict)
+
+    money = [told["nav"], *cash.values(), *(fill["price"] for fill in rows(told, "fills"))]
+    money += [value for name, value in costs.items() if name.endswith("_usd")]
+
+    assert len(money) > 10
+    assert [figure for figure in money if not isinstance(figure, str)] == []
+    assert Decimal(str(told["nav"])) > 9_000_000
+
+
+def test_report_of_a_day_is_the_page_that_the_result_names(finished_home: Path) -> None:
+    page = Path(str(result(finished_home / "result.json")["report"]))
+
+    assert page == finished_home / "reports" / ACCOUNT / f"{FIRST}.html"
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def rows(told: dict[str, object], name: str) -> list[dict[str, object]]:
+    """One of the lists of a result."""
+    found = told[name]
+    assert isinstance(found, list)
+    return found
+
+
+# ---------------------------------------------------------------- again
+
+
+def test_second_run_of_a_finished_day_changes_nothing(after_a_day: CommandLine, finished_home: Path) -> None:
+    with open_world(after_a_day.home) as world:
+        counts = row_counts(world)
+    before = moved(results(after_a_day.home), finished_home, after_a_day.home)
+
+    again = after_a_day("run", "--date", FIRST, PLAIN)
+
+    with open_world(after_a_day.home) as world:
+        assert row_counts(world) == counts
+        assert [run.attempt for run in world.runs.runs()] == [1, 1, 1]
+    assert again.status == 0
+    assert "was finished before; nothing changed" in " ".join(again.out.split())
+    assert changed(before, results(after_a_day.home)) == []
+
+
+def test_second_run_tells_the_same_result(after_a_day: CommandLine, tmp_path: Path) -> None:
+    assert after_a_day("run", "--date", FIRST, PLAIN, "--json", str(tmp_path / "again.json")).status == 0
+
+    first, again = result(after_a_day.home / "result.json"), result(tmp_path / "again.json")
+    assert {name for name in first if name != "report" and first[name] != again[name]} == set()
+
+
+def test_resume_of_a_finished_day_changes_nothing(after_a_day: CommandLine, finished_home: Path) -> None:
+    before = moved(results(after_a_day.home), finished_home, after_a_day.home)
+
+    resumed = after_a_day("resume", PLAIN)
+
+    assert resumed.status == 0
+    assert changed(before, results(after_a_day.home)) == []
+
+
+def moved(files: dict[str, bytes], old: Path, new: Path) -> dict[str, bytes]:
+    """The files as a copied FUND_HOME would have written them: a stored result names its page by its path."""
+    return {
+        name: content.replace(str(old).encode(), str(new).encode())
+        if name.startswith("reports/")
+        else content
+        for name, content in files.items()
+    }
+
+
+def changed(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
+    """Files that are new, gone or other than before."""
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+# ---------------------------------------------------------------- several days
+
+
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """Return a FUND_HOME in which three days were run at once, with the result beside it."""
+    from flows.commands.__main__ import main
+
+    home = tmp_path_factory.mktemp("three")
+    with at_home(home):
+        arguments = ["run", "--date", FIRST, "--days", "3", PLAIN, "--json", str(home / "result.json")]
+        assert main(arguments) == 0
+    return home
+
+
+def test_result_of_several_days_is_a_list_in_order(three_days: Path) -> None:
+    told = json.loads((three_days / "result.json").read_text(encoding="utf-8"))
+
+    assert [day["trade_date"] for day in told] == [FIRST, SECOND, THIRD]
+    assert [day["status"] for day in told] == ["COMPLETED"] * 3
+    assert all(set(day) >= KEYS for day in told)
+
+
+def test_several_days_write_the_page_of_the_last_one(three_days: Path) -> None:
+    told = json.loads((three_days / "result.json").read_text(encoding="utf-8"))
+
+    assert pages(three_days) == [f"{THIRD}.html"]
+    assert [day["report"] is None for day in told] == [True, True, False]
+
+
+def test_days_one_by_one_are_the_days_at_once(three_days: Path, after_a_day: CommandLine) -> None:
+    assert after_a_day("run", "--date", SECOND, PLAIN).status == 0
+
+    with open_world(after_a_day.home) as alone, open_world(three_days) as together:
+        day = date.fromisoformat(SECOND)
+        outputs = [
+            {
+                f"{run.run_id} {row.step}": row.output
+                for run in world.runs.runs(ACCOUNT)
+                if run.key.trade_date == day
+                for row in world.runs.steps(run.run_id)
+            }
+            for world in (alone, together)
+        ]
+    assert len(outputs[0]) > 10
+    assert outputs[0] == outputs[1]
+
+
+def test_finished_days_of_a_list_are_not_run_again(three_days: Path, after_a_day: CommandLine) -> None:
+    answer = after_a_day("run", "--date", FIRST, "--to", SECOND, PLAIN, "--report", "none")
+
+    assert answer.status == 0
+    with open_world(after_a_day.home) as world:
+        assert {(run.key.trade_date.isoformat(), run.attempt) for run in world.runs.runs()} == {
+            (FIRST, 1),
+            (SECOND, 1),
+        }
+        assert [run.key.kind for run in world.runs.runs()].count(RunKind.CLOSE) == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "written"),
+    [("none", []), ("last", [f"{SECOND}.html"]), ("all", [f"{FIRST}.html", f"{SECOND}.html"])],
+)
+def test_report_option_says_which_pages_are_written(
+    after_a_day: CommandLine, wanted: str, written: list[str]
+) -> None:
+    for page in (after_a_day.home / "reports").rglob("*.html"):
+        page.unlink()
+
+    assert after_a_day("run", "--date", FIRST, "--to", SECOND, PLAIN, "--report", wanted).status == 0
+
+    assert pages(after_a_day.home) == written
+
+
+def test_result_on_standard_output_is_nothing_but_json(after_a_day: CommandLine) -> None:
+    answer = after_a_day("run", "--date", FIRST, "--to", SECOND, PLAIN, "--report", "none", "--json", "-")
+
+    assert [day["trade_date"] for day in json.loads(answer.out)] == [FIRST, SECOND]
+    assert answer.err == ""
+
+
+def pages(home: Path) -> list[str]:
+    """Names of the report pages in a FUND_HOME."""
+    return sorted(page.name for page in (home / "reports").rglob("*.html"))
+
+
+# ---------------------------------------------------------------- with Prefect
+
+
+@pytest.mark.prefect
+@pytest.mark.slow
+def test_day_with_prefect_is_the_day_without(finished_home: Path, fund: CommandLine, tmp_path: Path) -> None:
+    answer = fund("run", "--date", FIRST, "--json", str(tmp_path / "prefect.json"))
+
+    assert answer.status == 0, answer
+    plain, prefect = result(finished_home / "result.json"), result(tmp_path / "prefect.json")
+    assert {name for name in plain if name != "report" and plain[name] != prefect[name]} == set()
+    assert plain.keys() == prefect.keys()
