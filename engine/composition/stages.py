@@ -23,12 +23,14 @@ from engine.hedging.fx import FxHedgeInputs, FxHedgePlan, plan_fx_hedge
 from engine.hedging.protection import TailInputs
 from engine.hedging.tail import TailHedgePlan, plan_tail_hedges
 from engine.model.context import DayContext
+from engine.model.encoding import significant
 from engine.model.halts import HaltChoice
 from engine.model.instruments import Contract
 from engine.model.market import FxRates, Mark, MarketInputs, Quote
+from engine.model.money import ZERO
 from engine.model.orders import TargetBook, TradeProposal
 from engine.model.policy import FundPolicy
-from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Valuation
+from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Sleeve, Valuation
 from engine.model.universe import ContractBook, Universe
 from engine.risk.decision import RiskDecision, RiskInputs, RiskMemory, decide_risk
 from engine.roll import RollPlan, front_contracts, plan_roll
@@ -36,6 +38,9 @@ from engine.sessions import SessionTable
 from engine.sleeves.holdings import listed_instruments, structural_weights, weights_at_scale_one
 from engine.sleeves.sizing import PriceList
 from engine.sleeves.targets import TargetInputs, TargetMemory, decide_targets
+
+SCALED_SLEEVES = (Sleeve.CORE, Sleeve.SECTOR, Sleeve.SINGLE_NAME, Sleeve.CREDIT)
+"""Sleeves whose notionals the risk decision scales (R-27)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,9 +308,19 @@ def judge_risk(setup: DaySetup, inputs: DayInputs, fund: ValuedFund) -> RiskStep
         currency_hedge_ratio=float(setup.policy.fx.hedge_ratio),
         core_long=sleeves.core_long,
         core_short=sleeves.core_short,
+        strategy_return=_strategy_return(fund),
     )
     decision, memory = decide_risk(facts, setup.policy.risk, inputs.memory.risk)
     return RiskStep(decision=decision, memory=memory)
+
+
+def _strategy_return(fund: ValuedFund) -> float | None:
+    """Return of the sleeves that risk scales, since the last decision, as a fraction of its NAV."""
+    if fund.bridge is None:
+        return None
+    gains = fund.bridge.by_sleeve
+    earned = sum((gains.get(sleeve, ZERO) for sleeve in SCALED_SLEEVES), ZERO)
+    return significant(float(earned / fund.bridge.opening_nav))
 
 
 def latest_vix(market: MarketInputs) -> float | None:

@@ -60,6 +60,10 @@ class RiskInputs:
     currency_hedge_ratio: float
     core_long: tuple[str, ...]
     core_short: tuple[str, ...]
+    strategy_return: float | None = None
+    """Return of the scaled sleeves alone since the last decision (fraction of NAV); ``None``: the fund's own.
+
+    Protection is not scaled, so dividing its gain by the scale would read a rescue as risk."""
 
     def __post_init__(self) -> None:
         if not self.unit_price.is_finite() or self.unit_price <= 0:
@@ -169,7 +173,7 @@ def decide_risk(
     opening = memory.record_for(inputs.trade_date)
     fall = _measure_fall(inputs, opening)
     regime_memory, regime = _decide_regime(inputs, fall, opening, policy)
-    returns = _unscaled_returns(fall, opening)
+    returns = _unscaled_returns(inputs, fall, opening)
     estimate = _estimate(inputs, returns, policy)
     allowed = _allowed_scale(estimate, opening, policy)
     scale = _scale(allowed, opening, regime, policy)
@@ -254,10 +258,11 @@ def _decide_regime(
     return memory, regime_in_force(reading, memory)
 
 
-def _unscaled_returns(fall: _Fall, opening: RiskRecord) -> tuple[float, ...]:
+def _unscaled_returns(inputs: RiskInputs, fall: _Fall, opening: RiskRecord) -> tuple[float, ...]:
     if fall.daily_return is None or not opening.scaling_factor:
         return opening.returns
-    unscaled = significant(fall.daily_return / opening.scaling_factor)
+    earned = fall.daily_return if inputs.strategy_return is None else inputs.strategy_return
+    unscaled = significant(earned / opening.scaling_factor)
     return (*opening.returns, unscaled)[-RETURNS_KEPT:]
 
 

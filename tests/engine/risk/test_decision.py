@@ -179,3 +179,10 @@ def test_explanation_says_why_the_fund_does_not_run_at_its_target() -> None:
     assert decision.explanation.startswith("the fund runs at about ")
     assert "not 12 %, because the measured volatility" in decision.explanation
     assert "at the floor" in decision.explanation
+
+
+def test_unscaled_return_is_that_of_the_scaled_sleeves_alone() -> None:
+    """Protection earned 3 % on a day that cost the scaled sleeves 0.6 %: the record counts −0.6 % / scale."""
+    first, memory = decide_risk(inputs(date(2026, 1, 5)), POLICY, RiskMemory())
+    _, memory = decide_risk(inputs(date(2026, 1, 6), price="102.4", strategy_return=-0.006), POLICY, memory)
+    assert memory.closing.returns == (pytest.approx(-0.006 / first.scaling_factor, abs=1e-12),)
