@@ -1,14 +1,19 @@
 """Days from the command line: what a run writes, and that running it again changes nothing (architecture 8)."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.model.context import RunKind
-from tests.factories import row_counts
+from tasks.runtime import World
+from tests.factories import book_at_close, row_counts
 from tests.flows.command_line import (
     ACCOUNT,
     FIRST,
@@ -21,6 +26,7 @@ from tests.flows.command_line import (
     result,
     results,
 )
+from tests.shared_data import REPOSITORY
 
 KEYS = {
     "run_id", "trade_date", "mode", "status", "attempt", "nav", "cash_by_currency", "positions", "reconciliation",
@@ -130,7 +136,7 @@ def changed(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def three_days(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a FUND_HOME in which three days were run at once, with the result beside it."""
     from flows.commands.__main__ import main
 
@@ -211,6 +217,59 @@ def test_result_on_standard_output_is_nothing_but_json(after_a_day: CommandLine)
 def pages(home: Path) -> list[str]:
     """Names of the report pages in a FUND_HOME."""
     return sorted(page.name for page in (home / "reports").rglob("*.html"))
+
+
+# ---------------------------------------------------------------- interrupted, and two at once
+
+
+def test_interrupted_days_are_resumed_to_the_last_one(
+    fund: CommandLine, three_days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = World.inputs
+
+    def fail_on_the_second_day(world: World, day: date, *rest: Any) -> object:
+        if day.isoformat() == SECOND:
+            raise OSError("the market's file is gone")
+        return read(world, day, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(World, "inputs", fail_on_the_second_day)
+        stopped = fund("run", "--date", FIRST, "--days", "3", PLAIN, "--report", "none")
+    resumed = fund("resume", PLAIN, "--json", str(fund.home / "result.json"))
+
+    assert (stopped.status, resumed.status) == (1, 0), (stopped, resumed)
+    told = json.loads((fund.home / "result.json").read_text(encoding="utf-8"))
+    undisturbed = json.loads((three_days / "result.json").read_text(encoding="utf-8"))
+    assert [(day["trade_date"], day["attempt"]) for day in told] == [(SECOND, 2), (THIRD, 1)]
+    assert [day["nav"] for day in told] == [day["nav"] for day in undisturbed[1:]]
+    assert [day["orders"] for day in told] == [day["orders"] for day in undisturbed[1:]]
+
+
+@pytest.mark.slow
+def test_two_runs_started_at_once_make_one_day(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "flows.commands",
+        "run",
+        "--date",
+        FIRST,
+        PLAIN,
+        "--report",
+        "none",
+    ]
+    environment = {**os.environ, "FUND_HOME": str(tmp_path)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+
+    both = [subprocess.Popen(command, cwd=REPOSITORY, env=environment, **quiet) for _ in range(2)]
+    told = [process.communicate()[1] for process in both]
+
+    statuses = sorted(process.returncode for process in both)
+    assert statuses in ([0, 5], [0, 0]), told  # the later one is refused, or finds the day finished
+    with open_world(tmp_path) as world:
+        assert [(run.status.value, run.attempt) for run in world.runs.runs()] == [("COMPLETED", 1)] * 3
+        assert book_at_close(world).ours == book_at_close(world).broker
 
 
 # ---------------------------------------------------------------- with Prefect

@@ -261,6 +261,46 @@ def test_misspelt_command_line_is_refused(fund: CommandLine, arguments: list[str
     assert told in paragraph
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["status"], 5, "found none yet; start one with ./fund run"),
+        (["report"], 5, "found none yet; start one with ./fund run"),
+        (["halt", "--reason", "a test"], 5, "found none yet; start one with ./fund run"),
+        (["kill", "--reason", "a test"], 5, "found none yet; start one with ./fund run"),
+        (["resolve", "H1", "--choice", "retry", "--reason", "a test", "--yes"], 5, "found none yet"),
+        (
+            ["resolve", "H1", "--choice", "retri", "--reason", "a test"],
+            2,
+            "'retri' is not one of 'adopt-broker'",
+        ),
+        (["resolve", "H1", "--choice", "retry"], 2, "Missing option '--reason'"),
+        (["report", "--date", "12.3.2024"], 2, "--date as a date YYYY-MM-DD"),
+        (["simulated", "reset", "--yes"], 2, "there are none"),
+    ],
+)
+def test_operator_s_command_in_an_empty_home_is_refused(
+    fund: CommandLine, arguments: list[str], status: int, told: str
+) -> None:
+    assert told in fund.refuse(*arguments, status=status)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status", "--account", "SIM-fund-2"], "expected an account among SIM-fund-1, found 'SIM-fund-2'"),
+        (["resolve", "H1", "--choice", "retry", "--reason", "a test", "--yes"], "open are none"),
+        (["report", "--date", "2024-03-11"], "2024-03-11"),
+        (["simulated", "reset", "--account", "SIM-fund-2", "--yes"], "there are SIM-fund-1"),
+        (["simulated", "reset"], "nobody to ask; nothing changed"),
+    ],
+)
+def test_operator_s_command_about_what_is_not_there_is_refused(
+    after_a_day: CommandLine, arguments: list[str], told: str
+) -> None:
+    assert told in after_a_day.refuse(*arguments)
+
+
 def test_group_without_a_command_shows_its_help(fund: CommandLine) -> None:
     answer = fund("config")
 
