@@ -17,13 +17,15 @@ from sqlalchemy import func, select
 from engine.composition.stages import DayInputs, ValuedFund
 from engine.model.context import RunKind
 from engine.model.encoding import decode
-from engine.model.orders import ChildOrder
+from engine.model.orders import ChildOrder, Fill
 from engine.model.portfolio import Portfolio
 from engine.simulation.account import BrokerOrder
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.journal import RecordKind
 from flows.engine import BODIES
 from flows.outcome import Outcome
+from state.gate import OrderLimits
+from state.orders import OrderStore, account_orders
 from state.runs import run_identifier
 from state.tables import metadata
 from tasks.adapters.simulated_account import SqliteJournal, account_path
@@ -154,6 +156,42 @@ def accepted_orders(home: Path, account: str) -> tuple[ChildOrder, ...]:
     finally:
         journal.close()
     return tuple(decode(BrokerOrder, record.body).child for record in records)
+
+
+def executions_at_broker(home: Path, account: str) -> tuple[str, ...]:
+    """Ids of every execution in the broker's own file, listed ones and those of earlier days."""
+    journal = SqliteJournal(account_path(home, account))
+    try:
+        records = journal.history(RecordKind.EXECUTION)
+    finally:
+        journal.close()
+    return tuple(decode(Fill, record.body).execution_id for record in records)
+
+
+def parent_quantities(world: World, day: date) -> dict[str, dict[str, Decimal]]:
+    """Ordered and executed quantity of every parent of a date, by intent."""
+    filled: dict[str, Decimal] = {}
+    for view in account_orders(world.database, world.account, day):
+        intent = view.intent.intent_id
+        filled[intent] = filled.get(intent, ZERO) + view.record.filled
+    jobs = order_store(world).jobs(trade_date=day)
+    return {
+        intent.intent_id: {"ordered": intent.quantity, "filled": filled.get(intent.intent_id, ZERO)}
+        for record in jobs
+        for intent in record.job.intents
+    }
+
+
+def order_store(world: World) -> OrderStore:
+    """The account's order book, for reading: no run stands behind it, so its gate lets nothing through."""
+    return OrderStore(
+        world.database,
+        world.account,
+        "",
+        -1,
+        OrderLimits(max_orders=0, max_turnover_usd=ZERO),
+        world.contracts,
+    )
 
 
 def row_counts(world: World) -> dict[str, int]:
