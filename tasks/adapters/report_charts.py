@@ -179,7 +179,7 @@ def _line(name: str, color: str, days: Sequence[str], values: Sequence[float], a
 def _bar_layout(names: Sequence[str], numbers: Sequence[str], reach: Sequence[float]) -> _Figure:
     low, high = min(0.0, *reach, 0.0), max(0.0, *reach, 0.0)
     pad = (high - low) * 0.04 or 1.0
-    left, right = _margin(_shown(names)), _margin(numbers)
+    left, right = _margin([str(name) for name in _shown(names)]), _margin(numbers)
     return {
         "height": _ROW_PIXELS * len(names) + _FRAME_PIXELS,
         "margin": {"l": left, "r": right, "t": 8, "b": 46},
