@@ -24,7 +24,8 @@ began = time.perf_counter()
 from flows.engine import FlowEngine, BODIES
 from tasks.opening import begin
 from tasks.reporting import build_report, save_report
-from tasks.runtime import World, WorldOptions
+from tasks.options import WorldOptions
+from tasks.runtime import World
 from engine.model.context import RunKind
 from datetime import date
 from flows.trading_days import trading_days

@@ -22,7 +22,8 @@ from state.ledger import LedgerStore
 from state.records import RecordStore
 from state.runs import RunRecord, RunStore
 from tasks.day import wall_clock
-from tasks.runtime import World, WorldOptions, fund_home
+from tasks.options import WorldOptions, fund_home
+from tasks.runtime import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

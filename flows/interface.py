@@ -19,7 +19,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from engine.errors import ConfigurationError, FundError
-from tasks.runtime import ROOT, fund_home
+from tasks.options import ROOT, fund_home
 
 LOOPBACK = "127.0.0.1"
 WORK_POOL = "fund"

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.errors import ConfigurationError
 from tasks.adapters.calendars import session_table
 from tasks.adapters.store import store_summary
-from tasks.runtime import fund_home, generated_from
+from tasks.options import fund_home, generated_from
 
 MOST_DAYS = 6_000
 SEARCHED_DAYS = 10

@@ -26,7 +26,8 @@ from state.journal import InputRecord
 from state.runs import RunRecord, RunStore
 from tasks.adapters.calendars import FIRST_DAY, session_table
 from tasks.day import INPUTS, POLICY, UNIVERSE
-from tasks.runtime import SESSIONS_AHEAD, code_version, fund_home
+from tasks.options import code_version, fund_home
+from tasks.runtime import SESSIONS_AHEAD
 
 SESSIONS_BEFORE = timedelta(days=400)
 NAMED_RUNS = 5

@@ -28,8 +28,9 @@ from flows.watching import Watcher
 from tasks.adapters.report_json import to_result_json
 from tasks.opening import require_claimable
 from tasks.operator import scripted_answer
+from tasks.options import WorldOptions, fund_home
 from tasks.reporting import build_report, report_paths, save_report
-from tasks.runtime import World, WorldOptions, fund_home, share
+from tasks.runtime import World, share
 
 
 def run_days(request: RunRequest, json_file: Path | None) -> int:

@@ -13,7 +13,8 @@ from engine.model.context import RunKind
 from state.runs import ClaimOutcome, run_identifier
 from tasks.adapters.simulated_account import account_path, account_time
 from tasks.day import TradingDay, run_key, wall_clock
-from tasks.runtime import World, WorldOptions, open_world
+from tasks.options import WorldOptions
+from tasks.runtime import World, open_world
 from tasks.step import in_flow_run
 
 

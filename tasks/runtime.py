@@ -6,23 +6,20 @@ exchange and broker that live in their own file, and the fund's database; all of
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
-from pathlib import Path
 from typing import TypeVar
 
 from config.policies import fund_policy
 from config.settings import Configuration, load_configuration
 from config.universe import VenueBook, effective_digest, load_venues, universe_of
 from engine.composition.stages import DaySetup
-from engine.errors import ConfigurationError, UnknownContract
+from engine.errors import UnknownContract
 from engine.model.context import Mode
 from engine.model.encoding import canonical, decode, digest_bytes, encode
 from engine.model.instruments import Contract
@@ -33,10 +30,9 @@ from engine.model.universe import ContractBook, Universe
 from engine.sessions import SessionTable
 from engine.simulation.broker import AccountOpening, SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
-from engine.simulation.factors import EPOCH
 from engine.simulation.facts import PanelFacts
-from engine.simulation.faults import FaultedMarketData, inject, require_known_fault
-from engine.simulation.market import generate_panel, unknown_names
+from engine.simulation.faults import FaultedMarketData, inject
+from engine.simulation.market import generate_panel
 from engine.simulation.panel import MarketPanel
 from engine.simulation.terms import BrokerTerms
 from state.control import ControlStore
@@ -49,13 +45,16 @@ from state.runs import RunStore
 from tasks.adapters.calendars import session_table
 from tasks.adapters.simulated_account import account_path, open_account
 from tasks.adapters.simulated_market import PanelMarket
-from tasks.adapters.store import store_summary
 from tasks.adapters.store_world import past_begins, recorded_world
-
-ROOT = Path(__file__).resolve().parent.parent
-CODE_FOLDERS = ("config", "engine", "flows", "state", "tasks")
-HISTORY_YEARS = 4
-"""Years of generated past before the year in which an account is opened: the screen and the risk need three."""
+from tasks.options import (
+    WorldOptions,
+    agreed_mode,
+    code_version,
+    generated_first,
+    market_name,
+    require_fault,
+    require_market,
+)
 
 SESSIONS_AHEAD = timedelta(days=400)
 PANEL_AHEAD = timedelta(days=7)
@@ -66,49 +65,19 @@ Value = TypeVar("Value")
 Observer = Callable[[str, str], None]
 
 
-def fund_home() -> Path:
-    """Folder of databases, simulated accounts and reports: FUND_HOME, else ``var`` beside the code."""
-    return Path(os.environ.get("FUND_HOME") or ROOT / "var").resolve()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorldOptions:
-    """What a command or a deployment asks for; ``last`` is the last date that the run will reach."""
-
-    profile: str
-    first: date
-    last: date
-    mode: Mode | None = None
-    store: Path | None = None
-    seed: int = 1
-    fault: str | None = None
-    overrides: tuple[str, ...] = ()
-    home: Path = field(default_factory=fund_home)
-
-
-def code_version() -> str:
-    """Digest of every source file of the product: what replay and a second worker compare."""
-    total = hashlib.sha256()
-    for folder in CODE_FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in (".py", ".yaml"):
-                total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:16]
-
-
 class World:
     """Everything of one account, opened. Close it, or use `open_world`."""
 
     def __init__(self, options: WorldOptions) -> None:
         self.options = options
         self.configuration: Configuration = load_configuration(options.profile, options.overrides)
-        _require_fault(options.fault, Mode(self.configuration.settings.mode))
-        self.mode = _agreed_mode(Mode(self.configuration.settings.mode), options.mode)
+        require_fault(options.fault, Mode(self.configuration.settings.mode))
+        self.mode = agreed_mode(Mode(self.configuration.settings.mode), options.mode)
         self.universe: Universe = canonical(universe_of(self.configuration.settings))
-        _require_market(options, self.universe)
+        require_market(options, self.universe)
         self.seed = options.seed
         self.config_digest = effective_digest(self.configuration.settings)
-        self.account = f"SIM-{options.profile}-{_market_name(options)}"
+        self.account = f"SIM-{options.profile}-{market_name(options)}"
         self.observer: Observer = lambda step, fact: None
         self._policies: dict[date, FundPolicy] = {}
         self._records: dict[int, tuple[object, bytes]] = {}
@@ -214,7 +183,7 @@ class World:
         """First date of the market's history."""
         if self.options.store is not None:
             return past_begins(self.options.store, self.universe, self.options.first)
-        return _generated_first(self.options)
+        return generated_first(self.options)
 
     @cached_property
     def sessions(self) -> SessionTable:
@@ -309,11 +278,6 @@ class _Listing(Mapping[str, Contract]):
         return 0
 
 
-def generated_from() -> date:
-    """First date on which the generated market has enough past."""
-    return date(EPOCH.year + HISTORY_YEARS, 1, 1)
-
-
 def day_start(day: date) -> datetime:
     """Midnight UTC that begins a date."""
     return datetime.combine(day, time(), tzinfo=UTC)
@@ -348,68 +312,3 @@ def share(world: World) -> Iterator[World]:
 
 def _at(day: date, clock: str) -> datetime:
     return datetime.combine(day, time.fromisoformat(clock), tzinfo=UTC)
-
-
-def _agreed_mode(configured: Mode, wanted: Mode | None) -> Mode:
-    if wanted is not None and wanted is not configured:
-        raise ConfigurationError(
-            f"expected --mode to agree with the profile's mode {configured.value!r}, found {wanted.value!r}; "
-            "choose the profile of that mode"
-        )
-    if configured is not Mode.SIMULATED:
-        raise ConfigurationError(
-            f"mode {configured.value!r} needs the Interactive Brokers adapter, which this version does not have; "
-            "run the profiles fund or history in simulated mode"
-        )
-    return configured
-
-
-def _require_fault(name: str | None, mode: Mode) -> None:
-    if name is None:
-        return
-    if mode is not Mode.SIMULATED:
-        raise ConfigurationError(
-            f"expected --fault in simulated mode only, found mode {mode.value!r}: a fault is put into the simulated "
-            "broker; leave it out, or run the profile fund"
-        )
-    require_known_fault(name)
-
-
-def _require_market(options: WorldOptions, universe: Universe) -> None:
-    """Refuse a generated market that lacks some of the instruments, or days."""
-    if options.store is not None:
-        return
-    unknown = unknown_names(universe)
-    if unknown:
-        raise ConfigurationError(
-            f"expected --store for the profile {options.profile}, found none, and the generated market has no "
-            f"{', '.join(unknown[:3])}{' …' if len(unknown) > 3 else ''} ({len(unknown)} names); name the folder of a "
-            "market data store"
-        )
-    if options.first < generated_from():
-        raise ConfigurationError(
-            f"expected a trade date from {generated_from()} on, where the generated market has {HISTORY_YEARS} years "
-            f"of past, found {options.first}; take a later date"
-        )
-
-
-def _market_name(options: WorldOptions) -> str:
-    if options.store is None:
-        return str(options.seed)
-    digest = store_summary(options.store).digest[:8]
-    return digest if options.seed == 1 else f"{digest}-{options.seed}"
-
-
-def _generated_first(options: WorldOptions) -> date:
-    """The generated past begins where it began when the account was opened, so that it never changes."""
-    account = f"SIM-{options.profile}-{options.seed}"
-    note = options.home / "simulated" / f"{account}.first"
-    # Without an account the note is of one that was reset, or of a run that never came to open it.
-    if note.exists() and account_path(options.home, account).exists():
-        return date.fromisoformat(note.read_text(encoding="utf-8").strip())
-    first = date(options.first.year - HISTORY_YEARS, 1, 1)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    draft = note.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(first.isoformat() + "\n", encoding="utf-8")
-    os.replace(draft, note)
-    return first

@@ -31,7 +31,8 @@ from state.tables import metadata
 from tasks.adapters.simulated_account import SqliteJournal, account_path
 from tasks.day import INPUTS, run_key
 from tasks.opening import begin
-from tasks.runtime import World, WorldOptions
+from tasks.options import WorldOptions
+from tasks.runtime import World
 
 DAYS = (
     date(2026, 11, 12),

@@ -12,7 +12,7 @@ from typing import Annotated, Protocol, cast
 import typer
 
 from engine.errors import ConfigurationError
-from tasks.runtime import ROOT
+from tasks.options import ROOT
 
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 FOLDER = ROOT / "benchmarks"

@@ -13,7 +13,7 @@ from config.environment import load_environment
 from engine.errors import InvariantError
 from state.database import Database, open_database, schema_version
 from state.verification import count_rows, verify
-from tasks.runtime import fund_home
+from tasks.options import fund_home
 
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 group = typer.Typer(add_completion=False, no_args_is_help=True, help="Upgrade or verify the book's database.")

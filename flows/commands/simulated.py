@@ -10,7 +10,7 @@ import typer
 
 from engine.errors import ConfigurationError
 from tasks.adapters.simulated_account import account_path, reset_account
-from tasks.runtime import fund_home
+from tasks.options import fund_home
 
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 group = typer.Typer(add_completion=False, no_args_is_help=True, help="The account at the simulated broker.")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from flows.commands.__main__ import main
-from tasks.runtime import World, WorldOptions
+from tasks.options import WorldOptions
+from tasks.runtime import World
 
 FIRST, SECOND, THIRD = "2024-03-12", "2024-03-13", "2024-03-14"
 """Three trading days, Tuesday to Thursday; every venue is open."""

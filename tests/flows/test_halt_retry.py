@@ -10,7 +10,8 @@ from engine.simulation.faults import inject
 from flows.interface import free_port, running_interface
 from state.halts import HaltRecord, HaltStatus
 from state.verification import count_rows
-from tasks.runtime import World, WorldOptions
+from tasks.options import WorldOptions
+from tasks.runtime import World
 from tests.flows.prefect_client import PrefectClient
 
 DAY = date(2026, 11, 18)

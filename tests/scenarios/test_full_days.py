@@ -16,6 +16,7 @@ from engine.composition.day import STEP_TYPES, decide_steps
 from engine.composition.stages import TargetStep
 from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode, encode
+from engine.model.orders import JobStatus
 from tasks.runtime import World
 from tests import factories as fund
 from tests.factories import DAYS, ZERO, DaysRun
@@ -147,3 +148,20 @@ def _accepted_of_ours(world: World) -> list[str]:
     ours = world.order_refs()
     orders = fund.accepted_orders(world.options.home, world.account)
     return sorted(order.order_ref for order in orders if order.order_ref in ours)
+
+
+def test_begun_job_whose_window_has_passed_is_done_with_what_it_did(home: Path) -> None:
+    """A window was left in its middle and taken up a day late: the job ends, the untouched ones are skipped."""
+    day = date(2026, 11, 19)
+    world = fund.new_world(home, last=day)
+    fund.run(world, day, RunKind.DECISION)
+    store = fund.order_store(world)
+    begun, *untouched = [record.job.job_id for record in store.jobs(trade_date=day)]
+    for status in (JobStatus.CLAIMED, JobStatus.RUNNING):
+        store.set_job_status(begun, status, world.broker.now)
+    world.broker.advance(world.close_time(day))
+    assert fund.run(world, day, RunKind.EXECUTION).status is RunStatus.COMPLETED
+    ends = {record.job.job_id: record.status for record in store.jobs(trade_date=day)}
+    assert ends == {begun: JobStatus.DONE, **dict.fromkeys(untouched, JobStatus.SKIPPED)}
+    assert fund.run(world, day, RunKind.CLOSE).status is RunStatus.COMPLETED
+    world.close()

@@ -1,0 +1,126 @@
+"""What a command asks for: profile, dates, market and mode, and what is refused before a world is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from engine.errors import ConfigurationError
+from engine.model.context import Mode
+from engine.model.universe import Universe
+from engine.simulation.factors import EPOCH
+from engine.simulation.faults import require_known_fault
+from engine.simulation.market import unknown_names
+from tasks.adapters.simulated_account import account_path
+from tasks.adapters.store import store_summary
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE_FOLDERS = ("config", "engine", "flows", "state", "tasks")
+HISTORY_YEARS = 4
+"""Years of generated past before the year in which an account is opened: the screen and the risk need three."""
+
+
+def fund_home() -> Path:
+    """Folder of databases, simulated accounts and reports: FUND_HOME, else ``var`` beside the code."""
+    return Path(os.environ.get("FUND_HOME") or ROOT / "var").resolve()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldOptions:
+    """What a command or a deployment asks for; ``last`` is the last date that the run will reach."""
+
+    profile: str
+    first: date
+    last: date
+    mode: Mode | None = None
+    store: Path | None = None
+    seed: int = 1
+    fault: str | None = None
+    overrides: tuple[str, ...] = ()
+    home: Path = field(default_factory=fund_home)
+
+
+def code_version() -> str:
+    """Digest of every source file of the product: what replay and a second worker compare."""
+    total = hashlib.sha256()
+    for folder in CODE_FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def generated_from() -> date:
+    """First date on which the generated market has enough past."""
+    return date(EPOCH.year + HISTORY_YEARS, 1, 1)
+
+
+def agreed_mode(configured: Mode, wanted: Mode | None) -> Mode:
+    """The profile's mode, which ``--mode`` may only repeat; raises `ConfigurationError`."""
+    if wanted is not None and wanted is not configured:
+        raise ConfigurationError(
+            f"expected --mode to agree with the profile's mode {configured.value!r}, found {wanted.value!r}; "
+            "choose the profile of that mode"
+        )
+    if configured is not Mode.SIMULATED:
+        raise ConfigurationError(
+            f"mode {configured.value!r} needs the Interactive Brokers adapter, which this version does not have; "
+            "run the profiles fund or history in simulated mode"
+        )
+    return configured
+
+
+def require_fault(name: str | None, mode: Mode) -> None:
+    """Refuse a fault that is unknown, or outside of a simulated world."""
+    if name is None:
+        return
+    if mode is not Mode.SIMULATED:
+        raise ConfigurationError(
+            f"expected --fault in simulated mode only, found mode {mode.value!r}: a fault is put into the simulated "
+            "broker; leave it out, or run the profile fund"
+        )
+    require_known_fault(name)
+
+
+def require_market(options: WorldOptions, universe: Universe) -> None:
+    """Refuse a generated market that lacks some of the instruments, or days."""
+    if options.store is not None:
+        return
+    unknown = unknown_names(universe)
+    if unknown:
+        raise ConfigurationError(
+            f"expected --store for the profile {options.profile}, found none, and the generated market has no "
+            f"{', '.join(unknown[:3])}{' …' if len(unknown) > 3 else ''} ({len(unknown)} names); name the folder of a "
+            "market data store"
+        )
+    if options.first < generated_from():
+        raise ConfigurationError(
+            f"expected a trade date from {generated_from()} on, where the generated market has {HISTORY_YEARS} years "
+            f"of past, found {options.first}; take a later date"
+        )
+
+
+def market_name(options: WorldOptions) -> str:
+    """Part of the account's name that says which market it lives in."""
+    if options.store is None:
+        return str(options.seed)
+    digest = store_summary(options.store).digest[:8]
+    return digest if options.seed == 1 else f"{digest}-{options.seed}"
+
+
+def generated_first(options: WorldOptions) -> date:
+    """The generated past begins where it began when the account was opened, so that it never changes."""
+    account = f"SIM-{options.profile}-{options.seed}"
+    note = options.home / "simulated" / f"{account}.first"
+    # Without an account the note is of one that was reset, or of a run that never came to open it.
+    if note.exists() and account_path(options.home, account).exists():
+        return date.fromisoformat(note.read_text(encoding="utf-8").strip())
+    first = date(options.first.year - HISTORY_YEARS, 1, 1)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    draft = note.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(first.isoformat() + "\n", encoding="utf-8")
+    os.replace(draft, note)
+    return first
