@@ -6,6 +6,7 @@ own, so that nothing of pytest is forked; the market is generated once and inher
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -49,6 +50,8 @@ class Market:
         names = ("sessions", "panel", "facts", "market", "venues", "code_version")
         pieces = {name: getattr(world, name) for name in names}
         world.close()
+        gc.collect()
+        gc.freeze()  # a collection in a child would touch, and so copy, everything that it inherited
         return cls(pieces)
 
     def world(self, home: Path) -> World:
