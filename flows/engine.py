@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from datetime import date
 from types import TracebackType
@@ -13,6 +11,7 @@ from engine.errors import FundError
 from engine.model.context import RunKind
 from flows.day import close, decide, trade
 from flows.outcome import Outcome
+from flows.server import starting_server
 from tasks.opening import begin, ending
 from tasks.runtime import World
 
@@ -28,11 +27,7 @@ class FlowEngine:
 
     def __init__(self, *, with_prefect: bool) -> None:
         self._with_prefect = with_prefect
-        self._starter: threading.Thread | None = None
-        if with_prefect and not os.environ.get("PREFECT_API_URL"):
-            # The server takes seconds to come up in its own process; meanwhile the world is opened.
-            self._starter = threading.Thread(target=_start_server, name="prefect-server", daemon=True)
-            self._starter.start()
+        self._starter = starting_server() if with_prefect else None
 
     def __enter__(self) -> FlowEngine:
         """Nothing to begin."""
@@ -69,9 +64,3 @@ def _flows() -> Mapping[RunKind, Flow[[date | None, str], State[Outcome] | Outco
     from flows.execution import execution
 
     return {RunKind.DECISION: daily_decision, RunKind.EXECUTION: execution, RunKind.CLOSE: end_of_day}
-
-
-def _start_server() -> None:
-    from prefect.server.api.server import SubprocessASGIServer
-
-    SubprocessASGIServer().start()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import ConfigurationError
+from flows.server import begin_slow_starts
 
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -50,13 +51,16 @@ def run(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the com
     ] = None,
 ) -> int:
     """Value the fund, decide, trade and report one or more days."""
-    from flows.trading_days import RunRequest, run_days
+    first, last = parse_day(day, "--date"), parse_day(to, "--to")
+    begin_slow_starts(with_prefect=not without_prefect)
+    from flows.planning import RunRequest
+    from flows.trading_days import run_days
 
     request = RunRequest(
         profile=_profile(profile, mode),
         mode=mode,
-        first=parse_day(day, "--date"),
-        last=parse_day(to, "--to"),
+        first=first,
+        last=last,
         days=days,
         store=None if store is None else str(store.resolve()),
         seed=seed,
@@ -78,6 +82,7 @@ def resume(
     ] = None,
 ) -> int:
     """Go on with the last unfinished day: after a HALT was resolved, or after an interruption."""
+    begin_slow_starts(with_prefect=not without_prefect)
     from flows.trading_days import resume_days
 
     return resume_days(not without_prefect, json_file)

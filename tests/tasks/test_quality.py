@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from tasks.quality import QualityGate
+from tasks.adapters.expectations import GateBeside, QualityGate
 
 BARS = {
     "contract": ["ES_20261218", "CSPX"],
@@ -27,7 +27,25 @@ def gate() -> QualityGate:
 
 @pytest.mark.parametrize("suite", SOUND)
 def test_sound_table_has_no_finding(gate: QualityGate, suite: str) -> None:
-    assert gate.check(suite, pd.DataFrame(SOUND[suite])) == ()
+    assert gate.check(suite, pd.DataFrame(SOUND[suite]).to_dict("records")) == ()
+
+
+def test_process_beside_finds_what_this_process_finds(gate: QualityGate) -> None:
+    rows = pd.DataFrame(FX).to_dict("records")
+    rows[1]["rate"] = float("nan")
+    beside = GateBeside()
+    try:
+        assert beside.check("fx", rows[:1]) == ()
+        assert beside.check("fx", rows) == gate.check("fx", rows) != ()
+    finally:
+        beside.close()
+
+
+def test_process_beside_that_ended_says_so() -> None:
+    beside = GateBeside()
+    beside.close()
+    with pytest.raises((OSError, ValueError)):
+        beside.check("fx", [{"pair": "EURUSD", "rate": 1.1}])
 
 
 @pytest.mark.parametrize(
@@ -55,9 +73,9 @@ def test_corrupted_value_is_named_by_its_expectation(
 ) -> None:
     table = pd.DataFrame(SOUND[suite]).astype({column: object})
     table.loc[len(table) - 1, column] = value
-    found = gate.check(suite, table)
+    found = gate.check(suite, table.to_dict("records"))
     assert (suite, column, expectation) in {(f.suite, f.column, f.expectation) for f in found}
 
 
 def test_empty_table_has_no_finding(gate: QualityGate) -> None:
-    assert gate.check("fx", pd.DataFrame({"pair": [], "rate": []})) == ()
+    assert gate.check("fx", []) == ()
