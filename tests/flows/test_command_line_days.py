@@ -277,10 +277,16 @@ def test_two_runs_started_at_once_make_one_day(tmp_path: Path) -> None:
 
 @pytest.mark.prefect
 @pytest.mark.slow
-def test_day_with_prefect_is_the_day_without(finished_home: Path, fund: CommandLine, tmp_path: Path) -> None:
-    answer = fund("run", "--date", FIRST, "--json", str(tmp_path / "prefect.json"))
+def test_day_with_prefect_is_the_day_without(finished_home: Path, tmp_path: Path) -> None:
+    written = tmp_path / "prefect.json"
+    command = [sys.executable, "-P", "-m", "flows.commands", "run", "--date", FIRST, "--json", str(written)]
+    homes = {"FUND_HOME": str(tmp_path / "home"), "PREFECT_HOME": str(tmp_path / "prefect")}
 
-    assert answer.status == 0, answer
-    plain, prefect = result(finished_home / "result.json"), result(tmp_path / "prefect.json")
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env={**os.environ, **homes}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    plain, prefect = result(finished_home / "result.json"), result(written)
     assert {name for name in plain if name != "report" and plain[name] != prefect[name]} == set()
     assert plain.keys() == prefect.keys()

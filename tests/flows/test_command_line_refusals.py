@@ -427,7 +427,7 @@ def _no_market(*_arguments: object) -> None:
     ("arguments", "told"),
     [
         (["run", "--date", day_after(30)], "in the future"),
-        (["run", "--date", FIRST, "--set", "sleeves.core_index_rv=35"], "did you mean 0.35?"),
+        (["run", "--date", FIRST, PLAIN, "--set", "sleeves.core_index_rv=35"], "did you mean 0.35?"),
         (["run", "--bogus"], "No such option"),
     ],
 )
