@@ -184,6 +184,20 @@ def test_nothing_grows_on_a_price_that_is_not_of_the_last_session(recorded: Real
             assert age == 0 or trade.contract_id in rolled or reduces(held, trade.quantity), (day, trade)
 
 
+def test_contract_that_is_closed_without_a_successor_is_never_turned_to_the_other_side(shared: Path) -> None:
+    store = built_store(shared / "market_data")
+    closed = [
+        (decided.inputs.portfolio.quantity(trade.contract_id), trade.quantity)
+        for first in (date(2015, 8, 24), date(2020, 2, 24))
+        for decided in real_run(store, first).days.values()
+        for trade in decided.trades.trades
+        if any(r.old_contract == trade.contract_id and r.new_contract is None for r in decided.rolls.rolls)
+    ]
+    # OAT in 2015 and Bund in 2020, whose records end without a pair.
+    assert len(closed) >= 2
+    assert all(reduces(held, quantity) for held, quantity in closed), closed
+
+
 def test_old_marks_beyond_the_limit_stop_the_day_and_the_script_abandons_it(recorded: RealRun) -> None:
     stopped = {day for day, decided in recorded.days.items() if decided.fund.marks.halt_kind is not None}
     assert {halt.choice for halt in recorded.halts} <= {HaltChoice.ABANDON_DAY}
