@@ -17,7 +17,7 @@ from engine.errors import HaltError, NonFiniteValue
 from engine.execution.recovery import RecoveryReport, recover
 from engine.model.halts import HaltKind
 from engine.model.market import MarketInputs, Quote
-from engine.model.orders import Fill
+from engine.model.orders import ChildStatus, Fill
 from engine.model.portfolio import BrokerSnapshot, Portfolio
 from tasks.day import INPUTS, TradingDay
 from tasks.runtime import World
@@ -70,7 +70,8 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         broker=broker,
         quotes=live_quotes(world, broker),
         known=known_orders(world, broker),
-        unresolved=tuple(sorted(r.child.order_ref for r in working)),
+        # An order of unknown fate blocks its own contract; one that still works at the broker stops the whole day.
+        unresolved=tuple(sorted(r.child.order_ref for r in working if r.status is not ChildStatus.UNKNOWN)),
         blocked=tuple(sorted({*recovery.blocked, *(r.child.contract_id for r in working)})),
         previous=day.previous(),
         memory=day.memory("day", DayMemory) or DayMemory(),
