@@ -5,7 +5,6 @@ The flow and `engine.composition.day` call the same functions, so their bytes ar
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,20 +16,19 @@ from engine.accounting.ledger import LedgerEntry
 from engine.accounting.marks import MarkVerdict, PriceJump, price_jumps, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
+from engine.composition.readings import latest_vix, strategy_return
 from engine.hedging.budget import TailMemory
 from engine.hedging.crisis import CrisisInputs, CrisisMemory, CrisisPlan, plan_crisis
 from engine.hedging.fx import FxHedgeInputs, FxHedgePlan, plan_fx_hedge
 from engine.hedging.protection import TailInputs
 from engine.hedging.tail import TailHedgePlan, plan_tail_hedges
 from engine.model.context import DayContext
-from engine.model.encoding import significant
 from engine.model.halts import HaltChoice
 from engine.model.instruments import Contract
 from engine.model.market import FxRates, Mark, MarketInputs, Quote
-from engine.model.money import ZERO
 from engine.model.orders import TargetBook, TradeProposal
 from engine.model.policy import FundPolicy
-from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Sleeve, Valuation
+from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Valuation
 from engine.model.universe import ContractBook, Universe
 from engine.risk.decision import RiskDecision, RiskInputs, RiskMemory, decide_risk
 from engine.roll import RollPlan, front_contracts, plan_roll
@@ -38,9 +36,6 @@ from engine.sessions import SessionTable
 from engine.sleeves.holdings import listed_instruments, structural_weights, weights_at_scale_one
 from engine.sleeves.sizing import PriceList
 from engine.sleeves.targets import TargetInputs, TargetMemory, decide_targets
-
-SCALED_SLEEVES = (Sleeve.CORE, Sleeve.SECTOR, Sleeve.SINGLE_NAME, Sleeve.CREDIT)
-"""Sleeves whose notionals the risk decision scales (R-27)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,28 +303,10 @@ def judge_risk(setup: DaySetup, inputs: DayInputs, fund: ValuedFund) -> RiskStep
         currency_hedge_ratio=float(setup.policy.fx.hedge_ratio),
         core_long=sleeves.core_long,
         core_short=sleeves.core_short,
-        strategy_return=_strategy_return(fund),
+        strategy_return=strategy_return(fund.bridge),
     )
     decision, memory = decide_risk(facts, setup.policy.risk, inputs.memory.risk)
     return RiskStep(decision=decision, memory=memory)
-
-
-def _strategy_return(fund: ValuedFund) -> float | None:
-    """Return of the sleeves that risk scales, since the last decision, as a fraction of its NAV."""
-    if fund.bridge is None:
-        return None
-    gains = fund.bridge.by_sleeve
-    earned = sum((gains.get(sleeve, ZERO) for sleeve in SCALED_SLEEVES), ZERO)
-    return significant(float(earned / fund.bridge.opening_nav))
-
-
-def latest_vix(market: MarketInputs) -> float | None:
-    """Last close of the VIX, ``None`` when the newest row of history has none."""
-    series = market.history.vix
-    if len(series) == 0:
-        return None
-    newest = float(series[-1])
-    return None if math.isnan(newest) else newest
 
 
 def set_targets(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: RiskDecision) -> TargetStep:
