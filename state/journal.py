@@ -113,11 +113,18 @@ class Journal:
 
     def record_input(self, run_id: str, name: str, payload: bytes) -> str:
         """Store what a run read, replacing what an earlier attempt read; returns the digest."""
-        digest = digest_bytes(payload)
-        row = {"run_id": run_id, "name": name, "digest": digest, "payload": payload}
+        return self.record_inputs(run_id, {name: payload})[name]
+
+    def record_inputs(self, run_id: str, payloads: Mapping[str, bytes]) -> Mapping[str, str]:
+        """Store everything that a run read, by name, in one transaction; returns the digests, as `record_input`."""
+        digests = {name: digest_bytes(payload) for name, payload in payloads.items()}
+        rows = [
+            {"run_id": run_id, "name": name, "digest": digests[name], "payload": payload}
+            for name, payload in payloads.items()
+        ]
         with self._database.transaction() as connection:
-            insert_or_replace(connection, run_inputs, [row])
-        return digest
+            insert_or_replace(connection, run_inputs, rows)
+        return digests
 
     def inputs(self, run_id: str) -> Mapping[str, InputRecord]:
         """Everything the run read, by name."""

@@ -37,12 +37,17 @@ class RecordStore:
 
         Raises `InvariantError` on an unknown table or column, a missing one, or rows that differ in columns.
         """
-        target = _table(table)
-        for row in rows:
-            _refuse_misfit(target, row, rows[0])
-        with self._database.transaction() as connection:
-            insert_or_replace(connection, target, rows)
+        self.save_all({table: rows})
         return len(rows)
+
+    def save_all(self, tables: Mapping[str, Sequence[Record]]) -> None:
+        """Write rows of several tables in one transaction; the rest as `save`."""
+        for table, rows in tables.items():
+            for row in rows:
+                _refuse_misfit(_table(table), row, rows[0])
+        with self._database.transaction() as connection:
+            for table, rows in tables.items():
+                insert_or_replace(connection, _table(table), rows)
 
     def rows(self, table: str, **equal: Value) -> tuple[Record, ...]:
         """Rows whose columns have the given values, in the order of their key."""
@@ -84,34 +89,24 @@ class RecordStore:
         """Keep cash, positions and value of one time, and the NAV of its trade date."""
         at, basis = valuation.as_of, valuation.basis.value
         scope: Record = {"run_id": run_id, "at": at, "account": account}
-        self.save(
-            "cash",
-            [
-                {**scope, "currency": currency, "basis": basis, "amount": amount}
-                for currency, amount in sorted(portfolio.cash.items())
-            ],
-        )
-        self.save("positions", _position_rows(scope, portfolio, valuation))
         worth: Record = {"nav": valuation.nav, "units": valuation.units, "unit_price": _unit_price(valuation)}
-        self.save(
-            "portfolio",
-            [
-                {
-                    **scope,
-                    **worth,
-                    "trade_date": valuation.trade_date,
-                    "cash_usd": valuation.cash_usd,
-                    "accruals_usd": valuation.accruals_usd,
-                    "gross_exposure": valuation.gross_exposure,
-                    "net_exposure": valuation.net_exposure,
-                    "payload": encode(valuation),
-                }
-            ],
-        )
-        self.save(
-            "nav_history",
-            [{"account": account, "trade_date": valuation.trade_date, "run_id": run_id, **worth}],
-        )
+        cash: list[Record] = [
+            {**scope, "currency": currency, "basis": basis, "amount": amount}
+            for currency, amount in sorted(portfolio.cash.items())
+        ]
+        whole: Record = {
+            **scope,
+            **worth,
+            "trade_date": valuation.trade_date,
+            "cash_usd": valuation.cash_usd,
+            "accruals_usd": valuation.accruals_usd,
+            "gross_exposure": valuation.gross_exposure,
+            "net_exposure": valuation.net_exposure,
+            "payload": encode(valuation),
+        }
+        of_day: Record = {"account": account, "trade_date": valuation.trade_date, "run_id": run_id, **worth}
+        positions = _position_rows(scope, portfolio, valuation)
+        self.save_all({"cash": cash, "positions": positions, "portfolio": [whole], "nav_history": [of_day]})
 
     def save_targets(self, run_id: str, book: TargetBook) -> int:
         """Keep the wanted holdings of a run."""

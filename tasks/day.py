@@ -99,19 +99,18 @@ class TradingDay:
     # ------------------------------------------------------------ journal
 
     def read(self, name: str, value: Value) -> Value:
-        """Record what the run read, and hand on what the record gives back: a replay sees nothing else."""
-        payload = encode(value)
-        self._record_input(name, payload)
-        return self.world.recorded(type(value), payload)
+        """Record what the run read, and hand on what the record gives back: a replay sees nothing else.
 
-    def read_setup(self) -> None:
-        """Record the instruments and the policies, so that a replay needs no configuration file."""
-        self._record_input(UNIVERSE, self.world.record_of(self.setup.universe))
-        self._record_input(POLICY, self.world.record_of(self.setup.policy))
-
-    def _record_input(self, name: str, payload: bytes) -> None:
-        digest = self.world.runs.record_input(self.run_id, name, payload)
-        self._chain = digest_bytes(f"{self._chain}|{name}|{digest}".encode())
+        The instruments and the policies are recorded with it, so that a replay needs no configuration file.
+        """
+        payloads = {
+            UNIVERSE: self.world.record_of(self.setup.universe),
+            POLICY: self.world.record_of(self.setup.policy),
+            name: encode(value),
+        }
+        for read, digest in self.world.runs.record_inputs(self.run_id, payloads).items():
+            self._chain = digest_bytes(f"{self._chain}|{read}|{digest}".encode())
+        return self.world.recorded(type(value), payloads[name])
 
     def decide(self, step: str, kind: type[Value], function: Callable[[], Value]) -> Value:
         """The step's value: recorded when its inputs are unchanged, else decided now and recorded.

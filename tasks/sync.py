@@ -79,7 +79,6 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         answers=day.answers(),
         manual_marks=day.manual_marks(),
     )
-    day.read_setup()
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
     return day.read(INPUTS, inputs)
 
