@@ -12,7 +12,7 @@ from engine.model.halts import HaltKind
 from engine.model.market import MarketInputs
 from engine.model.orders import TargetBook
 from engine.model.universe import Universe
-from tasks.adapters.expectations import QualityFinding, Table, check_table
+from tasks.adapters.expectations import QualityFinding, Table, Tables, ask_beside, check_tables
 from tasks.day import TradingDay
 from tasks.step import step
 
@@ -28,13 +28,13 @@ def bars_table(inputs: MarketInputs) -> Table:
             "last_return": float(returns.get(mark.contract_id, float("nan"))),
             "days_ahead": (mark.session_date - inputs.trade_date).days,
         }
-        for mark in inputs.marks.values()
+        for _, mark in sorted(inputs.marks.items())  # the order of the record, before and after it is written
     ]
 
 
 def fx_table(inputs: MarketInputs) -> Table:
     """Exchange rates of the day."""
-    return [{"pair": rate.pair, "rate": float(rate.rate)} for rate in inputs.fx.rates.values()]
+    return [{"pair": rate.pair, "rate": float(rate.rate)} for _, rate in sorted(inputs.fx.rates.items())]
 
 
 def instruments_table(universe: Universe) -> Table:
@@ -77,26 +77,33 @@ def require_quality(day: TradingDay, inputs: DayInputs) -> tuple[QualityFinding,
     return findings
 
 
+def ask_about(market: MarketInputs, universe: Universe) -> None:
+    """Let the suites begin on what a decision is about to read, while its record is written."""
+    ask_beside(input_tables(market, universe))
+
+
 def check_inputs(market: MarketInputs, universe: Universe) -> tuple[QualityFinding, ...]:
     """Findings over everything that the decision reads."""
-    return (
-        *check_table("bars", bars_table(market)),
-        *check_table("fx", fx_table(market)),
-        *check_instruments(universe),
-        *check_table("screener", screener_table(market)),
-    )
+    tables = input_tables(market, universe)
+    findings = check_tables(tables)
+    if "instruments" in tables:
+        _sound[:] = () if any(found.suite == "instruments" for found in findings) else (universe,)
+    return findings
 
 
 _sound: list[Universe] = []
 
 
-def check_instruments(universe: Universe) -> tuple[QualityFinding, ...]:
-    """Findings over the instruments; those found sound are not looked at again, because they never change."""
-    if _sound and _sound[0] is universe:
-        return ()
-    findings = check_table("instruments", instruments_table(universe))
-    _sound[:] = () if findings else (universe,)
-    return findings
+def input_tables(market: MarketInputs, universe: Universe) -> Tables:
+    """Tables by suite; instruments that were found sound are not looked at again, because they never change."""
+    is_sound = bool(_sound) and _sound[0] is universe
+    instruments = {} if is_sound else {"instruments": instruments_table(universe)}
+    return {
+        "bars": bars_table(market),
+        "fx": fx_table(market),
+        **instruments,
+        "screener": screener_table(market),
+    }
 
 
 @step("check the targets' quality")
@@ -110,4 +117,4 @@ def require_sound_targets(targets: TargetStep) -> tuple[QualityFinding, ...]:
 
 def check_targets(book: TargetBook) -> tuple[QualityFinding, ...]:
     """Findings over what the decision wants to hold."""
-    return check_table("targets", targets_table(book))
+    return check_tables({"targets": targets_table(book)})

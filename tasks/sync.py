@@ -15,11 +15,13 @@ from engine.carry import calendar_entries
 from engine.composition.stages import DayInputs, DayMemory
 from engine.errors import HaltError, NonFiniteValue
 from engine.execution.recovery import RecoveryReport, recover
+from engine.model.context import RunKind
 from engine.model.halts import HaltKind
 from engine.model.market import MarketInputs, Quote
 from engine.model.orders import ChildStatus, Fill
 from engine.model.portfolio import BrokerSnapshot, Portfolio
 from tasks.day import INPUTS, TradingDay
+from tasks.quality import ask_about
 from tasks.runtime import World
 from tasks.step import step
 
@@ -80,6 +82,8 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         manual_marks=day.manual_marks(),
     )
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
+    if day.key.kind is RunKind.DECISION:
+        ask_about(market, world.universe)
     return day.read(INPUTS, inputs)
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Table: TypeAlias = "Sequence[Mapping[str, str | int | float]]"
 """Rows with the same columns."""
+Tables: TypeAlias = "Mapping[str, Table]"
+"""Tables by the suite that checks them."""
 
 PRICE_FACTOR_MAX = 10.0
 """A price that multiplied tenfold in a day is a unit error, not a market; smaller jumps are judged elsewhere."""
@@ -111,6 +113,10 @@ class QualityGate:
             "targets": define("targets", [present("quantity"), between("weight", -WEIGHT_MAX, WEIGHT_MAX)]),
         }
 
+    def check_all(self, tables: Tables) -> tuple[QualityFinding, ...]:
+        """Findings in the order of the tables."""
+        return tuple(finding for suite, table in tables.items() for finding in self.check(suite, table))
+
     def check(self, suite: str, table: Table) -> tuple[QualityFinding, ...]:
         """Findings of one suite over one table; a table without rows has none."""
         if not table:
@@ -147,16 +153,40 @@ class GateBeside:
             stderr=subprocess.DEVNULL,
             text=True,
         )
+        self._asked: str | None = None
+        self._answered = False
 
-    def check(self, suite: str, table: Table) -> tuple[QualityFinding, ...]:
-        """As `QualityGate.check`; raises `OSError` or `ValueError` when the process gives no answer."""
-        requests, answers = self._process.stdin, self._process.stdout
-        if requests is None or answers is None:
-            raise OSError("the process of the expectation suites has no pipes")
-        requests.write(json.dumps([suite, table]) + "\n")
-        requests.flush()
-        found = json.loads(answers.readline())
+    def ask(self, tables: Tables) -> None:
+        """Let the process check tables while we do something else; `check` with the same tables then finds its answer.
+
+        A process that never answered still loads its library and reads nothing: it is not asked in advance.
+        """
+        if self._answered:
+            self._send(json.dumps(list(tables.items())))
+
+    def check(self, tables: Tables) -> tuple[QualityFinding, ...]:
+        """Findings in the order of the tables; raises `OSError` or `ValueError` when the process gives no answer."""
+        self._send(json.dumps(list(tables.items())))
+        found = json.loads(self._answer())
         return tuple(QualityFinding(**{**item, "found": tuple(item["found"])}) for item in found)
+
+    def _send(self, request: str) -> None:
+        if request == self._asked:
+            return
+        if self._asked is not None:
+            self._answer()  # to a question that nobody asks any more
+        if self._process.stdin is None:
+            raise OSError("the process of the expectation suites has no input")
+        self._process.stdin.write(request + "\n")
+        self._process.stdin.flush()
+        self._asked = request
+
+    def _answer(self) -> str:
+        if self._process.stdout is None:
+            raise OSError("the process of the expectation suites has no output")
+        answer = self._process.stdout.readline()
+        self._asked, self._answered = None, True
+        return answer
 
     def close(self) -> None:
         """End the process."""
@@ -175,16 +205,25 @@ def start_beside() -> None:
         atexit.register(_stop_beside)
 
 
-def check_table(suite: str, table: Table) -> tuple[QualityFinding, ...]:
-    """Findings of one suite over one table: from the process beside when it lives, else from this one."""
+def ask_beside(tables: Tables) -> None:
+    """Begin to check tables in the process beside when it lives; `check_tables` has the findings."""
     if _beside:
         try:
-            return _beside[0].check(suite, table)
+            _beside[0].ask(tables)
+        except (OSError, ValueError):
+            _stop_beside()
+
+
+def check_tables(tables: Tables) -> tuple[QualityFinding, ...]:
+    """Findings in the order of the tables: from the process beside when it lives, else from this one."""
+    if _beside:
+        try:
+            return _beside[0].check(tables)
         except (OSError, ValueError):
             _stop_beside()
     if not _gates:  # The suites are stateless: defining them again would only cost time.
         _gates.append(QualityGate())
-    return _gates[0].check(suite, table)
+    return _gates[0].check_all(tables)
 
 
 def _stop_beside() -> None:
@@ -196,8 +235,8 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
     """Answer tables with findings until the input ends."""
     gate = QualityGate()
     for line in requests:
-        suite, table = json.loads(line)
-        answers.write(json.dumps([asdict(finding) for finding in gate.check(suite, table)]) + "\n")
+        found = gate.check_all(dict(json.loads(line)))
+        answers.write(json.dumps([asdict(finding) for finding in found]) + "\n")
         answers.flush()
 
 

@@ -35,8 +35,8 @@ def test_process_beside_finds_what_this_process_finds(gate: QualityGate) -> None
     rows[1]["rate"] = float("nan")
     beside = GateBeside()
     try:
-        assert beside.check("fx", rows[:1]) == ()
-        assert beside.check("fx", rows) == gate.check("fx", rows) != ()
+        assert beside.check({"fx": rows[:1]}) == ()
+        assert beside.check({"fx": rows}) == gate.check("fx", rows) != ()
     finally:
         beside.close()
 
@@ -45,7 +45,22 @@ def test_process_beside_that_ended_says_so() -> None:
     beside = GateBeside()
     beside.close()
     with pytest.raises((OSError, ValueError)):
-        beside.check("fx", [{"pair": "EURUSD", "rate": 1.1}])
+        beside.check({"fx": [{"pair": "EURUSD", "rate": 1.1}]})
+
+
+def test_process_beside_asked_in_advance_answers_the_question_that_is_checked(gate: QualityGate) -> None:
+    sound = pd.DataFrame(FX).to_dict("records")
+    broken = [{**sound[0], "rate": -1.0}]
+    beside = GateBeside()
+    try:
+        beside.ask({"fx": broken})  # too early: the process still loads
+        assert beside.check({"fx": sound}) == ()
+        beside.ask({"fx": broken})
+        assert beside.check({"fx": broken}) == gate.check("fx", broken) != ()
+        beside.ask({"fx": broken})  # and then something else is checked
+        assert beside.check({"fx": sound}) == ()
+    finally:
+        beside.close()
 
 
 @pytest.mark.parametrize(
