@@ -6,6 +6,7 @@ Everything that a decision looks at is read here, once, and recorded before the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from engine.accounting.corporate_actions import unpaid_dividends
@@ -82,9 +83,38 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         manual_marks=day.manual_marks(),
     )
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
-    if day.key.kind is RunKind.DECISION:
+    if day.key.kind is RunKind.CLOSE:
+        inputs = without_idle_options(inputs)
+    else:
         ask_about(market, world.universe)
     return day.read(INPUTS, inputs)
+
+
+def without_idle_options(inputs: DayInputs) -> DayInputs:
+    """What a close looks at: it buys nothing, so of the listed options only those that somebody names matter.
+
+    Named is what our book, the broker, an order, an execution or a posting since the last close has.
+    """
+    broker, previous = inputs.broker, inputs.previous
+    named = {*inputs.portfolio.positions, *broker.positions}
+    named |= {order.contract_id for order in (*broker.open_orders, *broker.completed_orders)}
+    named |= {fill.contract_id for fill in (*broker.executions, *inputs.known.booked)}
+    if previous is not None:
+        named |= {*previous.portfolio.positions, *previous.marks}
+        named |= {entry.contract_id for entry in previous.entries if entry.contract_id is not None}
+    chains = inputs.market.option_chains
+    listed = {quote.contract.contract_id for chain in chains.values() for quote in chain}
+    market = replace(
+        inputs.market,
+        option_chains={
+            name: tuple(quote for quote in chain if quote.contract.contract_id in named)
+            for name, chain in chains.items()
+        },
+        marks={
+            name: mark for name, mark in inputs.market.marks.items() if name in named or name not in listed
+        },
+    )
+    return replace(inputs, market=market)
 
 
 def open_book(world: World) -> None:
