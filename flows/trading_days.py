@@ -77,12 +77,12 @@ def drive(
             if outcome.held:
                 raise RefusedError(outcome.text)
             status = exit_status(outcome)
-            report = build_report(world, day)
-            reports.append(report)
             watcher.end_day(day, outcome.text, halted=outcome.is_halted)
             last = day == plan[-1] or status != EXIT_DONE
+            if last or pages == "all" or json_file is not None:  # nobody looks at the others
+                reports.append(build_report(world, day))
             if pages == "all" or (pages == "last" and last):
-                save_report(world, report)
+                save_report(world, reports[-1])
             if status != EXIT_DONE:
                 break
     tell(world, reports, json_file, outcome)
