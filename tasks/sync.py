@@ -22,9 +22,9 @@ from engine.model.market import MarketInputs, Quote
 from engine.model.orders import ChildStatus, Fill
 from engine.model.portfolio import BrokerSnapshot, Portfolio
 from tasks.day import INPUTS, TradingDay
-from tasks.quality import ask_about
 from tasks.runtime import World
 from tasks.step import step
+from tasks.tables import ask_about
 
 CALENDAR_KINDS = frozenset(
     {
