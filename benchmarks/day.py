@@ -21,14 +21,16 @@ FURTHER_DAYS = 8
 PROBE = """
 import sys, time
 began = time.perf_counter()
-from flows.engine import FlowEngine, BODIES
+from flows.server import begin_slow_starts
+begin_slow_starts(with_prefect=False)
+from flows.engine import BODIES
 from tasks.opening import begin
 from tasks.reporting import build_report, save_report
 from tasks.options import WorldOptions
 from tasks.runtime import World
 from engine.model.context import RunKind
 from datetime import date
-from flows.trading_days import trading_days
+from flows.planning import trading_days
 print("imports", time.perf_counter() - began)
 first = date.fromisoformat(sys.argv[1])
 days = trading_days(first, date(first.year, first.month + 1, 27))[: int(sys.argv[2])]
@@ -94,18 +96,20 @@ def _environment(home: Path) -> dict[str, str]:
     return {**os.environ, "FUND_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
 
 
-def _probe(home: Path) -> dict[str, float]:
+def _probe(home: Path, days: int = 1 + FURTHER_DAYS) -> dict[str, float]:
     """Parts of a day inside one process; the median of the further days."""
-    output = subprocess.run(
-        [sys.executable, "-c", PROBE, FIRST_DAY, str(1 + FURTHER_DAYS)],
+    answer = subprocess.run(
+        [sys.executable, "-c", PROBE, FIRST_DAY, str(days)],
         env=_environment(home),
         cwd=ROOT,
         capture_output=True,
         text=True,
-        check=True,
-    ).stdout
+        check=False,
+    )
+    if answer.returncode != 0:
+        raise RuntimeError(f"the measured process failed: {answer.stderr.strip().splitlines()[-1]}")
     found: dict[str, list[float]] = {}
-    for line in output.splitlines():
+    for line in answer.stdout.splitlines():
         name, _, value = line.rpartition(" ")
         found.setdefault(name, []).append(float(value))
     return {name: sorted(values)[len(values) // 2] for name, values in found.items()}

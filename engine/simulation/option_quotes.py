@@ -69,13 +69,16 @@ def read_options(
         if underlying is None:
             continue
         quotes = _chain(instrument, name, sessions, calendars[instrument.venue], underlying)
+        listed = {quote.contract.contract_id for quote, _ in quotes}
+        # The market may have moved away from a strike that was bought; the exchange keeps it listed to its end.
+        quotes += [
+            _held_quote(instrument, name, contract, underlying)
+            for contract in _held_options(instrument, held)
+            if contract.contract_id not in listed
+        ]
         chains[instrument.instrument_id] = tuple(quote for quote, _ in quotes)
         for quote, premium in quotes:
             marks[quote.contract.contract_id] = _mark(quote.contract, premium, underlying, source)
-        for contract in _held_options(instrument, held):
-            if contract.contract_id not in marks:
-                premium = _held_premium(instrument, name, contract, underlying)
-                marks[contract.contract_id] = _mark(contract, premium, underlying, source)
     return OptionBoard(chains=chains, marks=marks)
 
 
@@ -184,14 +187,14 @@ def _held_options(instrument: Instrument, held: Sequence[str]) -> list[Contract]
     return [parse_option_id(contract_id) for contract_id in sorted(held) if contract_id.startswith(prefix)]
 
 
-def _held_premium(
+def _held_quote(
     instrument: Instrument, name: OptionName, contract: Contract, underlying: Underlying
-) -> Decimal:
+) -> tuple[OptionQuote, Decimal]:
     if contract.last_trade_date is None:
         raise UnknownContract(f"{contract.contract_id} has no expiry")
     years = (contract.last_trade_date - underlying.session_date).days / 365.0
     values = contract_value(instrument, name, contract, underlying.spot, underlying.at_the_money, years)
-    return decimal_from_float(float(on_grid(instrument, values.premium)[0]))
+    return _quotes(instrument, name, [contract], values, underlying)[0]
 
 
 def _mark(contract: Contract, premium: Decimal, underlying: Underlying, source: Source) -> Mark:

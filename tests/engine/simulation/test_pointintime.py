@@ -235,10 +235,10 @@ def test_low_strikes_have_the_higher_volatility():
     assert by_strike[0].implied_volatility > by_strike[-1].implied_volatility
 
 
-def test_held_option_outside_the_chain_is_marked_by_the_model():
+def test_held_option_that_nobody_would_list_anew_is_marked_and_stays_quoted():
     inputs = read()
     listed = {q.contract.contract_id for q in inputs.option_chains["SPX_OPT"]}
-    assert "SPX_OPT_20261218_P_5500" not in listed
+    assert "SPX_OPT_20261218_P_5500" in listed
     assert 0 < inputs.mark("SPX_OPT_20261218_P_5500").price < 60
 
 
