@@ -1,7 +1,8 @@
 """The scripted operator: answers by rule where a person would decide, in runs of many days (R-118).
 
 ``resolve_as_evidence``: quantity and cash breaks adopt the broker, old marks abandon the day, transient faults are
-retried; anything else stops the run. Every act is written into the halt with the operator ``scripted``.
+retried; anything else stops the run, and so does every EMERGENCY: that one needs a person. Every act is written
+into the halt with the operator ``scripted``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from datetime import date
 
 from engine.model.halts import HaltChoice, HaltKind
-from state.halts import HaltRecord
+from state.halts import HaltRecord, HaltSeverity
 from tasks.resolution import apply
 from tasks.runtime import World
 
@@ -47,5 +48,7 @@ def scripted_answer(world: World, day: date) -> bool:
 
 
 def _answer(halt: HaltRecord) -> HaltChoice | None:
+    if halt.severity is HaltSeverity.EMERGENCY:
+        return None
     known = {kind.value for kind in ANSWERS}
     return ANSWERS[HaltKind(halt.kind)] if halt.kind in known else None

@@ -13,11 +13,12 @@ from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.differences import KnownOrders
 from engine.accounting.ledger import EntryKind, deposit
 from engine.carry import calendar_entries
-from engine.composition.stages import DayInputs, DayMemory
+from engine.composition.stages import DayInputs, DayMemory, PreviousDay
 from engine.errors import HaltError, NonFiniteValue
 from engine.execution.recovery import RecoveryReport, recover
 from engine.model.context import RunKind
 from engine.model.halts import HaltKind
+from engine.model.instruments import Contract
 from engine.model.market import MarketInputs, Quote
 from engine.model.orders import ChildStatus, Fill
 from engine.model.portfolio import BrokerSnapshot, Portfolio
@@ -64,11 +65,12 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     book = world.ledger.portfolio(world.account, as_of)
     market = _read_market(day, book)
     broker = world.broker.snapshot(as_of)
+    previous = day.previous()
     working = tuple(r for r in day.orders.unresolved() if r.status.holds_reservation)
     inputs = DayInputs(
         context=day.context,
         market=market,
-        contracts=tuple(world.market.contract(name) for name in sorted(book.positions)),
+        contracts=named_contracts(world, book, previous),
         portfolio=book,
         broker=broker,
         quotes=live_quotes(world, broker),
@@ -76,7 +78,7 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         # An order of unknown fate blocks its own contract; one that still works at the broker stops the whole day.
         unresolved=tuple(sorted(r.child.order_ref for r in working if r.status is not ChildStatus.UNKNOWN)),
         blocked=tuple(sorted({*recovery.blocked, *(r.child.contract_id for r in working)})),
-        previous=day.previous(),
+        previous=previous,
         memory=day.memory("day", DayMemory) or DayMemory(),
         trading_enabled=not world.control.control(world.account).kill_switch,
         answers=day.answers(),
@@ -88,6 +90,15 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     else:
         ask_about(market, world.universe)
     return day.read(INPUTS, inputs)
+
+
+def named_contracts(world: World, book: Portfolio, previous: PreviousDay | None) -> tuple[Contract, ...]:
+    """Contracts that the day must know although no chain may list them any more: held now, held then, traded since."""
+    names = set(book.positions)
+    if previous is not None:
+        names |= set(previous.portfolio.positions)
+        names |= {entry.contract_id for entry in previous.entries if entry.contract_id is not None}
+    return tuple(world.market.contract(name) for name in sorted(names))
 
 
 def without_idle_options(inputs: DayInputs) -> DayInputs:

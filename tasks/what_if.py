@@ -27,7 +27,7 @@ from state.runs import RunRecord
 from tasks.adapters.simulated_account import account_path, copy_account
 from tasks.day import INPUTS, VALUED
 from tasks.runtime import World
-from tasks.sync import known_orders, live_quotes
+from tasks.sync import known_orders, live_quotes, named_contracts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayIn
         book = replace(apply(book, *supposition.entries), as_of=context.as_of)
     held = tuple(sorted(book.positions))
     snapshot = broker.snapshot(context.as_of)
+    previous = _previous(world, run, context.as_of, supposition.entries)
     known = known_orders(world, snapshot)
     booked = {
         fill.execution_id: fill for fill in (*known.booked, *_adopted(snapshot.executions, supposition))
@@ -80,14 +81,14 @@ def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayIn
     inputs = DayInputs(
         context=context,
         market=FaultedMarketData(world.market, broker).inputs(run.key.trade_date, context.as_of, held),
-        contracts=tuple(world.market.contract(name) for name in held),
+        contracts=named_contracts(world, book, previous),
         portfolio=book,
         broker=snapshot,
         quotes=live_quotes(world, snapshot),
         known=replace(known, booked=tuple(booked[name] for name in sorted(booked))),
         unresolved=() if former is None else former.unresolved,
         blocked=() if former is None else former.blocked,
-        previous=_previous(world, run, context.as_of, supposition.entries),
+        previous=previous,
         memory=_memory(world, run),
         trading_enabled=not world.control.control(world.account).kill_switch,
         answers=supposition.answers or {},
