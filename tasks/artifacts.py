@@ -10,6 +10,7 @@ from engine.composition.trading import TradeListDecision
 from engine.errors import HaltError
 from engine.report import BreakRow, DayReport
 from tasks.day import TradingDay
+from tasks.reporting_views import BUCKETS
 from tasks.step import in_flow_run
 
 
@@ -53,9 +54,6 @@ def publish_decision(
         ],
         f"Trades of {day.trade_date} and their reasons",
     )
-
-
-BUCKETS = ("quantity", "cash", "accrual", "mark", "fx", "unexplained")
 
 
 def publish_fills(day: TradingDay) -> None:

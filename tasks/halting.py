@@ -10,6 +10,7 @@ from engine.report import BreakRow
 from state.halts import HaltSeverity
 from tasks.artifacts import publish_halt
 from tasks.day import TradingDay, halted_status, wall_clock
+from tasks.reporting_views import break_rows
 from tasks.step import step
 
 
@@ -61,16 +62,4 @@ def halt_evidence(day: TradingDay) -> tuple[BreakRow, ...]:
     found = day.world.runs.step(day.run_id, "reconcile")
     if found is None or found.attempt != day.claim.attempt:
         return ()
-    report = decode(ReconciliationReport, found.output)
-    return tuple(
-        BreakRow(
-            kind=item.kind.value,
-            subject=item.subject,
-            ours=item.ours,
-            broker=item.broker,
-            difference_usd=item.difference_usd,
-            explanation=item.explanations[0].text if item.explanations else "",
-            proposed_choice=item.choices[0].value,
-        )
-        for item in report.breaks
-    )
+    return break_rows(decode(ReconciliationReport, found.output))
