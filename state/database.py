@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 
 from engine.errors import ConfigurationError
 from state.tables import metadata
+from state.write_ahead import use_write_ahead
 
 REVISIONS = ("0001", "0002", "0003")
 """Schema versions in order, as in state/migrations/versions."""
@@ -169,7 +170,8 @@ def _engine(address: URL) -> Engine:
 
 
 def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    use_write_ahead(connection, BUSY_SECONDS)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

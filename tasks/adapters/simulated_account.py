@@ -17,7 +17,9 @@ from engine.simulation.account import AccountHead, AccountState
 from engine.simulation.broker import AccountOpening, SimulatedBroker
 from engine.simulation.journal import BrokerRecord, MemoryJournal, RecordKind, require_next_commit
 from engine.simulation.terms import BrokerTerms
+from state.write_ahead import use_write_ahead
 
+BUSY_SECONDS = 10.0
 _FORMAT = 1
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS records (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, "
@@ -38,7 +40,7 @@ class SqliteJournal:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
@@ -49,7 +51,7 @@ class SqliteJournal:
             ) from error
 
     def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        use_write_ahead(self._connection, BUSY_SECONDS)
         # NORMAL survives a killed process; only a power cut could lose the last commits of this make-believe world.
         self._connection.execute("PRAGMA synchronous = NORMAL")
         (found,) = self._connection.execute("PRAGMA user_version").fetchone()

@@ -191,7 +191,7 @@ def test_database_created_by_several_at_once_is_created_once(
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=create) for _ in range(4)]
+    threads = [threading.Thread(target=create) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
