@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from engine.model.instruments import Contract
-from engine.model.market import Dividend, FxRates, MarketInputs, Quote, Split
+from engine.model.market import Dividend, FxRates, MarketInputs, OptionRange, Quote, Split
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder, TransportEvent
 from engine.model.portfolio import BrokerSnapshot
 from engine.sessions import SessionTable
@@ -45,8 +45,13 @@ class MarketFacts(Protocol):
 class MarketDataSource(Protocol):
     """Point-in-time market data of a decision."""
 
-    def inputs(self, trade_date: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
-        """All that was known at ``as_of``, with marks for every held contract that ever had a price."""
+    def inputs(
+        self, trade_date: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
+    ) -> MarketInputs:
+        """All that was known at ``as_of``, with marks for every held contract that ever had a price.
+
+        ``options`` names the options to quote, by line; held ones are quoted in any case.
+        """
 
 
 class BrokerAccount(Protocol):

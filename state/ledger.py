@@ -18,7 +18,7 @@ from state.accounts import ensure_account
 from state.database import Database
 from state.tables import accounts, ledger_entries, ledger_lines
 
-_KEYS_A_QUERY = 500
+KEYS_A_QUERY = 500
 _BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 
 _SEQUENCE = (
@@ -150,8 +150,8 @@ def _unbooked(
         if wanted.setdefault(entry.entry_id, entry) != entry:
             raise _conflict(entry.entry_id)
     ids = list(wanted)
-    for start in range(0, len(ids), _KEYS_A_QUERY):
-        wanted_ids = {"account": account, "entry_ids": ids[start : start + _KEYS_A_QUERY]}
+    for start in range(0, len(ids), KEYS_A_QUERY):
+        wanted_ids = {"account": account, "entry_ids": ids[start : start + KEYS_A_QUERY]}
         booked = connection.execute(_BOOKED, wanted_ids).all()
         for row in booked:
             if row.digest != digest(wanted.pop(row.entry_id)):

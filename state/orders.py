@@ -6,7 +6,7 @@ execution; a correction takes the earlier version back and books the new one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -25,6 +25,7 @@ from state.database import Database
 from state.fills import book_fill, fill_of, filled_quantity
 from state.gate import OrderLimits, add_turnover, claim_child, counted_notional
 from state.jobs import JobStore, read_intent
+from state.ledger import KEYS_A_QUERY
 from state.tables import fills, intents, order_events, orders
 
 _UNRESOLVED = tuple(
@@ -259,19 +260,41 @@ def _child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
     )
 
 
-def account_fills(database: Database, account: str) -> tuple[Fill, ...]:
-    """Valid executions of an account's own orders, in the order of their times."""
+def account_fills(database: Database, account: str, roots: Collection[str] | None = None) -> tuple[Fill, ...]:
+    """Valid executions of an account's own orders, or of some roots, in the order of their times."""
     wanted = select(fills).where(fills.c.account == account, fills.c.superseded.is_(False))
     with database.read() as connection:
-        found = connection.execute(wanted.order_by(fills.c.executed_at, fills.c.execution_id))
-        return tuple(fill_of(row) for row in found)
+        found = [
+            row
+            for some in _portions(roots)
+            for row in connection.execute(wanted if some is None else wanted.where(fills.c.root.in_(some)))
+        ]
+    return tuple(fill_of(row) for row in sorted(found, key=lambda row: (row.executed_at, row.execution_id)))
 
 
-def order_references(database: Database, account: str) -> frozenset[str]:
-    """References of every order that an account ever planned."""
+def order_references(
+    database: Database, account: str, among: Collection[str] | None = None
+) -> frozenset[str]:
+    """References of every order that an account ever planned, or of those among some."""
+    wanted = select(orders.c.order_ref).where(orders.c.account == account)
     with database.read() as connection:
-        wanted = select(orders.c.order_ref).where(orders.c.account == account)
-        return frozenset(connection.execute(wanted).scalars())
+        return frozenset(
+            name
+            for some in _portions(among)
+            for name in connection.execute(
+                wanted if some is None else wanted.where(orders.c.order_ref.in_(some))
+            ).scalars()
+        )
+
+
+def _portions(names: Collection[str] | None) -> Iterator[list[str] | None]:
+    """Names in portions that one query takes; ``None``, once, where none were given."""
+    if names is None:
+        yield None
+        return
+    listed = sorted(names)
+    for start in range(0, len(listed), KEYS_A_QUERY):
+        yield listed[start : start + KEYS_A_QUERY]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ exchange and broker that live in their own file, and the fund's database; all of
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,10 +20,11 @@ from config.settings import Configuration, load_configuration
 from config.universe import VenueBook, effective_digest, load_venues, universe_of
 from engine.composition.stages import DaySetup
 from engine.errors import UnknownContract
-from engine.model.context import Mode
+from engine.hedging.option_hedge import option_ranges
+from engine.model.context import Mode, RunKind
 from engine.model.encoding import canonical, decode, digest_bytes, encode
 from engine.model.instruments import Contract
-from engine.model.market import MarketInputs
+from engine.model.market import MarketInputs, OptionRange
 from engine.model.orders import Fill
 from engine.model.policy import FundPolicy
 from engine.model.universe import ContractBook, Universe
@@ -159,13 +160,13 @@ class World:
         """The effective settings, for the audit trail and for replay."""
         return encode(self.configuration.settings.model_dump(mode="python", by_alias=True))
 
-    def order_refs(self) -> frozenset[str]:
-        """References of all orders that this account ever planned."""
-        return order_references(self.database, self.account)
+    def order_refs(self, among: Collection[str] | None = None) -> frozenset[str]:
+        """References of orders that this account planned: all that it ever did, or those among some."""
+        return order_references(self.database, self.account, among)
 
-    def fills(self) -> tuple[Fill, ...]:
-        """Executions that were booked through our own orders."""
-        return account_fills(self.database, self.account)
+    def fills(self, roots: Collection[str] | None = None) -> tuple[Fill, ...]:
+        """Executions that were booked through our own orders: all of them, or those of some execution roots."""
+        return account_fills(self.database, self.account, roots)
 
     def latest_nav(self) -> Decimal | None:
         """NAV of the last valuation, in USD."""
@@ -234,9 +235,15 @@ class World:
         """What the fund may read of the market, point in time."""
         return PanelMarket(self.panel, self.universe, self.sessions, self.facts)
 
-    def inputs(self, day: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
+    def inputs(
+        self, day: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
+    ) -> MarketInputs:
         """Market data known at a time, through the faults that the simulated world has now."""
-        return FaultedMarketData(self.market, self.broker).inputs(day, as_of, held)
+        return FaultedMarketData(self.market, self.broker).inputs(day, as_of, held, options)
+
+    def wanted_options(self, day: date, kind: RunKind) -> Mapping[str, OptionRange]:
+        """Options that a run may buy: a decision's protection; a close buys nothing."""
+        return option_ranges(self.policy(day).tail, self.universe) if kind is RunKind.DECISION else {}
 
     def setup(self, day: date) -> DaySetup:
         """Instruments, policies and sessions of a trade date."""

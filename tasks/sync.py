@@ -6,15 +6,14 @@ Everything that a decision looks at is read here, once, and recorded before the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.differences import KnownOrders
 from engine.accounting.ledger import EntryKind, deposit
 from engine.carry import calendar_entries
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
-from engine.errors import HaltError, NonFiniteValue
+from engine.errors import HaltError, NonFiniteValue, UnknownContract
 from engine.execution.recovery import RecoveryReport, recover
 from engine.model.context import RunKind
 from engine.model.halts import HaltKind
@@ -63,9 +62,10 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     world, as_of = day.world, day.context.as_of
     settle_calendar(world, as_of)
     book = world.ledger.portfolio(world.account, as_of)
-    market = _read_market(day, book)
-    broker = world.broker.snapshot(as_of)
-    previous = day.previous()
+    broker, previous = world.broker.snapshot(as_of), day.previous()
+    market = _read_market(day, quoted_contracts(world, day.trade_date, book, broker, previous))
+    if day.key.kind is not RunKind.CLOSE:
+        ask_about(market, world.universe)
     working = tuple(r for r in day.orders.unresolved() if r.status.holds_reservation)
     inputs = DayInputs(
         context=day.context,
@@ -85,10 +85,6 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         manual_marks=day.manual_marks(),
     )
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
-    if day.key.kind is RunKind.CLOSE:
-        inputs = without_idle_options(inputs)
-    else:
-        ask_about(market, world.universe)
     return day.read(INPUTS, inputs)
 
 
@@ -101,31 +97,35 @@ def named_contracts(world: World, book: Portfolio, previous: PreviousDay | None)
     return tuple(world.market.contract(name) for name in sorted(names))
 
 
-def without_idle_options(inputs: DayInputs) -> DayInputs:
-    """What a close looks at: it buys nothing, so of the listed options only those that somebody names matter.
+def quoted_contracts(
+    world: World,
+    trade_date: date,
+    book: Portfolio,
+    broker: BrokerSnapshot,
+    previous: PreviousDay | None,
+) -> tuple[str, ...]:
+    """Contracts whose prices the day needs: what is held, and living options that somebody else names.
 
-    Named is what our book, the broker, an order, an execution or a posting since the last close has.
+    Named is what the broker, an order, an execution, the last valued day or a posting since then has.
     """
-    broker, previous = inputs.broker, inputs.previous
-    named = {*inputs.portfolio.positions, *broker.positions}
+    named = set(broker.positions)
     named |= {order.contract_id for order in (*broker.open_orders, *broker.completed_orders)}
-    named |= {fill.contract_id for fill in (*broker.executions, *inputs.known.booked)}
+    named |= {fill.contract_id for fill in broker.executions}
     if previous is not None:
         named |= {*previous.portfolio.positions, *previous.marks}
         named |= {entry.contract_id for entry in previous.entries if entry.contract_id is not None}
-    chains = inputs.market.option_chains
-    listed = {quote.contract.contract_id for chain in chains.values() for quote in chain}
-    market = replace(
-        inputs.market,
-        option_chains={
-            name: tuple(quote for quote in chain if quote.contract.contract_id in named)
-            for name, chain in chains.items()
-        },
-        marks={
-            name: mark for name, mark in inputs.market.marks.items() if name in named or name not in listed
-        },
-    )
-    return replace(inputs, market=market)
+    options = {name for name in named - set(book.positions) if _is_living_option(world, name, trade_date)}
+    return tuple(sorted({*book.positions, *options}))
+
+
+def _is_living_option(world: World, contract_id: str, trade_date: date) -> bool:
+    try:
+        if not world.contracts.instrument(contract_id).is_option:
+            return False
+        expiry = world.contracts.contract(contract_id).last_trade_date
+    except UnknownContract:  # somebody else's: the comparison with the broker will say so
+        return False
+    return expiry is not None and expiry >= trade_date
 
 
 def open_book(world: World) -> None:
@@ -160,18 +160,26 @@ def settle_calendar(world: World, until: datetime) -> int:
 
 
 def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:
-    """References of our orders, and the executions that our ledger holds, adopted ones included."""
-    booked = {entry.entry_id for entry in world.ledger.entries(world.account)}
-    fills: dict[str, Fill] = {fill.execution_id: fill for fill in world.fills()}
+    """Of the orders and executions that the broker lists, those that are ours and those that our ledger holds.
+
+    An older version of a listed execution counts too: the ledger may still hold what the broker has corrected.
+    """
+    listed = {fill.root for fill in broker.executions}
+    booked = {entry.entry_id for entry in world.ledger.entries(world.account)} if listed else set()
+    fills: dict[str, Fill] = {fill.execution_id: fill for fill in world.fills(listed)}
     for fill in broker.executions:
         if f"trade:{fill.execution_id}" in booked:
             fills.setdefault(fill.execution_id, fill)
-    return KnownOrders(order_refs=world.order_refs(), booked=tuple(fills[name] for name in sorted(fills)))
+    open_refs = {order.order_ref for order in broker.open_orders if order.order_ref is not None}
+    return KnownOrders(
+        order_refs=world.order_refs(open_refs), booked=tuple(fills[name] for name in sorted(fills))
+    )
 
 
-def _read_market(day: TradingDay, book: Portfolio) -> MarketInputs:
+def _read_market(day: TradingDay, quoted: Sequence[str]) -> MarketInputs:
+    wanted = day.world.wanted_options(day.trade_date, day.key.kind)
     try:
-        return day.world.inputs(day.trade_date, day.context.as_of, tuple(sorted(book.positions)))
+        return day.world.inputs(day.trade_date, day.context.as_of, quoted, wanted)
     except NonFiniteValue as error:
         raise HaltError(HaltKind.NAN_PRICE.value, str(error)) from error
 

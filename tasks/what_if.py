@@ -27,7 +27,7 @@ from state.runs import RunRecord
 from tasks.adapters.simulated_account import account_path, copy_account
 from tasks.day import INPUTS, VALUED
 from tasks.runtime import World
-from tasks.sync import known_orders, live_quotes, named_contracts
+from tasks.sync import known_orders, live_quotes, named_contracts, quoted_contracts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,21 +71,24 @@ def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayIn
     book = world.ledger.portfolio(world.account, context.as_of)
     if supposition.entries:
         book = replace(apply(book, *supposition.entries), as_of=context.as_of)
-    held = tuple(sorted(book.positions))
     snapshot = broker.snapshot(context.as_of)
     previous = _previous(world, run, context.as_of, supposition.entries)
     known = known_orders(world, snapshot)
     booked = {
         fill.execution_id: fill for fill in (*known.booked, *_adopted(snapshot.executions, supposition))
     }
+    known = replace(known, booked=tuple(booked[name] for name in sorted(booked)))
+    day, kind = run.key.trade_date, run.key.kind
+    quoted = quoted_contracts(world, day, book, snapshot, previous)
+    wanted = world.wanted_options(day, kind)
     inputs = DayInputs(
         context=context,
-        market=FaultedMarketData(world.market, broker).inputs(run.key.trade_date, context.as_of, held),
+        market=FaultedMarketData(world.market, broker).inputs(day, context.as_of, quoted, wanted),
         contracts=named_contracts(world, book, previous),
         portfolio=book,
         broker=snapshot,
         quotes=live_quotes(world, snapshot),
-        known=replace(known, booked=tuple(booked[name] for name in sorted(booked))),
+        known=known,
         unresolved=() if former is None else former.unresolved,
         blocked=() if former is None else former.blocked,
         previous=previous,

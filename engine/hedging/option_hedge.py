@@ -11,11 +11,12 @@ import numpy as np
 from engine.hedging.budget import PlannedPremium, TailRecord, spend
 from engine.hedging.protection import TailInputs, protection_trade
 from engine.model.encoding import significant
-from engine.model.instruments import Contract, OptionRight
-from engine.model.market import OptionQuote
+from engine.model.instruments import Contract, Instrument, OptionRight
+from engine.model.market import OptionQuote, OptionRange
 from engine.model.money import ZERO, round_money
 from engine.model.orders import TradeProposal
 from engine.model.policy import TailHedgePolicy
+from engine.model.universe import Universe
 from engine.sleeves.crisis_alpha import affordable_contracts
 
 TAIL_GROUP = "tail"
@@ -56,6 +57,21 @@ def close_options(
             proposals.append(protection_trade(contract_id, -quantity, reduces=True))
             notes.append(f"{contract_id}: closed, {why}")
     return proposals
+
+
+def option_right(instrument: Instrument) -> OptionRight:
+    """The right with which an option line protects."""
+    return OptionRight.CALL if instrument.category == CALL_CATEGORY else OptionRight.PUT
+
+
+def option_ranges(policy: TailHedgePolicy, universe: Universe) -> Mapping[str, OptionRange]:
+    """Options that may be bought as protection, by line: what a decision asks the market for."""
+    return {
+        name: OptionRange(right=option_right(universe[name]), first_day=first_day, last_day=last_day)
+        for category, (first_day, last_day) in policy.days_to_expiry.items()
+        for name in policy.candidates.get(category, ())
+        if name in universe
+    }
 
 
 def choose_option(
@@ -126,7 +142,7 @@ def _choose_purchase(
     cheapest: Decimal | None = None
     for name in listed:
         instrument = inputs.prices.contracts.universe[name]
-        right = OptionRight.CALL if instrument.category == CALL_CATEGORY else OptionRight.PUT
+        right = option_right(instrument)
         quote = choose_option(inputs.option_chains[name], category, right, inputs.trade_date, policy)
         if quote is None or quote.ask is None:
             continue

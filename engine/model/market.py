@@ -11,7 +11,7 @@ from enum import Enum
 import numpy as np
 
 from engine.errors import InvariantError, MissingFxRate, MissingMark, NonFiniteValue
-from engine.model.instruments import Contract
+from engine.model.instruments import Contract, OptionRight
 
 BASE_CURRENCY = "USD"
 
@@ -187,6 +187,18 @@ class OptionQuote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OptionRange:
+    """Options of one line that somebody may want: their right, and their calendar days to expiry, both ends included.
+
+    Nobody asks a broker for whole chains: requests are paced, and each quote is recorded for replay.
+    """
+
+    right: OptionRight
+    first_day: int
+    last_day: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FundamentalRecord:
     """Accounts of one company as known on ``filed_on``; a figure that was not reported is ``None``.
 
@@ -246,7 +258,8 @@ class MarketInputs:
     """Everything about the market that a decision may see, cut at ``as_of``; recorded for replay.
 
     ``marks`` are the last official closes by contract id. ``chains`` lists each future's contracts by last
-    trade date, nearest first, with ``marks`` for those that have a price. ``average_daily_volume`` is in
+    trade date, nearest first, with ``marks`` for those that have a price. ``option_chains`` holds the options that
+    were asked for and those held, not all that exist. ``average_daily_volume`` is in
     contracts or shares over complete sessions. ``sleeve_gaps`` names sleeves that have no data and why.
     """
 

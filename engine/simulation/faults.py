@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from engine.errors import ConfigurationError, MissingMark, NonFiniteValue, UnknownContract
 from engine.model.instruments import Instrument, InstrumentType
-from engine.model.market import BASE_CURRENCY, FxRate, FxRates, MarketInputs
+from engine.model.market import BASE_CURRENCY, FxRate, FxRates, MarketInputs, OptionRange
 from engine.model.money import ZERO, decimal_from_float, round_money
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderType, Side, order_reference
 from engine.ports import MarketDataSource
@@ -193,9 +193,11 @@ class FaultedMarketData:
     def __init__(self, source: MarketDataSource, broker: SimulatedBroker) -> None:
         self._source, self._broker = source, broker
 
-    def inputs(self, trade_date: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
+    def inputs(
+        self, trade_date: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
+    ) -> MarketInputs:
         """What the source knows, through the faults; raises `NonFiniteValue` on a poisoned price."""
-        inputs = self._source.inputs(trade_date, as_of, held)
+        inputs = self._source.inputs(trade_date, as_of, held, options)
         for _, fault in self._broker.state.faults.items():
             if fault.active and fault.kind is FaultKind.POISONED_PRICE:
                 _read_poisoned(inputs, fault.subject)

@@ -11,8 +11,8 @@ from decimal import Decimal
 import numpy as np
 
 from engine.errors import UnknownContract
-from engine.model.instruments import Contract, Instrument
-from engine.model.market import Mark, OptionQuote, Source
+from engine.model.instruments import Contract, Instrument, OptionRight
+from engine.model.market import Mark, OptionQuote, OptionRange, Source
 from engine.model.money import decimal_from_float
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
@@ -41,6 +41,15 @@ class OptionBoard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OptionRequest:
+    """Options that a day asks for: those of a range, by line, and the contracts that it holds."""
+
+    trade_date: date
+    ranges: Mapping[str, OptionRange]
+    held: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Underlying:
     """Last close behind an option line, with its at-the-money volatility and session."""
 
@@ -55,7 +64,7 @@ def read_options(
     sessions: SessionTable,
     calendars: Mapping[str, np.busdaycalendar],
     last_closed: Mapping[str, tuple[int, date]],
-    held: Sequence[str],
+    request: OptionRequest,
     source: Source,
 ) -> OptionBoard:
     """Board as of each option line's last closed session: (panel row, date) by line."""
@@ -68,12 +77,18 @@ def read_options(
         underlying = last_underlying(panel, instrument, name, *last_closed[instrument.instrument_id])
         if underlying is None:
             continue
-        quotes = _chain(instrument, name, sessions, calendars[instrument.venue], underlying)
+        quotes = [
+            quote
+            for expiry in _asked_expiries(request, instrument, name, sessions, calendars[instrument.venue])
+            for quote in _expiry_quotes(
+                instrument, name, underlying, expiry, request.ranges[instrument.instrument_id].right
+            )
+        ]
         listed = {quote.contract.contract_id for quote, _ in quotes}
         # The market may have moved away from a strike that was bought; the exchange keeps it listed to its end.
         quotes += [
             _held_quote(instrument, name, contract, underlying)
-            for contract in _held_options(instrument, held)
+            for contract in _held_options(instrument, request.held)
             if contract.contract_id not in listed
         ]
         chains[instrument.instrument_id] = tuple(quote for quote, _ in quotes)
@@ -98,34 +113,43 @@ def last_underlying(
     )
 
 
-def _chain(
+def _asked_expiries(
+    request: OptionRequest,
     instrument: Instrument,
     name: OptionName,
     sessions: SessionTable,
     calendar: np.busdaycalendar,
-    underlying: Underlying,
+) -> list[date]:
+    """Listed expiries within the range that the day asks for."""
+    asked = request.ranges.get(instrument.instrument_id)
+    if asked is None:
+        return []
+    listed = listed_expiries(instrument, name, sessions, calendar, request.trade_date)
+    return [day for day in listed if asked.first_day <= (day - request.trade_date).days <= asked.last_day]
+
+
+def _expiry_quotes(
+    instrument: Instrument, name: OptionName, underlying: Underlying, expiry: date, right: OptionRight
 ) -> list[tuple[OptionQuote, Decimal]]:
-    """Quotes of a line's listed options with their model premiums on the tick grid."""
-    quotes: list[tuple[OptionQuote, Decimal]] = []
-    day = underlying.session_date
-    for expiry in listed_expiries(instrument, name, sessions, calendar, day):
-        years = (expiry - day).days / 365.0
-        strikes, signs = listed_strikes(name, underlying.spot, underlying.at_the_money, years)
-        values = value_options(
-            name,
-            instrument.currency,
-            underlying.spot,
-            underlying.at_the_money,
-            np.full(len(strikes), years),
-            strikes,
-            signs,
-        )
-        contracts = [
-            option_contract(instrument.instrument_id, expiry, sign, strike)
-            for strike, sign in zip(strikes.tolist(), signs.tolist(), strict=True)
-        ]
-        quotes.extend(_quotes(instrument, name, contracts, values, underlying))
-    return quotes
+    """Quotes of a line's listed options of one expiry and right, with their model premiums on the tick grid."""
+    years = (expiry - underlying.session_date).days / 365.0
+    strikes, signs = listed_strikes(name, underlying.spot, underlying.at_the_money, years)
+    wanted = signs == (1.0 if right is OptionRight.CALL else -1.0)
+    strikes, signs = strikes[wanted], signs[wanted]
+    values = value_options(
+        name,
+        instrument.currency,
+        underlying.spot,
+        underlying.at_the_money,
+        np.full(len(strikes), years),
+        strikes,
+        signs,
+    )
+    contracts = [
+        option_contract(instrument.instrument_id, expiry, sign, strike)
+        for strike, sign in zip(strikes.tolist(), signs.tolist(), strict=True)
+    ]
+    return _quotes(instrument, name, contracts, values, underlying)
 
 
 def _quotes(

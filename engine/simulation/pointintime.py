@@ -25,13 +25,14 @@ from engine.model.market import (
     Mark,
     MarketHistory,
     MarketInputs,
+    OptionRange,
     Source,
     Split,
 )
 from engine.model.money import decimal_from_float
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
-from engine.simulation.option_quotes import OptionBoard, read_options
+from engine.simulation.option_quotes import OptionBoard, OptionRequest, read_options
 from engine.simulation.panel import MarketPanel
 from engine.simulation.panel_index import PanelIndex, build_index, can_be_borrowed
 
@@ -60,20 +61,22 @@ class PointInTimeMarket:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_index", build_index(self.panel, self.universe, self.sessions))
 
-    def inputs(self, trade_date: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
+    def inputs(
+        self, trade_date: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
+    ) -> MarketInputs:
         """All that was known at ``as_of``; raises `DataError` before the panel's first closed session."""
         cut = _cut(self._index, self.universe, self.sessions, as_of)
         marks = _marks(self, cut, trade_date, frozenset(held))
-        options = _options(self, cut, held)
+        board = _options(self, cut, OptionRequest(trade_date=trade_date, ranges=options, held=held))
         volumes = _average_volumes(self, cut, marks)
         return MarketInputs(
             as_of=as_of,
             trade_date=trade_date,
-            marks={**marks, **options.marks},
+            marks={**marks, **board.marks},
             fx=_fx(self, cut, as_of),
             history=_history(self, cut),
             chains=_chains(self, marks, trade_date),
-            option_chains=options.chains,
+            option_chains=board.chains,
             fundamentals=_fundamentals(self._index, as_of.date()),
             borrow=_borrow(self, volumes),
             dividends=_dividends(self.panel, trade_date),
@@ -90,10 +93,11 @@ def market_inputs(
     trade_date: date,
     as_of: datetime,
     held: Sequence[str],
+    options: Mapping[str, OptionRange],
 ) -> MarketInputs:
     """Inputs of one decision; use `PointInTimeMarket` where many days are read from one panel."""
     return PointInTimeMarket(panel=panel, universe=universe, sessions=sessions).inputs(
-        trade_date, as_of, held
+        trade_date, as_of, held, options
     )
 
 
@@ -166,7 +170,7 @@ def _age(sessions: SessionTable, venue: str, priced: date, last_session: date) -
     return sessions.sessions_between(venue, max(priced, sessions.first), last_session)
 
 
-def _options(market: PointInTimeMarket, cut: _Cut, held: Sequence[str]) -> OptionBoard:
+def _options(market: PointInTimeMarket, cut: _Cut, request: OptionRequest) -> OptionBoard:
     known: dict[str, tuple[int, date]] = {}
     for instrument in market.universe:
         if not instrument.is_option:
@@ -179,7 +183,7 @@ def _options(market: PointInTimeMarket, cut: _Cut, held: Sequence[str]) -> Optio
         market.sessions,
         market._index.calendars,
         known,
-        held,
+        request,
         _source(market.panel),
     )
 

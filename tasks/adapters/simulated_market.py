@@ -5,13 +5,13 @@ The simulated broker reads the same facts through the exchange; the two sides sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from engine.carry import DayFacts
 from engine.model.instruments import Contract
-from engine.model.market import MarketInputs
+from engine.model.market import MarketInputs, OptionRange
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.facts import PanelFacts
@@ -31,9 +31,11 @@ class PanelMarket:
         self._point_in_time = PointInTimeMarket(panel=panel, universe=universe, sessions=sessions)
         self._universe, self._sessions, self._facts = universe, sessions, facts
 
-    def inputs(self, trade_date: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
+    def inputs(
+        self, trade_date: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
+    ) -> MarketInputs:
         """All that was known at ``as_of``."""
-        return self._point_in_time.inputs(trade_date, as_of, held)
+        return self._point_in_time.inputs(trade_date, as_of, held, options)
 
     def contract(self, contract_id: str) -> Contract:
         """Contract of an id; raises `UnknownContract`."""

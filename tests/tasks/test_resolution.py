@@ -279,7 +279,7 @@ def test_manual_mark_moves_nav_by_quantity_times_its_distance(tmp_path: Path) ->
         halt_id = halted_by_old_mark(world)
         held = world.ledger.portfolio(world.account, world.broker.now).quantity("AAPL")
         as_of = world.decision_time(HALTED_DAY)
-        old = world.inputs(HALTED_DAY, as_of, ("AAPL",)).marks["AAPL"].price
+        old = world.inputs(HALTED_DAY, as_of, ("AAPL",), {}).marks["AAPL"].price
         assert held != 0
 
         effect = preview(world, halt_id, HaltChoice.MARK_MANUALLY, {"AAPL": old + D("2.50")})

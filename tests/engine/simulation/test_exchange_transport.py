@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ import pytest
 
 from engine.accounting.fx_rates import open_hours_between
 from engine.errors import ConfigurationError, NonFiniteValue
-from engine.model.market import FxRates, Mark, MarketHistory, MarketInputs, Source
+from engine.model.market import FxRates, Mark, MarketHistory, MarketInputs, OptionRange, Source
 from engine.model.orders import TransportEventKind
 from engine.ports import BrokerAccount, MarketDataSource, OrderTransport
 from engine.simulation.broker import SimulatedBroker
@@ -44,7 +44,9 @@ class _Source:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def inputs(self, trade_date: date, as_of: datetime, held: Sequence[str]) -> MarketInputs:
+    def inputs(
+        self, trade_date: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
+    ) -> MarketInputs:
         empty = np.empty((0, 0))
         mark = Mark(
             contract_id="AAA",
@@ -82,7 +84,7 @@ def _market_data(broker: SimulatedBroker) -> MarketDataSource:
 
 
 def _read(broker: SimulatedBroker) -> MarketInputs:
-    return _market_data(broker).inputs(MONDAY, SIX, ())
+    return _market_data(broker).inputs(MONDAY, SIX, (), {})
 
 
 def test_transport_and_broker_are_the_engines_ports() -> None:

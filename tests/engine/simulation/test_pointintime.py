@@ -9,7 +9,8 @@ import pytest
 
 from engine.errors import DataError
 from engine.model.encoding import decode, digest, encode
-from engine.model.market import MarketInputs, Source
+from engine.model.instruments import OptionRight
+from engine.model.market import MarketInputs, OptionRange, Source
 from engine.simulation.panel import MarketPanel
 from engine.simulation.pointintime import HISTORY_DAYS, PointInTimeMarket, market_inputs
 from tests.engine.simulation import worlds
@@ -23,7 +24,13 @@ def read(
     panel: MarketPanel | None = None, as_of: datetime = SIX, held: tuple[str, ...] = HELD
 ) -> MarketInputs:
     return market_inputs(
-        panel or worlds.world(), worlds.universe(), worlds.sessions(), as_of.date(), as_of, held
+        panel or worlds.world(),
+        worlds.universe(),
+        worlds.sessions(),
+        as_of.date(),
+        as_of,
+        held,
+        worlds.option_ranges(),
     )
 
 
@@ -228,6 +235,18 @@ def test_option_chain_offers_what_the_hedges_look_for():
     assert all(q.open_interest >= 100 and (q.ask - q.bid) / q.ask < Decimal("0.15") for q in quarter)
 
 
+def test_only_the_options_that_are_asked_for_or_held_are_quoted():
+    market = PointInTimeMarket(panel=worlds.world(), universe=worlds.universe(), sessions=worlds.sessions())
+    asked = OptionRange(right=OptionRight.PUT, first_day=60, last_day=90)
+    inputs = market.inputs(DAY, SIX, HELD, {"SPY_OPT": asked})
+    spy = [q.contract for q in inputs.option_chains["SPY_OPT"]]
+    assert spy
+    assert {contract.right for contract in spy} == {OptionRight.PUT}
+    assert all(60 <= (contract.last_trade_date - DAY).days <= 90 for contract in spy)
+    assert [q.contract.contract_id for q in inputs.option_chains["SPX_OPT"]] == ["SPX_OPT_20261218_P_5500"]
+    assert inputs.option_chains["VIX_OPT"] == ()
+
+
 def test_low_strikes_have_the_higher_volatility():
     puts = [q for q in read().option_chains["SPX_OPT"] if q.delta < 0]
     nearest = [q for q in puts if q.contract.last_trade_date == puts[0].contract.last_trade_date]
@@ -244,7 +263,7 @@ def test_held_option_that_nobody_would_list_anew_is_marked_and_stays_quoted():
 
 def test_one_reader_serves_many_days():
     market = PointInTimeMarket(panel=worlds.world(), universe=worlds.universe(), sessions=worlds.sessions())
-    assert digest(market.inputs(DAY, SIX, HELD)) == digest(read())
+    assert digest(market.inputs(DAY, SIX, HELD, worlds.option_ranges())) == digest(read())
 
 
 def test_before_the_first_session_there_is_nothing_to_know():

@@ -22,7 +22,9 @@ POLICY = MarkPolicy(
 
 def _mark(day: date) -> Mark:
     as_of = datetime(day.year, day.month, day.day, 6, tzinfo=UTC)
-    return market_inputs(worlds.world(), worlds.universe(), worlds.sessions(), day, as_of, ()).marks["LLY"]
+    return market_inputs(worlds.world(), worlds.universe(), worlds.sessions(), day, as_of, (), {}).marks[
+        "LLY"
+    ]
 
 
 def test_close_of_the_evening_before_is_restated_on_the_ex_date() -> None:

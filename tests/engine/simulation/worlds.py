@@ -11,9 +11,11 @@ from engine.model.instruments import (
     ExpiryRule,
     Instrument,
     InstrumentType,
+    OptionRight,
     TickBand,
     VenueGroup,
 )
+from engine.model.market import OptionRange
 from engine.model.universe import Universe
 from engine.sessions import Session, SessionTable
 from engine.simulation.market import generate_panel
@@ -219,3 +221,16 @@ def sessions() -> SessionTable:
 def world(seed: int = 7, first: date = date(2023, 5, 1), last: date = date(2026, 11, 20)) -> MarketPanel:
     """A generated market; do not change its arrays."""
     return generate_panel(universe(), sessions(), first, last, seed)
+
+
+def option_ranges() -> dict[str, OptionRange]:
+    """Two to four months of every option line: calls of volatility, puts of everything else."""
+    return {
+        line.instrument_id: OptionRange(
+            right=OptionRight.CALL if line.instrument_id == "VIX_OPT" else OptionRight.PUT,
+            first_day=45,
+            last_day=120,
+        )
+        for line in universe()
+        if line.is_option
+    }
