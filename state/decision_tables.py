@@ -60,6 +60,7 @@ signal_metrics = record(
 )
 screen_results = record(
     "screen_results",
+    key("account"),
     key("as_of", Date),
     key("side"),
     key("rank", Integer),
@@ -116,17 +117,18 @@ premium_budget = record(
 )
 premium_ledger = record(
     "premium_ledger",
+    key("account"),
     key("entry_id"),
-    required("account"),
     required("trade_date", Date),
     required("contract_id"),
     required("amount", Micros),
     required("kind"),
+    required("currency"),
 )
 crisis_episodes = record(
     "crisis_episodes",
+    key("account"),
     key("episode_id"),
-    required("account"),
     required("started_on", Date),
     optional("ended_on", Date),
     required("trigger"),
@@ -182,6 +184,7 @@ analytics_daily = record(
 )
 slippage_stats = record(
     "slippage_stats",
+    key("account"),
     key("as_of", Date),
     key("bucket"),
     required("mean_bps", Double),

@@ -27,6 +27,7 @@ instruments = record(
 # ---------------------------------------------------------------- what the fund saw
 market_data = record(
     "market_data",
+    key("account"),
     key("at", Moment),
     key("contract_id"),
     key("source"),
@@ -40,6 +41,7 @@ market_data = record(
 fx_rates = record("fx_rates", key("at", Moment), key("pair"), key("source"), required("rate", Price))
 borrow_quotes = record(
     "borrow_quotes",
+    key("account"),
     key("at", Moment),
     key("contract_id"),
     optional("available", Micros),
@@ -48,6 +50,7 @@ borrow_quotes = record(
 )
 dividends = record(
     "dividends",
+    key("account"),
     key("contract_id"),
     key("ex_date", Date),
     optional("pay_date", Date),
@@ -113,10 +116,10 @@ carry_daily = record(
 )
 sleeve_ledger = record(
     "sleeve_ledger",
+    key("account"),
     key("entry_id"),
-    required("account"),
+    key("sleeve"),
     required("trade_date", Date),
-    required("sleeve"),
     required("contract_id"),
     required("quantity", Micros),
     required("reason"),
