@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from engine.errors import FundError
 from engine.model.context import RunKind
 from flows.day import close, decide, trade
 from flows.outcome import Outcome
-from flows.server import starting_server
+from flows.server import own_server
 from tasks.opening import begin, ending
 from tasks.runtime import World
 
@@ -23,22 +22,11 @@ BODIES = {RunKind.DECISION: decide, RunKind.EXECUTION: trade, RunKind.CLOSE: clo
 
 
 class FlowEngine:
-    """Runs flows; with Prefect and no server configured, one ephemeral server serves the whole command."""
+    """Runs flows; with Prefect and no server configured, one server of our own serves the whole command."""
 
     def __init__(self, *, with_prefect: bool) -> None:
         self._with_prefect = with_prefect
-        self._starter = starting_server() if with_prefect else None
-
-    def __enter__(self) -> FlowEngine:
-        """Nothing to begin."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Wait for a server that is still starting, so that it can be stopped with the process."""
-        if self._starter is not None:
-            self._starter.join()
+        self._server = own_server() if with_prefect else None
 
     def run(self, kind: RunKind, world: World, day: date) -> Outcome:
         """One flow of a day; a failure of the program is raised as it was."""
@@ -46,9 +34,10 @@ class FlowEngine:
             claimed = begin(world, day, kind)
             with ending(claimed):
                 return BODIES[kind](claimed)
-        if self._starter is not None:
-            self._starter.join()
-        state = _flows()[kind](trade_date=day, profile=world.options.profile, return_state=True)
+        flow = _flows()[kind]
+        if self._server is not None:
+            self._server.await_ready()
+        state = flow(trade_date=day, profile=world.options.profile, return_state=True)
         result = state.result(raise_on_failure=False)
         if isinstance(result, Outcome):
             return result

@@ -65,7 +65,7 @@ def drive(
     outcome = Outcome(run_id="", status=RunStatus.COMPLETED, text="")
     pages = request.report or ("last" if many else "all")
     watcher = Watcher(progress, brief=many)
-    with share(world), engine:
+    with share(world):
         world.observer = watcher.observe
         _ = world.panel  # a broken store is found before the first row of a run is written
         for day in plan:
