@@ -5,11 +5,11 @@ No earlier version wrote a row into these tables, so they are made anew instead 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.types import TypeEngine
 
 from state.columns import Micros, Moment, Payload, Price
 
@@ -18,10 +18,12 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-Columns = Mapping[str, tuple[TypeEngine[object], bool]]
+Kind: TypeAlias = sa.String | sa.Date | sa.Double[float] | sa.Integer | Micros | Moment | Payload | Price
+Columns: TypeAlias = Mapping[str, tuple[Kind, bool]]
 """Type of each column, and whether it may be null."""
 
-TEXT, DAY, MONEY, FIGURE = sa.String(), sa.Date(), Micros(), sa.Double()
+TEXT, DAY, MONEY = sa.String(), sa.Date(), Micros()
+FIGURE: sa.Double[float] = sa.Double()
 
 MARKET: Columns = {
     "open": (Price(), True),
@@ -85,7 +87,7 @@ def downgrade() -> None:
     _anew("crisis_episodes", NAME, {**OWNED, **EPISODE}, DAYS)
 
 
-def _anew(name: str, keys: Columns, others: Columns, *checks: Sequence[str]) -> None:
+def _anew(name: str, keys: Columns, others: Columns, *checks: tuple[str, str]) -> None:
     op.drop_table(name)
     op.create_table(
         name,
