@@ -20,6 +20,7 @@ _URGENT = frozenset(
     {Reason.LIMIT_BREACH, Reason.CRISIS, Reason.DERISK, Reason.ROLLBACK, Reason.OVERLAY_UNWIND}
 )
 _STEPS = 20
+_HALF = Decimal("0.5")
 _EXEMPT, _CLOSE, _ROLL, _TAIL, _GROUP, _FX_HEDGE = range(6)
 _RANKS = {
     Reason.CLOSE: _CLOSE,
@@ -49,6 +50,16 @@ class SizedTrade:
         """Name of what is scaled together: the group, or the contract alone."""
         return f"group:{self.trade.group}" if self.trade.group else self.trade.contract_id
 
+    @property
+    def lots(self) -> Decimal:
+        """Number of lots of the whole quantity."""
+        return abs(self.trade.quantity) / self.lot
+
+    @property
+    def lot_usd(self) -> Decimal:
+        """Value of one lot in USD, unsigned."""
+        return abs(self.notional_usd) / self.lots
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CappedTrades:
@@ -72,52 +83,104 @@ class _Day:
             self.remaining -= abs(sized.notional_usd) * factor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Room:
+    """What bounds a leg that is rounded up to a whole lot: the turnover left in USD, and the caps of one order."""
+
+    budget: Decimal
+    nav: Decimal
+    policy: SafetyPolicy
+
+    def allows(self, sized: SizedTrade, lots: Decimal, spent: Decimal) -> bool:
+        """Whether a leg may have so many lots when all legs then take ``spent`` of the budget."""
+        in_volume = sized.largest_quantity is None or lots * sized.lot <= sized.largest_quantity
+        in_order = lots * sized.lot_usd <= _order_cap(sized, self.nav, self.policy)
+        return lots <= sized.lots and in_volume and in_order and spent <= self.budget
+
+
 def apply_caps(sized: Sequence[SizedTrade], nav: Decimal, policy: SafetyPolicy) -> CappedTrades:
     """Shrink the day to the planner's caps, in the order of R-112.
 
-    Groups are scaled as one, all of them by one factor where the turnover binds; the FX hedge of what they would
-    have created shrinks with them. Neither the day's net beta nor its net exposure in any currency ends beyond
-    both the untruncated list and the priority trades alone.
+    The legs of a group get one fraction, in whole lots as near to it as the caps allow; all groups are scaled by
+    one factor where the turnover binds; the FX hedge of what they would have created shrinks with them. Neither
+    the day's net beta nor its net exposure in any currency ends beyond both the untruncated list and the priority
+    trades alone.
     """
     day = _Day(remaining=nav * policy.planner_turnover_fraction)
     ranked = _ranked(sized)
-    for trade in ranked[_EXEMPT]:
-        day.grant(trade, Decimal(1), _EXEMPT)
+    for unit in ranked[_EXEMPT]:
+        factor = _volume_factor(unit)
+        granted = _in_lots([(trade, factor) for trade in unit])
+        for trade in unit:
+            day.grant(trade, granted[trade.trade.contract_id], _EXEMPT)
     for rank in (_CLOSE, _ROLL, _TAIL):
-        for unit in _units(ranked[rank]):
+        for unit in ranked[rank]:
             factor = min(_order_factor(unit, nav, policy), _turnover_factor(unit, day.remaining))
+            room = _Room(budget=day.remaining, nav=nav, policy=policy)
+            granted = _in_lots([(trade, factor) for trade in unit], room)
             for trade in unit:
-                day.grant(trade, _in_lots(trade, factor), rank)
+                day.grant(trade, granted[trade.trade.contract_id], rank)
     _grant_groups(ranked, sized, nav, policy, day)
     return _result(sized, day, nav * policy.planner_turnover_fraction)
 
 
-def _ranked(sized: Sequence[SizedTrade]) -> tuple[list[SizedTrade], ...]:
-    """Trades by priority class. A group is exempt only when every one of its legs just reduces the fund."""
-    ranked: tuple[list[SizedTrade], ...] = ([], [], [], [], [], [])
+def _ranked(sized: Sequence[SizedTrade]) -> tuple[list[list[SizedTrade]], ...]:
+    """What is scaled together, by priority class."""
+    ranked: tuple[list[list[SizedTrade]], ...] = ([], [], [], [], [], [])
     for unit in _units(sized):
-        reduces = all(s.trade.reduce_only and s.trade.reason is not Reason.ROLL for s in unit)
-        for trade in unit:
-            exempt = reduces or trade.trade.reason in _URGENT
-            ranked[_EXEMPT if exempt else _RANKS.get(trade.trade.reason, _GROUP)].append(trade)
+        ranked[_rank(unit)].append(unit)
     return ranked
 
 
 def _units(trades: Sequence[SizedTrade]) -> list[list[SizedTrade]]:
-    """Trades that are scaled together: one group, or one trade without a group."""
+    """Trades that are scaled together: one group, or one trade without a group.
+
+    What obeys a limit leaves its group, for it waits for nobody; an FX hedge follows the legs of its own currency.
+    """
     units: dict[str, list[SizedTrade]] = {}
     for sized in trades:
-        units.setdefault(sized.unit, []).append(sized)
+        name = sized.unit
+        if sized.trade.reason in _URGENT:
+            name = f"urgent:{name}"
+        elif sized.trade.reason is Reason.HEDGE_FX:
+            name = sized.trade.contract_id
+        units.setdefault(name, []).append(sized)
     return list(units.values())
 
 
+def _rank(unit: Sequence[SizedTrade]) -> int:
+    """Priority class of a whole unit, so that no leg is scaled apart from the others.
+
+    A unit is exempt only when every leg just reduces the fund or obeys a limit. A unit that rolls comes with the
+    rolls, because its old contract is about to end; otherwise one leg of a rebalance makes it a rebalance.
+    """
+    if all(s.trade.reduce_only or s.trade.reason in _URGENT for s in unit):
+        return _EXEMPT
+    ranks = {_RANKS.get(s.trade.reason, _GROUP) for s in unit}
+    for decisive in (_ROLL, _GROUP):
+        if decisive in ranks:
+            return decisive
+    return min(ranks)
+
+
 def _order_factor(unit: Sequence[SizedTrade], nav: Decimal, policy: SafetyPolicy) -> Decimal:
-    factor = Decimal(1)
+    factor = _volume_factor(unit)
     for sized in unit:
-        hedge = sized.trade.reason is Reason.HEDGE_FX
-        cap = nav * (policy.fx_hedge_order_fraction if hedge else policy.planner_order_fraction)
+        cap = _order_cap(sized, nav, policy)
         if abs(sized.notional_usd) > cap:
             factor = min(factor, cap / abs(sized.notional_usd))
+    return factor
+
+
+def _order_cap(sized: SizedTrade, nav: Decimal, policy: SafetyPolicy) -> Decimal:
+    hedge = sized.trade.reason is Reason.HEDGE_FX
+    return nav * (policy.fx_hedge_order_fraction if hedge else policy.planner_order_fraction)
+
+
+def _volume_factor(unit: Sequence[SizedTrade]) -> Decimal:
+    """What the day's volume allows of every leg: it holds for reductions as well, or the guard blocks the day."""
+    factor = Decimal(1)
+    for sized in unit:
         if sized.largest_quantity is not None and abs(sized.trade.quantity) > sized.largest_quantity:
             factor = min(factor, sized.largest_quantity / abs(sized.trade.quantity))
     return factor
@@ -128,24 +191,38 @@ def _turnover_factor(unit: Sequence[SizedTrade], remaining: Decimal) -> Decimal:
     return Decimal(1) if wanted <= remaining else max(remaining, ZERO) / wanted
 
 
-def _in_lots(sized: SizedTrade, factor: Decimal) -> Decimal:
-    """Largest fraction not above ``factor`` that is a whole number of lots."""
-    if factor >= 1:
-        return Decimal(1)
-    quantity = abs(sized.trade.quantity)
-    lots = (quantity * factor) // sized.lot * sized.lot
-    return lots / quantity
+def _in_lots(parts: Sequence[tuple[SizedTrade, Decimal]], room: _Room | None = None) -> dict[str, Decimal]:
+    """Fractions of whole lots nearest to those given; without ``room`` never above them.
+
+    Half a lot or more is rounded up, the dearest first, while the order's cap, the volume and the budget allow it:
+    a leg of few lots would otherwise stay behind the others of its group.
+    """
+    wanted = {s.trade.contract_id: min(factor, Decimal(1)) * s.lots for s, factor in parts}
+    lots = {
+        s.trade.contract_id: s.lots if factor >= 1 else wanted[s.trade.contract_id] // 1
+        for s, factor in parts
+    }
+    if room is not None:
+        spent = sum((lots[s.trade.contract_id] * s.lot_usd for s, _ in parts), ZERO)
+        for sized in sorted((s for s, _ in parts), key=lambda s: (-s.lot_usd, s.trade.contract_id)):
+            name = sized.trade.contract_id
+            more = lots[name] + 1
+            if wanted[name] - lots[name] < _HALF or not room.allows(sized, more, spent + sized.lot_usd):
+                continue
+            lots[name], spent = more, spent + sized.lot_usd
+    return {s.trade.contract_id: min(lots[s.trade.contract_id] / s.lots, Decimal(1)) for s, _ in parts}
 
 
 def _grant_groups(
-    ranked: Sequence[Sequence[SizedTrade]],
+    ranked: Sequence[Sequence[Sequence[SizedTrade]]],
     everything: Sequence[SizedTrade],
     nav: Decimal,
     policy: SafetyPolicy,
     day: _Day,
 ) -> None:
     """Largest scaling of the groups that keeps net beta and currency exposure within their bounds."""
-    groups, hedges = _units(ranked[_GROUP]), ranked[_FX_HEDGE]
+    groups, hedges = ranked[_GROUP], [hedge for unit in ranked[_FX_HEDGE] for hedge in unit]
+    room = _Room(budget=day.remaining, nav=nav, policy=policy)
     own = [_order_factor(unit, nav, policy) for unit in groups]
     scaled = sum((abs(s.notional_usd) * f for unit, f in zip(groups, own, strict=True) for s in unit), ZERO)
     budget = Decimal(1) if scaled <= day.remaining else max(day.remaining, ZERO) / scaled
@@ -153,46 +230,38 @@ def _grant_groups(
     proposals = [[factor * budget for factor in own]]
     proposals += [[common * (_STEPS - step) / _STEPS] * len(own) for step in range(_STEPS + 1)]
     base = dict(day.factors)
-    least = {**base, **_scaled(groups, hedges, proposals[-1], nav, policy)}
+    least = {**base, **_scaled(groups, hedges, proposals[-1], room)}
     factors = least
     for proposal in proposals:
-        factors = _scaled(groups, hedges, proposal, nav, policy)
+        factors = _scaled(groups, hedges, proposal, room)
         if _within_bounds(everything, {**base, **factors}, least):
             break
     for rank in (_GROUP, _FX_HEDGE):
-        for trade in ranked[rank]:
-            day.grant(trade, factors[trade.trade.contract_id], rank)
+        for unit in ranked[rank]:
+            for trade in unit:
+                day.grant(trade, factors[trade.trade.contract_id], rank)
 
 
 def _scaled(
     groups: Sequence[Sequence[SizedTrade]],
     hedges: Sequence[SizedTrade],
     proposal: Sequence[Decimal],
-    nav: Decimal,
-    policy: SafetyPolicy,
+    room: _Room,
 ) -> dict[str, Decimal]:
     """Fractions of the legs at one scaling of the groups, and of the FX hedges that follow them."""
-    granted = _factors(groups, proposal)
-    return {**granted, **_following(groups, hedges, granted, nav, policy)}
-
-
-def _factors(groups: Sequence[Sequence[SizedTrade]], proposal: Sequence[Decimal]) -> dict[str, Decimal]:
-    return {
-        sized.trade.contract_id: _in_lots(sized, factor)
-        for unit, factor in zip(groups, proposal, strict=True)
-        for sized in unit
-    }
+    parts = [(sized, factor) for unit, factor in zip(groups, proposal, strict=True) for sized in unit]
+    granted = _in_lots(parts, room)
+    return {**granted, **_following(groups, hedges, granted, room)}
 
 
 def _following(
     groups: Sequence[Sequence[SizedTrade]],
     hedges: Sequence[SizedTrade],
     granted: Mapping[str, Decimal],
-    nav: Decimal,
-    policy: SafetyPolicy,
+    room: _Room,
 ) -> dict[str, Decimal]:
     """Fraction of each FX hedge: all of what hedges existing exposure, and of the rest what the legs create."""
-    result = {}
+    result: dict[str, Decimal] = {}
     for hedge in hedges:
         factor = Decimal(1)
         for currency, hedged in hedge.currency_usd.items():
@@ -207,8 +276,8 @@ def _following(
             share_of_legs = min(abs(full) / abs(hedged), Decimal(1))
             executed = min(max(sum((usd * f for usd, f in created), ZERO) / full, ZERO), Decimal(1))
             factor = min(factor, 1 - share_of_legs * (1 - executed))
-        factor = min(factor, _order_factor([hedge], nav, policy))
-        result[hedge.trade.contract_id] = _in_lots(hedge, factor)
+        factor = min(factor, _order_factor([hedge], room.nav, room.policy))
+        result |= _in_lots([(hedge, factor)])
     return result
 
 

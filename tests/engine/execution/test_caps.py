@@ -1,5 +1,6 @@
 from decimal import Decimal as D
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from engine.model.orders import Reason, Trade
 from tests.engine.execution.market import M6E_SEP, safety_policy, trade
 
 NAV = D(10_000_000)
+REBALANCE = Reason.REBALANCE
 
 
 def sized(
@@ -90,6 +92,56 @@ def test_group_whose_legs_all_reduce_completes_at_once() -> None:
     assert quantities(result) == {"A": D(-30_000), "B": D(30_000)}
 
 
+def test_protection_that_is_closed_by_two_planners_is_closed_whole() -> None:
+    # Recorded on 2015-09-02: the roll plan ended one leg, the tail plan the other; 11.7 % of NAV is over the order cap.
+    result = quantities(
+        capped(
+            sized("FGBL", -9, 100_000, group="spread", reason=Reason.HEDGE_TAIL, reduce_only=True),
+            sized("FOAT", 12, 100_000, group="roll:FOAT", reason=Reason.ROLL, reduce_only=True),
+        )
+    )
+    assert result == {"FGBL": D(-9), "FOAT": D(12)}
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        (Reason.HEDGE_TAIL, Reason.HEDGE_TAIL),
+        (Reason.HEDGE_TAIL, Reason.ROLL),
+        (Reason.CLOSE, Reason.REBALANCE),
+        (Reason.CLOSE, Reason.CLOSE),
+        (Reason.ROLL, Reason.REBALANCE),
+    ],
+)
+def test_legs_of_a_group_are_scaled_alike_whatever_each_is_for(reasons: tuple[Reason, Reason]) -> None:
+    # 19,000 pieces are twice the cap of one order: half of both legs, although only one is that large
+    result = capped(
+        sized("A", 19_000, group="g", reason=reasons[0]), sized("B", -9000, group="g", reason=reasons[1])
+    )
+    assert quantities(result) == {"A": D(9500), "B": D(-4500)}
+
+
+def test_volume_of_one_leg_holds_back_the_reduction_of_its_group() -> None:
+    result = capped(
+        sized("A", -1000, group="core", reduce_only=True, largest=500),
+        sized("B", 800, group="core", reduce_only=True),
+    )
+    assert quantities(result) == {"A": D(-500), "B": D(400)}
+
+
+def test_leg_of_few_lots_is_rounded_to_the_nearest_lot() -> None:
+    # 950,000 / 1,250,000 = 76 %: of three lots 2.28, of five 3.8; four lots are nearer than three, and 4 % too much
+    result = capped(
+        sized("A", 12_500, group="g"), sized("B", -3, 40_000, group="g"), sized("C", -5, 20_000, group="g")
+    )
+    assert quantities(result) == {"A": D(9500), "B": D(-2), "C": D(-4)}
+
+
+def test_rounding_up_stops_at_the_cap_of_one_order() -> None:
+    # 950,000 allows 3.8 lots of 250,000, and four would be 10 % of NAV
+    assert quantities(capped(sized("ES", 7, 250_000, group="g")))["ES"] == D(3)
+
+
 def test_closes_and_rolls_precede_the_groups() -> None:
     # Rolls of four legs of 9 % leave 9 % for the two legs of 9 %: half of each
     rolls = [sized(f"R{i}", 9000 * (-1) ** i, reason=Reason.ROLL, group=f"roll{i // 2}") for i in range(4)]
@@ -139,33 +191,80 @@ def test_resized_trade_splits_exactly() -> None:
     assert sum(resized(whole, D(1)).sleeves.values()) == 1
 
 
+Leg = tuple[int, int, float, str, str | None, Reason, bool]
 LEGS = st.lists(
     st.tuples(
         st.integers(-20_000, 20_000).filter(bool),
+        st.sampled_from([1, 100, 5000]),
         st.sampled_from([0.0, 0.5, 1.0, 1.4]),
         st.sampled_from(["USD", "EUR", "GBP"]),
         st.sampled_from([None, "one", "two"]),
-        st.sampled_from([Reason.REBALANCE, Reason.REBALANCE, Reason.DERISK]),
+        st.sampled_from(
+            [Reason.REBALANCE, Reason.REBALANCE, Reason.DERISK, Reason.CLOSE, Reason.ROLL, Reason.HEDGE_TAIL]
+        ),
+        st.booleans(),
     ),
     min_size=1,
     max_size=10,
 )
 
 
-@given(LEGS)
-def test_truncation_never_raises_net_beta_or_currency_exposure(
-    legs: list[tuple[int, float, str, str | None, Reason]],
-) -> None:
-    day = [sized(f"C{i}", q, beta=b, currency=c, group=g, reason=r) for i, (q, b, c, g, r) in enumerate(legs)]
-    result = capped(*day)
+def drawn_day(legs: list[Leg]) -> list[SizedTrade]:
+    """Trades of up to 2,000,000 USD in lots of 100 to 500,000 USD."""
+    return [
+        sized(
+            f"C{i}",
+            max(abs(quantity) // lot, 1) * (1 if quantity > 0 else -1),
+            100 * lot,
+            beta=beta,
+            currency=currency,
+            group=group,
+            reason=reason,
+            reduce_only=reduce,
+        )
+        for i, (quantity, lot, beta, currency, group, reason, reduce) in enumerate(legs)
+    ]
+
+
+def fractions(day: list[SizedTrade], result: CappedTrades) -> dict[str, D]:
     kept = quantities(result)
-    done = {s.trade.contract_id: kept.get(s.trade.contract_id, D(0)) / s.trade.quantity for s in day}
-    urgent = {s.trade.contract_id: D(s.trade.reason is Reason.DERISK) for s in day}
-    now, full, priority = (day_exposures(day, f) for f in (done, dict.fromkeys(done, D(1)), urgent))
+    return {s.trade.contract_id: kept.get(s.trade.contract_id, D(0)) / s.trade.quantity for s in day}
+
+
+@given(LEGS)
+def test_truncation_never_raises_net_beta_or_currency_exposure(legs: list[Leg]) -> None:
+    # One purpose to a group, so that it is plain which trades come before the groups.
+    parted = [
+        (
+            *leg[:4],
+            None if leg[4] is None else f"{leg[4]}-{leg[5].value}",
+            leg[5],
+            leg[6] and leg[5] is not REBALANCE,
+        )
+        for leg in legs
+    ]
+    day = drawn_day(parted)
+    result = capped(*day)
+    done = fractions(day, result)
+    first = {n: D(0) if s.trade.reason is REBALANCE else done[n] for s in day for n in [s.trade.contract_id]}
+    now, full, priority = (day_exposures(day, f) for f in (done, dict.fromkeys(done, D(1)), first))
     for name, value in now.items():
         assert abs(value) <= max(abs(full[name]), abs(priority[name])) + D("0.001")
     assert all(0 <= fraction <= 1 for fraction in done.values())
     assert result.turnover_usd <= NAV * D("0.45")
+
+
+@given(LEGS)
+def test_legs_of_a_group_get_one_fraction_up_to_a_lot_each(legs: list[Leg]) -> None:
+    day = drawn_day(legs)
+    done = fractions(day, capped(*day))
+    for group in ("group:one", "group:two"):
+        # Urgent legs go alone and at once; the others share a fraction f: |granted - f| is at most a lot of each.
+        rest = [s for s in day if s.unit == group and s.trade.reason is not Reason.DERISK]
+        least = max((done[s.trade.contract_id] - 1 / s.lots for s in rest), default=D(0))
+        most = min((done[s.trade.contract_id] + 1 / s.lots for s in rest), default=D(1))
+        assert least <= most + D("1e-20")
+    assert all(done[s.trade.contract_id] == 1 for s in day if s.trade.reason is Reason.DERISK)
 
 
 @given(st.integers(1, 60_000), st.integers(1, 60_000))
