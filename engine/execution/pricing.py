@@ -82,7 +82,7 @@ def create_plan(
             text=f"quantity {intent.quantity} exceeds {arrival.largest_quantity}, the share of the day's volume",
         )
     mid = usable.mid if arrival.mid is None else arrival.mid
-    width = collar_width(mid, instrument, policy)
+    floor, ceiling = collar(mid, instrument, policy)
     plan = OrderPlan(
         intent_id=intent.intent_id,
         contract_id=intent.contract_id,
@@ -91,8 +91,8 @@ def create_plan(
         order_type=arrival.order_type,
         limit_price=mid,
         arrival_mid=mid,
-        price_floor=instrument.ceil_to_tick(mid - width),
-        price_ceiling=instrument.floor_to_tick(mid + width),
+        price_floor=floor,
+        price_ceiling=ceiling,
         ttl_seconds=policy.order_ttl_seconds,
         replace_interval_seconds=policy.replace_interval_seconds,
         max_replaces=policy.max_replaces,
@@ -131,6 +131,12 @@ def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> 
             text=f"expected a quote of at most {max_age_seconds:g} s, found one of {age:g} s",
         )
     return quote
+
+
+def collar(mid: Decimal, instrument: Instrument, policy: ExecutionPolicy) -> tuple[Decimal, Decimal]:
+    """Lowest and highest price around an arrival mid, on the tick grid."""
+    width = collar_width(mid, instrument, policy)
+    return instrument.ceil_to_tick(mid - width), instrument.floor_to_tick(mid + width)
 
 
 def collar_width(mid: Decimal, instrument: Instrument, policy: ExecutionPolicy) -> Decimal:

@@ -37,11 +37,12 @@ class ScreenInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screen:
-    """Ranked names, best first. Not valid when too few candidates could be judged."""
+    """Ranked names, best first, with their scores. Not valid when too few candidates could be judged."""
 
     names: tuple[str, ...]
     is_valid: bool
     notes: tuple[str, ...]
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,4 +197,5 @@ def _rank(
         names=tuple(candidates[row] for row in ranked[: policy.single_top]),
         is_valid=significant(len(judged) / len(candidates)) >= policy.screen_minimum_coverage,
         notes=tuple(notes),
+        scores=tuple(significant(float(score[row])) for row in ranked[: policy.single_top]),
     )

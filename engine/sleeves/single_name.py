@@ -23,10 +23,11 @@ NAMES_PER_LEG_MINIMUM = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenSnapshot:
-    """Names of a valid screen, best first, and its date."""
+    """Names of a valid screen, best first, its date, and the score of each name."""
 
     names: tuple[str, ...]
     screened_on: date
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def choose_leg(
         return _still_priced(inputs, snapshot, ())
     screen = ranking(inputs, policy)
     if screen.is_valid:
-        fresh = ScreenSnapshot(names=screen.names, screened_on=day)
+        fresh = ScreenSnapshot(names=screen.names, screened_on=day, scores=screen.scores)
         return LegChoice(names=screen.names, snapshot=fresh, notes=screen.notes)
     if snapshot is not None and (day - snapshot.screened_on).days <= policy.screen_max_age_days:
         note = f"the screen failed; the one of {snapshot.screened_on} is used"

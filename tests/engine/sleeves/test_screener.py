@@ -43,6 +43,17 @@ def test_quality_ranks_the_better_company_first() -> None:
     assert screen_us_longs(inputs(records), POLICY).names == ("N5", "N4", "N3")
 
 
+def test_score_is_the_weighted_mean_of_the_known_factors() -> None:
+    records = tuple(record(name, rank) for rank, name in enumerate(NAMES))
+    screen = screen_us_longs(inputs(records), POLICY)
+    # Ranks 0..5 have mean 2.5 and deviation √(17.5/6); two of quality's four figures differ, size does not.
+    quality = (5 - 2.5) / (17.5 / 6) ** 0.5 * 2 / 4
+    weights = POLICY.single_long_factors
+    expected = quality * weights["quality"] / (weights["quality"] + weights["size"])
+    assert screen.scores[0] == pytest.approx(expected, rel=1e-11)
+    assert len(screen.scores) == len(screen.names)
+
+
 def test_equal_scores_are_ordered_by_id() -> None:
     records = tuple(record(name, 1) for name in reversed(NAMES))
     assert screen_us_longs(inputs(records), POLICY).names == ("N0", "N1", "N2")
@@ -135,3 +146,10 @@ def test_name_that_lost_its_price_leaves_the_leg_and_is_named() -> None:
     leg = choose_leg(inputs(), POLICY, snapshot, working, (), ())
     assert leg.names == ("N1",)
     assert "GONE" in leg.notes[0]
+
+
+def test_fresh_screen_is_remembered_with_its_scores() -> None:
+    records = tuple(record(name, rank) for rank, name in enumerate(NAMES))
+    leg = choose_leg(inputs(records), POLICY, None, screen_us_longs, (), ())
+    assert leg.snapshot is not None
+    assert leg.snapshot.scores == screen_us_longs(inputs(records), POLICY).scores
