@@ -69,6 +69,8 @@ def drive(
         world.observer = watcher.observe
         _ = world.panel  # a broken store is found before the first row of a run is written
         for day in plan:
+            if day != plan[0]:  # the fault was of the first day; what it did lasts as long as it lasts
+                world.options = replace(world.options, fault=None)
             require_claimable(world, day)
             if not is_closed(world, day):
                 world.runs.record_memory(world.account, "request", day, encode(request))

@@ -39,7 +39,8 @@ def run(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the com
     store: Store = None,
     seed: Seed = 1,
     fault: Annotated[
-        str | None, typer.Option(help="put a fault into the simulated broker or its data")
+        str | None,
+        typer.Option(help="put a fault into the simulated broker or its data, on the first of the days"),
     ] = None,
     override: Override = None,
     report: Annotated[str | None, typer.Option(help="write pages for: last, all, none")] = None,

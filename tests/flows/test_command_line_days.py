@@ -180,6 +180,17 @@ def test_days_one_by_one_are_the_days_at_once(three_days: Path, after_a_day: Com
     assert outputs[0] == outputs[1]
 
 
+def test_fault_of_several_days_strikes_on_the_first_one_only(fund: CommandLine) -> None:
+    answer = fund("run", "--date", FIRST, "--to", SECOND, PLAIN, "--fault", "cash-break", "--report", "none")
+
+    assert answer.status == 0
+    with open_world(fund.home) as world:
+        struck = [fault.injected_at.date() for _, fault in world.broker.state.faults.items()]
+        answered = [(halt.run_id[:10], halt.kind) for halt in world.halts.halts(world.account)]
+    assert struck == [date.fromisoformat(FIRST)]
+    assert answered == [(FIRST, "cash-break")]
+
+
 def test_finished_days_of_a_list_are_not_run_again(three_days: Path, after_a_day: CommandLine) -> None:
     answer = after_a_day("run", "--date", FIRST, "--to", SECOND, PLAIN, "--report", "none")
 
