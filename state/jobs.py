@@ -110,24 +110,24 @@ class JobStore:
         not finished.
         """
         with self._database.transaction() as connection:
-            current = _current(connection, job_id)
-            if current is None:
-                raise InvariantError(f"expected a stored job, found none called {job_id}")
-            if current.status is status:
-                return
-            job_transition(current.status, status, f"job {job_id}")
-            if status is JobStatus.DONE:
-                _refuse_open_children(connection, current)
-            connection.execute(
-                _SET_STATUS,
-                {
-                    "this_job": job_id,
-                    "this_version": current.version,
-                    "new_status": status.value,
-                    "new_note": note,
-                    "changed_at": now,
-                },
-            )
+            _move(connection, _stored(connection, job_id), (status,), now, note)
+
+    def begin_job(self, job_id: str, now: datetime) -> None:
+        """Claim and start a job in one transaction; one that is taken up again was claimed before."""
+        with self._database.transaction() as connection:
+            current = _stored(connection, job_id)
+            claimed = (JobStatus.CLAIMED,) if current.status is JobStatus.PENDING else ()
+            _move(connection, current, (*claimed, JobStatus.RUNNING), now, "")
+
+    def end_job(self, job_id: str, status: JobStatus, now: datetime, note: str) -> None:
+        """Store how a job ended. What is not known is a matter of recovery; what was begun can not be skipped."""
+        with self._database.transaction() as connection:
+            current = _stored(connection, job_id)
+            if status is JobStatus.SKIPPED and current.status is JobStatus.RECOVERING:
+                status = JobStatus.UNKNOWN if _open_children(connection, current) else JobStatus.DONE
+            recovering = status is JobStatus.UNKNOWN and current.status is JobStatus.RUNNING
+            way = (JobStatus.RECOVERING, status) if recovering else (status,)
+            _move(connection, current, way, now, note)
 
     def save_plan(self, plan: OrderPlan) -> OrderPlan:
         """Keep how a parent is worked, so that a restart keeps its collar; the first plan stays and comes back."""
@@ -232,10 +232,42 @@ def _plan(connection: Connection, intent_id: str) -> OrderPlan | None:
     return None if payload is None else decode(OrderPlan, payload)
 
 
-def _refuse_open_children(connection: Connection, record: JobRecord) -> None:
+def _stored(connection: Connection, job_id: str) -> JobRecord:
+    current = _current(connection, job_id)
+    if current is None:
+        raise InvariantError(f"expected a stored job, found none called {job_id}")
+    return current
+
+
+def _move(
+    connection: Connection, current: JobRecord, way: Sequence[JobStatus], now: datetime, note: str
+) -> None:
+    """Take a job along one or more arrows of its table; the row keeps the last."""
+    job_id, status = current.job.job_id, current.status
+    for following in way:
+        if following is status:
+            continue
+        job_transition(status, following, f"job {job_id}")
+        if following is JobStatus.DONE and (unfinished := _open_children(connection, current)):
+            raise InvariantError(
+                f"job {job_id} can not be DONE: {unfinished} of its child orders are not finished"
+            )
+        status = following
+    if status is current.status:
+        return
+    connection.execute(
+        _SET_STATUS,
+        {
+            "this_job": job_id,
+            "this_version": current.version,
+            "new_status": status.value,
+            "new_note": note,
+            "changed_at": now,
+        },
+    )
+
+
+def _open_children(connection: Connection, record: JobRecord) -> int:
+    """Child orders of a job that are not finished."""
     ids = [intent.intent_id for intent in record.job.intents]
-    unfinished = connection.execute(_OPEN_CHILDREN, {"intent_ids": ids}).scalar_one()
-    if unfinished:
-        raise InvariantError(
-            f"job {record.job.job_id} can not be DONE: {unfinished} of its child orders are not finished"
-        )
+    return int(connection.execute(_OPEN_CHILDREN, {"intent_ids": ids}).scalar_one())

@@ -43,13 +43,23 @@ _PARENT_OF = (
     )
     .with_for_update(key_share=True)
 )
-_PLAN, _NOTE = insert(orders), insert(order_events)
+_PLAN = insert(orders)
 _THIS_ORDER = orders.c.order_ref == bindparam("this_order")
 _SET_STATUS = update(orders).where(_THIS_ORDER).values(status=bindparam("new_status"))
 _SET_FILLED = update(orders).where(_THIS_ORDER).values(filled=bindparam("new_filled"))
 _SET_COUNTED = update(orders).where(_THIS_ORDER).values(counted_usd=bindparam("new_counted"))
-_EVENTS = (
-    select(func.count()).select_from(order_events).where(order_events.c.order_ref == bindparam("order_ref"))
+_NEXT_EVENT = select(func.coalesce(func.max(order_events.c.sequence), 0) + 1).where(
+    order_events.c.order_ref == bindparam("noted_ref")
+)
+_NOTE = insert(order_events).from_select(
+    ["order_ref", "sequence", "status", "at", "note"],
+    select(
+        bindparam("noted_ref", type_=order_events.c.order_ref.type),
+        _NEXT_EVENT.scalar_subquery(),
+        bindparam("noted_status", type_=order_events.c.status.type),
+        bindparam("noted_at", type_=order_events.c.at.type),
+        bindparam("noted_text", type_=order_events.c.note.type),
+    ),
 )
 _UNRESOLVED_ORDERS = (
     select(orders)
@@ -223,8 +233,12 @@ def _order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]] | 
 
 
 def _locked_order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]]:
-    """The order as it is once its parent is held; parents are always locked before their children."""
-    connection.execute(_PARENT_OF, {"order_ref": order_ref})
+    """The order as it is once its parent is held; parents are always locked before their children.
+
+    SQLite has no locks of rows: there the transaction holds the whole database from its beginning.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_PARENT_OF, {"order_ref": order_ref})
     known = _order(connection, order_ref)
     if known is None:
         raise InvariantError(f"expected an order of ours, found none called {order_ref}")
@@ -246,8 +260,7 @@ def _recount(
 def _append_event(
     connection: Connection, order_ref: str, status: ChildStatus, now: datetime, text: str
 ) -> None:
-    sequence = connection.execute(_EVENTS, {"order_ref": order_ref}).scalar_one() + 1
-    event = {"order_ref": order_ref, "sequence": sequence, "status": status.value, "at": now, "note": text}
+    event = {"noted_ref": order_ref, "noted_status": status.value, "noted_at": now, "noted_text": text}
     connection.execute(_NOTE, event)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from engine.composition.stages import DayInputs
 from engine.composition.trading import TradeListDecision, price_book
 from engine.errors import InvariantError
@@ -90,24 +88,7 @@ class JobObserver:
         """Keep one fact."""
         at = progress.at
         if progress.kind is ProgressKind.JOB_STARTED:
-            self._begin(progress.subject, at)
+            self._day.orders.begin_job(progress.subject, at)
         elif progress.kind is ProgressKind.JOB_FINISHED and progress.status is not None:
-            self._end(progress.subject, progress.status, at, progress.text)
+            self._day.orders.end_job(progress.subject, progress.status, at, progress.text)
         self._day.world.observer(progress.kind.value, f"{at:%H:%M} {progress.text}")
-
-    def _begin(self, job_id: str, at: datetime) -> None:
-        store = self._day.orders
-        if store.job(job_id).status is JobStatus.PENDING:
-            store.set_job_status(job_id, JobStatus.CLAIMED, at)
-        store.set_job_status(job_id, JobStatus.RUNNING, at)
-
-    def _end(self, job_id: str, status: JobStatus, at: datetime, text: str) -> None:
-        """Store how a job ended. What is not known is a matter of recovery; what was begun can not be skipped."""
-        store, record = self._day.orders, self._day.orders.job(job_id)
-        if status is JobStatus.SKIPPED and record.status is JobStatus.RECOVERING:
-            own = {intent.intent_id for intent in record.job.intents}
-            open_children = any(found.child.intent_id in own for found in store.unresolved())
-            status = JobStatus.UNKNOWN if open_children else JobStatus.DONE
-        if status is JobStatus.UNKNOWN and record.status is JobStatus.RUNNING:
-            store.set_job_status(job_id, JobStatus.RECOVERING, at, "the outcome of an order is not known")
-        store.set_job_status(job_id, status, at, text)

@@ -52,6 +52,7 @@ class OrderManager:
         self._inbox: deque[tuple[str, t.Event]] = deque()
         self._alarms: list[str] = []
         self._pushed, self._may_send, self._fenced, self._ended = 0, True, False, False
+        self._look_at = world.transport.now()
         unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
         self._blocked = {record.child.contract_id: record.child.intent_id for record in unresolved}
         self._schedule = JobSchedule(jobs, world.execution, self._push, self._start, self._job_closed)
@@ -60,7 +61,7 @@ class OrderManager:
         """See `execute`."""
         while not (self._schedule.is_over or self._fenced):
             now = self._now()
-            self._check_control()
+            self._check_control(now)
             while self._heap and self._heap[0][0] <= now:
                 heapq.heappop(self._heap)[2](now)
                 self._settle()
@@ -86,10 +87,14 @@ class OrderManager:
         """Next deadline; while an order works, the control state is looked at more often."""
         at = self._heap[0][0]
         if any(ticket.state.child is not None for ticket in self._tickets.values()):
-            at = min(at, now + timedelta(seconds=self._world.control_poll_seconds))
+            at = min(at, max(now, self._look_at))
         return at
 
-    def _check_control(self) -> None:
+    def _check_control(self, now: datetime) -> None:
+        """Look at the control state as often as the poll says; the send gate looks at it for every order."""
+        if now < self._look_at:
+            return
+        self._look_at = now + timedelta(seconds=self._world.control_poll_seconds)
         may_send = self._world.book.may_send()
         if self._may_send and not may_send:
             self._inbox.extend((name, t.HaltRequested()) for name in self._tickets)

@@ -49,10 +49,15 @@ class BrokerTerms:
     _closings: dict[tuple[str, date, date], Closing | None] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
+    _instruments: dict[str, Instrument] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def instrument(self, contract_id: str) -> Instrument:
         """Instrument behind a contract; raises `UnknownContract`."""
-        return self.universe[self.facts.contract(contract_id).instrument_id]
+        found = self._instruments.get(contract_id)
+        if found is None:
+            found = self.universe[self.facts.contract(contract_id).instrument_id]
+            self._instruments[contract_id] = found
+        return found
 
     def last_closing(self, contract_id: str, at: datetime) -> Closing | None:
         """Newest official close at a time, however old, restated for splits since; ``None`` without any."""
