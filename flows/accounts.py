@@ -5,72 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from config.environment import load_environment
 from config.settings import profile_names
-from engine.errors import ConfigurationError, RefusedError
+from engine.errors import ConfigurationError
 from engine.model.encoding import decode
 from engine.model.halts import ALLOWED_CHOICES, HaltKind
+from flows.book import Book, open_book
 from flows.planning import RunRequest
-from state.control import ControlStore
-from state.database import DATABASE_FILE, Database, open_database
-from state.halts import HaltRecord, HaltSeverity, HaltStore
-from state.ledger import LedgerStore
-from state.records import RecordStore
-from state.runs import RunRecord, RunStore
+from state.halts import HaltRecord, HaltSeverity
 from tasks.day import wall_clock
-from tasks.options import WorldOptions, fund_home
+from tasks.options import WorldOptions
 from tasks.runtime import World
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
-    """The fund's database through its stores, without a market or a broker."""
-
-    database: Database
-    runs: RunStore
-    halts: HaltStore
-    control: ControlStore
-    ledger: LedgerStore
-    records: RecordStore
-
-    def accounts(self) -> tuple[str, ...]:
-        """Accounts that ever ran, the one of the latest run first."""
-        return tuple(dict.fromkeys(run.key.account for run in reversed(self.runs.runs())))
-
-    def open_halts(self) -> tuple[HaltRecord, ...]:
-        """Every halt that keeps an account stopped."""
-        return tuple(halt for account in self.accounts() for halt in self.halts.open_halts(account))
-
-    def latest_run(self, account: str) -> RunRecord:
-        """Latest run of an account; raises `RefusedError` when it has none."""
-        found = self.runs.latest_run(account)
-        if found is None:
-            raise RefusedError(f"expected a run of {account}, found none; nothing is under way there")
-        return found
-
-
-@contextmanager
-def open_book() -> Iterator[Book]:
-    """The book of this FUND_HOME; raises `RefusedError` when nothing ever ran there."""
-    home, url = fund_home(), load_environment().database_url
-    if url is None and not (home / DATABASE_FILE).exists():
-        raise RefusedError(f"expected a fund in {home}, found none yet; start one with ./fund run")
-    database = open_database(None if url is None else url.get_secret_value(), home)
-    try:
-        yield Book(
-            database=database,
-            runs=RunStore(database),
-            halts=HaltStore(database),
-            control=ControlStore(database),
-            ledger=LedgerStore(database),
-            records=RecordStore(database),
-        )
-    finally:
-        database.close()
 
 
 def find_halt(book: Book, halt_id: str) -> HaltRecord:

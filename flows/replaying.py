@@ -7,7 +7,6 @@ from the library, which the lock fixes.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -20,8 +19,8 @@ from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import Json, decode, digest_bytes
 from engine.model.policy import FundPolicy
 from engine.model.universe import Universe
+from flows.book import open_book
 from flows.commands.errors import EXIT_DONE, EXIT_UNEXPECTED
-from state.database import open_database
 from state.journal import InputRecord
 from state.runs import RunRecord, RunStore
 from tasks.adapters.calendars import FIRST_DAY, session_table
@@ -53,13 +52,11 @@ class RunReplay:
 def replay_run(run_id: str, *, as_json: bool) -> int:
     """Replay a run of this FUND_HOME and tell the outcome; 0 when every byte is the same, else 1.
 
-    Raises `ConfigurationError` when there is no such run, or none that decided and ended.
+    Raises `ConfigurationError` when there is no such run, or none that decided and ended, and `RefusedError` when
+    nothing ever ran here.
     """
-    database = open_database(os.environ.get("FUND_DATABASE_URL"), fund_home())
-    try:
-        result = replay_recorded(RunStore(database), run_id)
-    finally:
-        database.close()
+    with open_book() as book:
+        result = replay_recorded(book.runs, run_id)
     print(json.dumps(to_json(result), indent=2, ensure_ascii=False) if as_json else "\n".join(lines(result)))
     return EXIT_DONE if result.is_identical else EXIT_UNEXPECTED
 

@@ -18,6 +18,7 @@ from engine.errors import ConfigurationError, RefusedError
 from engine.model.context import Mode, RunKind, RunStatus
 from engine.model.encoding import decode, encode
 from engine.report import DayReport
+from flows.book import open_book
 from flows.commands.errors import EXIT_DONE, EXIT_EMERGENCY, EXIT_HALTED
 from flows.commands.progress import DayProgress
 from flows.commands.terminal import print_report
@@ -146,22 +147,13 @@ def opened(request: RunRequest, plan: tuple[date, ...]) -> Iterator[World]:
 
 def last_request() -> RunRequest:
     """The request behind the latest run of this FUND_HOME; raises `RefusedError` when there is none."""
-    import os
-
-    from state.database import open_database
-    from state.runs import RunStore
-
-    database = open_database(os.environ.get("FUND_DATABASE_URL"), fund_home())
-    try:
-        runs = RunStore(database)
-        latest = runs.latest_run()
+    with open_book() as book:
+        latest = book.runs.latest_run()
         payload = (
             None
             if latest is None
-            else runs.memory(latest.key.account, "request", latest.key.trade_date + timedelta(days=1))
+            else book.runs.memory(latest.key.account, "request", latest.key.trade_date + timedelta(days=1))
         )
-    finally:
-        database.close()
     if payload is None:
         raise RefusedError(
             f"expected a run to go on with in {fund_home()}, found none; start one with ./fund run"

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from engine.errors import ConfigurationError
 from state.tables import metadata
@@ -63,21 +63,34 @@ def open_database(url: str | None, home: Path) -> Database:
     ``url`` names a PostgreSQL (or SQLite) database; ``None`` is the file in ``home``. Raises
     `ConfigurationError` when the schema is newer than this code or the server can not be reached.
     """
+    if not url:
+        home.mkdir(parents=True, exist_ok=True)
     database = Database(_engine(_address(url, home)))
     try:
         version = schema_version(database)
         if version != REVISIONS[-1]:
             upgrade(database)
-    except OperationalError as error:
+    except DatabaseError as error:
         database.close()
-        raise ConfigurationError(
-            f"expected a database at {database.engine.url.render_as_string()}, found: {error.orig};"
-            " check FUND_DATABASE_URL and FUND_HOME"
-        ) from error
+        raise ConfigurationError(_unusable(database, error)) from error
     except Exception:
         database.close()
         raise
     return database
+
+
+def is_empty(url: str | None, home: Path) -> bool:
+    """Whether nobody ever made a book there; looking makes none, and raises as `open_database`."""
+    address = _address(url, home)
+    if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
+        return True
+    database = Database(_engine(address))
+    try:
+        return schema_version(database) is None
+    except DatabaseError as error:
+        raise ConfigurationError(_unusable(database, error)) from error
+    finally:
+        database.close()
 
 
 def schema_version(database: Database) -> str | None:
@@ -143,9 +156,15 @@ def _refuse_unknown(version: str | None) -> None:
         )
 
 
+def _unusable(database: Database, error: DatabaseError) -> str:
+    return (
+        f"expected a database at {database.engine.url.render_as_string()}, found: {error.orig};"
+        " check FUND_DATABASE_URL and FUND_HOME"
+    )
+
+
 def _address(url: str | None, home: Path) -> URL:
-    if url is None:
-        home.mkdir(parents=True, exist_ok=True)
+    if not url:  # an empty variable counts as absent
         return URL.create("sqlite", database=str(home / DATABASE_FILE))
     try:
         address = make_url(url)

@@ -11,6 +11,7 @@ import typer
 
 from config.environment import load_environment
 from engine.errors import InvariantError
+from flows.book import require_book
 from state.database import Database, open_database, schema_version
 from state.verification import count_rows, verify
 from tasks.options import fund_home
@@ -41,7 +42,8 @@ def upgrade(as_json: AsJson = False) -> int:
 
 @group.command("verify")
 def verify_database(as_json: AsJson = False) -> int:
-    """Check schema, keys, stored bytes, the ledger and the fills; ends with exit status 1 on any finding."""
+    """Check schema, keys, stored bytes, the ledger and the fills; ends with exit status 1 on any finding; it makes none."""
+    require_book()
     with _opened() as database:
         name, findings, rows = _name(database), verify(database), count_rows(database)
     if as_json:

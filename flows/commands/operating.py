@@ -27,7 +27,8 @@ Account = Annotated[str | None, typer.Option(help="one account; without it, all 
 @application.command()
 def status(account: Account = None, as_json: AsJson = False) -> int:
     """What ran, what is halted, what is held, and what comes next."""
-    from flows.accounts import chosen_accounts, open_book
+    from flows.accounts import chosen_accounts
+    from flows.book import open_book
     from flows.commands.situation import print_situation, situation
 
     with open_book() as book:
@@ -84,7 +85,8 @@ def halt(
     as_json: AsJson = False,
 ) -> int:
     """Stop all new orders now; `fund resolve` lets them go on."""
-    from flows.accounts import chosen_accounts, open_book, stop_account
+    from flows.accounts import chosen_accounts, stop_account
+    from flows.book import open_book
 
     _require_reason(reason)
     with open_book() as book:
@@ -106,7 +108,8 @@ def kill(
     as_json: AsJson = False,
 ) -> int:
     """Set the kill switch: a row that the send gate reads, so it works with everything else down."""
-    from flows.accounts import chosen_accounts, open_book
+    from flows.accounts import chosen_accounts
+    from flows.book import open_book
     from tasks.day import wall_clock
 
     _require_reason(reason)
@@ -129,7 +132,8 @@ def report(
     as_json: AsJson = False,
 ) -> int:
     """Print the report of a day again, and say where its page is."""
-    from flows.accounts import chosen_accounts, open_book, world_of_account
+    from flows.accounts import chosen_accounts, world_of_account
+    from flows.book import open_book
     from flows.commands.terminal import print_report
     from flows.commands.trading import parse_day
     from tasks.adapters.report_json import to_result_json

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.model.context import RunKind, RunStatus
-from flows.accounts import Book
+from flows.book import Book
 from flows.commands.effect import money, number
 from flows.planning import trading_days
 from state.halts import HaltRecord

@@ -83,6 +83,9 @@ def resume(
     ] = None,
 ) -> int:
     """Go on with the last unfinished day: after a HALT was resolved, or after an interruption."""
+    from flows.book import require_book
+
+    require_book()  # nothing is started for a fund that never ran
     begin_slow_starts(with_prefect=not without_prefect)
     from flows.trading_days import resume_days
 

@@ -269,6 +269,10 @@ def test_misspelt_command_line_is_refused(fund: CommandLine, arguments: list[str
         (["halt", "--reason", "a test"], 5, "found none yet; start one with ./fund run"),
         (["kill", "--reason", "a test"], 5, "found none yet; start one with ./fund run"),
         (["resolve", "H1", "--choice", "retry", "--reason", "a test", "--yes"], 5, "found none yet"),
+        (["resume", PLAIN], 5, "found none yet; start one with ./fund run"),
+        (["resume"], 5, "found none yet; start one with ./fund run"),
+        (["replay", "2024-03-12:decision"], 5, "found none yet; start one with ./fund run"),
+        (["db", "verify"], 5, "found none yet; start one with ./fund run"),
         (
             ["resolve", "H1", "--choice", "retri", "--reason", "a test"],
             2,
@@ -283,6 +287,7 @@ def test_operator_s_command_in_an_empty_home_is_refused(
     fund: CommandLine, arguments: list[str], status: int, told: str
 ) -> None:
     assert told in fund.refuse(*arguments, status=status)
+    assert list(fund.home.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from state.database import (
     MIGRATIONS,
     REVISIONS,
     Database,
+    is_empty,
     migrate,
     open_database,
     schema_version,
@@ -200,6 +201,31 @@ def test_database_created_by_several_at_once_is_created_once(
     database = open_database(empty_address, tmp_path)
     assert schema_version(database) == REVISIONS[-1]
     database.close()
+
+
+def test_looking_whether_there_is_a_book_makes_none(empty_address: str | None, tmp_path: Path) -> None:
+    assert is_empty(empty_address, tmp_path / "home")
+    assert list(tmp_path.iterdir()) == []
+    open_database(empty_address, tmp_path / "home").close()
+    assert not is_empty(empty_address, tmp_path / "home")
+
+
+def test_file_without_anything_in_it_is_no_book(tmp_path: Path) -> None:
+    (tmp_path / "fund.sqlite").touch()
+    assert is_empty(None, tmp_path)
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fund.sqlite").write_bytes(b"a shopping list, long enough to fill a page" * 200)
+    for look in (is_empty, open_database):
+        with pytest.raises(ConfigurationError, match=r"fund\.sqlite, found: file is not a database"):
+            look(None, tmp_path)
+
+
+def test_empty_address_is_the_file_in_the_home(tmp_path: Path) -> None:
+    open_database("", tmp_path).close()
+    assert not is_empty("", tmp_path)
+    assert (tmp_path / "fund.sqlite").exists()
 
 
 def test_reader_does_not_wait_for_a_writer(database: Database) -> None:

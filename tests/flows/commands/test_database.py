@@ -30,6 +30,7 @@ def test_upgrade_creates_the_database_and_says_its_version(
 
 
 def test_verify_of_a_whole_database_finds_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    open_database(None, home).close()
     assert command("db", "verify") == 0
     assert "is whole: 0 rows, nothing found" in capsys.readouterr().out
 
