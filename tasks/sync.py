@@ -6,6 +6,7 @@ Everything that a decision looks at is read here, once, and recorded before the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from engine.accounting.corporate_actions import unpaid_dividends
@@ -64,7 +65,11 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     book = world.ledger.portfolio(world.account, as_of)
     broker, previous = world.broker.snapshot(as_of), day.previous()
     market = _read_market(day, quoted_contracts(world, day.trade_date, book, broker, previous))
-    if day.key.kind is not RunKind.CLOSE:
+    if (
+        day.key.kind is RunKind.CLOSE
+    ):  # it values and compares; a year of returns would double what a day records
+        market = replace(market, history=market.history.without_days)
+    else:
         ask_about(market, world.universe)
     working = tuple(r for r in day.orders.unresolved() if r.status.holds_reservation)
     inputs = DayInputs(

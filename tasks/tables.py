@@ -88,6 +88,11 @@ def input_tables(market: MarketInputs, universe: Universe) -> Tables:
     }
 
 
+def ask_about_targets(book: TargetBook) -> None:
+    """Let the suite begin on what the decision wants, while other stages decide; `check_targets` has the findings."""
+    ask_beside({"targets": targets_table(book)})
+
+
 def check_targets(book: TargetBook) -> tuple[QualityFinding, ...]:
     """Findings over what the decision wants to hold."""
     return check_tables({"targets": targets_table(book)})

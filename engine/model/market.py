@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -171,6 +171,18 @@ class MarketHistory:
         days, lines, units = len(self.dates), len(self.instrument_ids), len(self.currencies)
         if self.returns.shape != (days, lines) or self.fx_returns.shape != (days, units):
             raise InvariantError("history arrays do not match their dates, instruments and currencies")
+
+    @property
+    def without_days(self) -> MarketHistory:
+        """The same lines and currencies with no day: what a valuation needs of a history, which is nothing."""
+        return replace(
+            self,
+            dates=(),
+            returns=self.returns[:0],
+            fx_returns=self.fx_returns[:0],
+            vix=self.vix[:0],
+            v2x=self.v2x[:0],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
