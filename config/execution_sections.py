@@ -153,6 +153,7 @@ class Gating(Section):
     regime_multipliers: ByRegime[Multiple]
     establishing_below_pct: Fraction
     large_change_pct: Fraction
+    established_within_pct: Fraction
     benefit: GateBenefit
 
 

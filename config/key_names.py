@@ -117,6 +117,7 @@ _GATE = {
     "gate.annualisation_days": "volatility.annualisation",
     "gate.establishing_below_fraction": "execution_phase2.gating.establishing_below_pct",
     "gate.large_change_fraction": "execution_phase2.gating.large_change_pct",
+    "gate.established_within_fraction": "execution_phase2.gating.established_within_pct",
     "costs.half_spread_bps": "costs.half_spread_bps",
     "costs.impact_coefficient": "costs.impact_coef",
     "costs.commission_per_unit": "costs.commission_per_unit",

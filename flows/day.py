@@ -58,7 +58,7 @@ def decide(day: TradingDay) -> Outcome:
         trades = choose_trades(day, inputs, fund, risk, wishes, hedge)
         verdict = verify_safety(day, inputs, fund, risk, trades, rates, report)
         jobs = precompute(day, inputs, trades, verdict)
-        remember_decision(day, inputs, fund, risk, targets, tail, crisis)
+        remember_decision(day, inputs, fund, risk, targets, tail, crisis, trades)
         publish_decision(day, report, targets, trades)
     except HaltError as halt:
         return halted(day.run_id, stop(day, halt))

@@ -13,12 +13,13 @@ from engine.composition.stages import (
     ValuedFund,
     day_marks,
 )
+from engine.composition.trading import TradeListDecision
 from tasks.day import CLOSED, VALUED, TradingDay
 from tasks.step import step
 
 
 @step("remember the decision")
-def remember_decision(
+def remember_decision(  # noqa: PLR0913, PLR0917  every stage has its memory
     day: TradingDay,
     inputs: DayInputs,
     fund: ValuedFund,
@@ -26,6 +27,7 @@ def remember_decision(
     targets: TargetStep,
     tail: TailStep,
     crisis: CrisisStep,
+    trades: TradeListDecision,
 ) -> None:
     """Keep the stages' memories and the valuation that tomorrow's bridge starts from."""
     day.remember(
@@ -36,6 +38,7 @@ def remember_decision(
             tail=tail.memory,
             crisis=crisis.memory,
             weights=targets.weights or inputs.memory.weights,
+            gate=trades.memory,
         ),
     )
     day.remember(VALUED, _valued(inputs, fund))

@@ -124,4 +124,5 @@ def next_memory(inputs: DayInputs, decisions: DayDecisions) -> DayMemory:
         tail=decisions.tail.memory,
         crisis=decisions.crisis.memory,
         weights=decisions.targets.weights or inputs.memory.weights,
+        gate=decisions.trades.memory,
     )

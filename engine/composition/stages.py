@@ -17,6 +17,7 @@ from engine.accounting.marks import MarkVerdict, PriceJump, price_jumps, stale_m
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
 from engine.composition.readings import latest_vix, strategy_return
+from engine.execution.establishing import GateMemory
 from engine.hedging.budget import TailMemory
 from engine.hedging.crisis import CrisisInputs, CrisisMemory, CrisisPlan, plan_crisis
 from engine.hedging.fx import FxHedgeInputs, FxHedgePlan, plan_fx_hedge
@@ -47,6 +48,7 @@ class DayMemory:
     tail: TailMemory = field(default_factory=TailMemory)
     crisis: CrisisMemory = field(default_factory=CrisisMemory)
     weights: Mapping[str, float] | None = None
+    gate: GateMemory = field(default_factory=GateMemory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-import numpy as np
-
 from engine.composition.stages import DayInputs, DaySetup, ValuedFund, contract_book, day_marks
-from engine.execution.caps import SizedTrade, apply_caps
-from engine.execution.gating import GateCandidate, GateInputs, GateResult, gate_trades
-from engine.execution.jobs import JobPlan, WindowRules, precompute_jobs
+from engine.composition.trade_facts import gate_candidates, gate_inputs, held_by_instrument, sized_trade
+from engine.execution.caps import apply_caps
+from engine.execution.establishing import GateMemory, next_goals
+from engine.execution.gating import GateResult, gate_trades
+from engine.execution.jobs import JobPlan, WindowRules, precompute_jobs, unworkable
 from engine.execution.netting import (
     DroppedTrade,
     InternalCross,
@@ -21,25 +21,18 @@ from engine.execution.netting import (
     reduces,
 )
 from engine.execution.safety import SafetyFacts, SafetyVerdict, TradeFacts, check_execution_safety
-from engine.execution.slippage import REFERENCE_VOLATILITY, TradeSize, expected_cost
 from engine.hedging.crisis import CrisisPlan
 from engine.hedging.fx import FxHedgePlan
 from engine.hedging.tail import TailHedgePlan
 from engine.model.instruments import InstrumentType
-from engine.model.market import BASE_CURRENCY, Mark
-from engine.model.money import ZERO, decimal_from_float, round_money
+from engine.model.market import Mark
+from engine.model.money import round_money
 from engine.model.orders import Reason, TargetBook, Trade, TradeProposal
 from engine.risk.decision import RiskDecision
 from engine.roll import RollPlan
 
-BETA_DAYS = 250
-BETA_OBSERVATIONS = 60
-VOLATILITY_DAYS = 60
-YEAR_DAYS = 252
 _PAIRED = frozenset({Reason.REBALANCE, Reason.HEDGE_TAIL})
 """Trades whose group is a pair: one leg is not opened without the other."""
-GATE_SHRINKAGE = 0.1
-"""Share of the diagonal in the gate's covariance: enough to keep twins such as ES and MES apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +57,10 @@ class TradeDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeListDecision:
-    """Trades of the day, internal crosses, every decision on the way, and what netting saved (USD)."""
+    """Trades of the day, internal crosses, every decision on the way, and what netting saved (USD).
+
+    ``memory`` is what the next day's gate has to know of what is still being built.
+    """
 
     trades: tuple[Trade, ...]
     crosses: tuple[InternalCross, ...]
@@ -72,6 +68,7 @@ class TradeListDecision:
     gate: GateResult
     saved_notional_usd: Decimal
     turnover_usd: Decimal
+    memory: GateMemory
 
 
 def collect_wishes(
@@ -106,7 +103,10 @@ def net_and_gate(
     wishes: Wishes,
     hedge: FxHedgePlan,
 ) -> TradeListDecision:
-    """Net over sleeves, keep what is worth its cost, shrink the day to its caps."""
+    """Net over sleeves, drop what can not be worked, keep what is worth its cost, shrink the day to its caps.
+
+    What no venue takes today goes before the gate and the caps: it must not use up what others could trade.
+    """
     prices = price_book(setup, inputs)
     netted = net_trades(
         (*wishes.proposals, *hedge.proposals), inputs.portfolio, prices, setup.policy.execution
@@ -114,10 +114,18 @@ def net_and_gate(
     decisions = [_dropped(item, prices, "minimum size") for item in netted.dropped]
     allowed, refused = _allowed(netted.trades, inputs, fund, risk)
     decisions += [_dropped(item, prices, "control") for item in refused]
-    gate = _gate(setup, inputs, fund, risk, allowed, prices)
-    decisions += _gate_decisions(gate, allowed, prices)
+    closed = unworkable(allowed, prices, _window_rules(setup), inputs.context)
+    decisions += [_dropped(item, prices, "venue") for item in closed]
+    waiting = {item.contract_id for item in closed}
+    judged = tuple(trade for trade in allowed if trade.contract_id not in waiting)
+    gate = gate_trades(
+        gate_candidates(setup, inputs, judged, prices),
+        gate_inputs(setup, inputs, fund, risk, judged),
+        setup.policy.gate,
+    )
+    decisions += _gate_decisions(gate, judged, prices)
     capped = apply_caps(
-        [_sized(setup, inputs, trade, prices) for trade in gate.trades],
+        [sized_trade(setup, inputs, trade, prices) for trade in gate.trades],
         fund.valuation.nav,
         setup.policy.safety,
     )
@@ -140,6 +148,13 @@ def net_and_gate(
         gate=gate,
         saved_notional_usd=round_money(netted.saved_notional_usd),
         turnover_usd=round_money(capped.turnover_usd),
+        memory=next_goals(
+            inputs.memory.gate,
+            judged,
+            gate.decisions,
+            held_by_instrument(setup, inputs),
+            setup.policy.gate,
+        ),
     )
 
 
@@ -190,8 +205,11 @@ def check_safety(
 
 def plan_jobs(setup: DaySetup, inputs: DayInputs, trades: Sequence[Trade]) -> JobPlan:
     """Jobs of the day, each in its venue's liquidity window."""
-    rules = WindowRules(sessions=setup.sessions, policies=setup.policy.windows, new_york="NYSE")
-    return precompute_jobs(trades, price_book(setup, inputs), rules, inputs.context)
+    return precompute_jobs(trades, price_book(setup, inputs), _window_rules(setup), inputs.context)
+
+
+def _window_rules(setup: DaySetup) -> WindowRules:
+    return WindowRules(sessions=setup.sessions, policies=setup.policy.windows, new_york="NYSE")
 
 
 def _borrowable(setup: DaySetup, inputs: DayInputs, trade: Trade) -> Decimal | None:
@@ -249,101 +267,6 @@ def _control_reason(inputs: DayInputs, risk: RiskDecision) -> str | None:
     if risk.reduce_only:
         return "the day's loss reached its limit: reduce only until the next session"
     return None
-
-
-def _gate(
-    setup: DaySetup,
-    inputs: DayInputs,
-    fund: ValuedFund,
-    risk: RiskDecision,
-    trades: Sequence[Trade],
-    prices: PriceBook,
-) -> GateResult:
-    history = inputs.market.history
-    rows = {name: row for row, name in enumerate(history.instrument_ids)}
-    weights = np.zeros(len(rows))
-    for line in fund.valuation.lines:
-        weights[rows[line.instrument_id]] += float(line.exposure_usd / fund.valuation.nav)
-    facts = GateInputs(
-        nav=fund.valuation.nav,
-        instrument_ids=history.instrument_ids,
-        weights=weights,
-        returns=history.returns,
-        shrinkage=GATE_SHRINKAGE,
-        carry_annual={},
-        regime=risk.regime.value,
-    )
-    candidates = [
-        GateCandidate(
-            trade=trade,
-            notional_usd=prices.notional_usd(trade.contract_id, trade.quantity),
-            cost_usd=_cost(setup, inputs, trade, prices),
-        )
-        for trade in trades
-    ]
-    return gate_trades(candidates, facts, setup.policy.gate)
-
-
-def _cost(setup: DaySetup, inputs: DayInputs, trade: Trade, prices: PriceBook) -> Decimal:
-    size = TradeSize(
-        quantity=trade.quantity,
-        price=prices.price(trade.contract_id),
-        volatility_annual=_volatility(inputs, trade.instrument_id),
-        average_daily_volume=inputs.market.average_daily_volume.get(trade.contract_id),
-    )
-    return expected_cost(
-        size, setup.universe[trade.instrument_id], setup.policy.costs, inputs.market.fx
-    ).total_usd
-
-
-def _column(inputs: DayInputs, instrument_id: str, days: int) -> np.ndarray:
-    history = inputs.market.history
-    if instrument_id not in history.instrument_ids:
-        return np.empty(0)
-    return history.returns[-days:, history.instrument_ids.index(instrument_id)]
-
-
-def _volatility(inputs: DayInputs, instrument_id: str) -> float:
-    """Annual volatility of an instrument for its impact; without history that of the cost model's reference."""
-    column = _column(inputs, instrument_id, VOLATILITY_DAYS)
-    known = column[np.isfinite(column)]
-    if len(known) < 2:
-        return REFERENCE_VOLATILITY
-    return float(known.std(ddof=1) * np.sqrt(YEAR_DAYS))
-
-
-def _sized(setup: DaySetup, inputs: DayInputs, trade: Trade, prices: PriceBook) -> SizedTrade:
-    instrument = setup.universe[trade.instrument_id]
-    notional = prices.notional_usd(trade.contract_id, trade.quantity)
-    volume = inputs.market.average_daily_volume.get(trade.contract_id)
-    limit = None if volume is None else volume * setup.policy.safety.max_adv_fraction
-    # A currency future moves the fund's currency by its notional; a security is paid in its own currency.
-    moves_currency = instrument.is_future and instrument.exposure_currency != BASE_CURRENCY
-    currency = {instrument.exposure_currency: notional} if moves_currency else {}
-    hedges_currency = instrument.instrument_id in {
-        name for pair in setup.policy.fx.hedge_contracts.values() for name in pair
-    }
-    beta = ZERO if hedges_currency else decimal_from_float(_beta(setup, inputs, trade.instrument_id))
-    return SizedTrade(
-        trade=trade,
-        lot=instrument.lot,
-        notional_usd=notional,
-        beta_usd=beta * notional,
-        currency_usd=currency if hedges_currency else {},
-        largest_quantity=limit,
-    )
-
-
-def _beta(setup: DaySetup, inputs: DayInputs, instrument_id: str) -> float:
-    """Beta to the core's long leg over a year; 1 where too little history is known."""
-    market = next((name for name in setup.policy.sleeves.core_long), instrument_id)
-    mine, base = _column(inputs, instrument_id, BETA_DAYS), _column(inputs, market, BETA_DAYS)
-    if len(mine) != len(base) or len(mine) == 0:
-        return 1.0
-    both = np.isfinite(mine) & np.isfinite(base)
-    if both.sum() < BETA_OBSERVATIONS or base[both].std() == 0.0:
-        return 1.0
-    return float(np.cov(mine[both], base[both])[0, 1] / base[both].var(ddof=1))
 
 
 def _dropped(item: DroppedTrade, prices: PriceBook, stage: str) -> TradeDecision:

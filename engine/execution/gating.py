@@ -31,6 +31,7 @@ class GatingOverrides(Enum):
     ESTABLISHING = "establishing_or_closing"
     LOWERS_RISK = "lowers_risk"
     LARGE_CHANGE = "large_change"
+    UNFINISHED = "unfinished"
     NO_HISTORY = "no_history"
     DISABLED = "gate_disabled"
 
@@ -63,6 +64,8 @@ class GateInputs:
         Intensity in 0…1 of shrinking the covariance to its diagonal.
     carry_annual : mapping instrument id → float
         Expected carry of a long weight per year net of financing; absent means structural, 0.
+    unfinished : frozenset of contract ids
+        Contracts of groups that are still being built (see `engine.execution.establishing`).
     """
 
     nav: Decimal
@@ -72,6 +75,7 @@ class GateInputs:
     shrinkage: float
     carry_annual: Mapping[str, float]
     regime: str
+    unfinished: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.nav <= 0:
@@ -228,8 +232,13 @@ def _override(groups: _Groups, row: int, inputs: GateInputs, policy: GatePolicy)
     gross_now, gross_then = (significant(float(np.abs(w).sum())) for w in (now, now + change))
     if gross_now < policy.establishing_below_fraction * gross_then or gross_then == 0:
         return GatingOverrides.ESTABLISHING
-    if significant(float(np.abs(change).sum())) >= policy.large_change_fraction * gross_then:
+    share = significant(float(np.abs(change).sum()) / gross_then)
+    if share >= policy.large_change_fraction:
         return GatingOverrides.LARGE_CHANGE
+    if share >= policy.established_within_fraction and any(
+        member.trade.contract_id in inputs.unfinished for member in groups.members[row]
+    ):
+        return GatingOverrides.UNFINISHED
     variance_change = groups.covariance[row, row] + 2 * groups.with_book[row]
     if significant(float(variance_change)) < 0 or gross_then < gross_now:
         return GatingOverrides.LOWERS_RISK

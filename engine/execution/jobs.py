@@ -170,29 +170,57 @@ def precompute_jobs(
 
     A group that spans venues is worked while all of them are open, and is not opened when one is closed.
     """
-    windows = {
+    windows = _windows(trades, prices, rules, context)
+    skipped = _unworkable(trades, windows, prices, context)
+    refused = {item.contract_id for item in skipped}
+    jobs: dict[str, ExecutionJob] = {}
+    for members in _groups(trades):
+        common = _common_window([windows[t.contract_id] for t in members])
+        for trade in members:
+            window = windows[trade.contract_id]
+            if window is None or trade.contract_id in refused:
+                continue
+            if common is not None and trade.reason not in _ALONE:
+                window = replace(window, start=common[0], end=common[1])
+            _add(jobs, trade, window, prices, context)
+    return JobPlan(jobs=_linked(jobs), skipped=skipped)
+
+
+def unworkable(
+    trades: Sequence[Trade], prices: PriceBook, rules: WindowRules, context: DayContext
+) -> tuple[DroppedTrade, ...]:
+    """Trades that no window of the day takes, with the reason; legs of a group wait for each other."""
+    return _unworkable(trades, _windows(trades, prices, rules, context), prices, context)
+
+
+def _unworkable(
+    trades: Sequence[Trade],
+    windows: Mapping[str, LiquidityWindow | None],
+    prices: PriceBook,
+    context: DayContext,
+) -> tuple[DroppedTrade, ...]:
+    dropped = []
+    for members in _groups(trades):
+        broken = _closed_partner(members, windows)
+        for trade in members:
+            venue = prices.contracts.instrument(trade.contract_id).venue
+            why = _refusal(trade, venue, windows[trade.contract_id], broken, context)
+            if why is not None:
+                dropped.append(
+                    DroppedTrade(contract_id=trade.contract_id, quantity=trade.quantity, reason=why)
+                )
+    return tuple(dropped)
+
+
+def _windows(
+    trades: Sequence[Trade], prices: PriceBook, rules: WindowRules, context: DayContext
+) -> dict[str, LiquidityWindow | None]:
+    return {
         trade.contract_id: liquidity_window(
             prices.contracts.instrument(trade.contract_id), context.trade_date, ExecutionStyle.MIDDAY, rules
         )
         for trade in trades
     }
-    jobs: dict[str, ExecutionJob] = {}
-    skipped: list[DroppedTrade] = []
-    for members in _groups(trades):
-        common = _common_window([windows[t.contract_id] for t in members])
-        broken = _closed_partner(members, windows)
-        for trade in members:
-            window = windows[trade.contract_id]
-            refusal = _refusal(trade, window, broken, context)
-            if window is None or refusal is not None:
-                skipped.append(
-                    DroppedTrade(contract_id=trade.contract_id, quantity=trade.quantity, reason=refusal or "")
-                )
-                continue
-            if common is not None and trade.reason not in _ALONE:
-                window = replace(window, start=common[0], end=common[1])
-            _add(jobs, trade, window, prices, context)
-    return JobPlan(jobs=_linked(jobs), skipped=tuple(skipped))
 
 
 def _groups(trades: Sequence[Trade]) -> list[list[Trade]]:
@@ -221,14 +249,14 @@ def _closed_partner(members: Sequence[Trade], windows: Mapping[str, LiquidityWin
 
 
 def _refusal(
-    trade: Trade, window: LiquidityWindow | None, broken: str | None, context: DayContext
+    trade: Trade, venue: str, window: LiquidityWindow | None, broken: str | None, context: DayContext
 ) -> str | None:
     if window is None:
-        return f"the venue of {trade.contract_id} is closed on {context.trade_date}"
+        return f"venue closed: {venue} does not trade on {context.trade_date}"
     if window.end <= context.as_of:
         return f"the window of {window.venue} ended at {window.end:%H:%M}Z"
     if broken is not None and trade.reason not in _ALONE:
-        return f"not opened without {broken}, whose venue is closed on {context.trade_date}"
+        return f"venue closed: not traded without {broken}, whose venue is closed on {context.trade_date}"
     return None
 
 

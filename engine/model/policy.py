@@ -199,6 +199,7 @@ class GatePolicy:
     annualisation_days: int
     establishing_below_fraction: float
     large_change_fraction: float
+    established_within_fraction: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

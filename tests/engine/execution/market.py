@@ -182,6 +182,7 @@ def gate_policy(**changes: object) -> GatePolicy:
         annualisation_days=252,
         establishing_below_fraction=0.5,
         large_change_fraction=0.2,
+        established_within_fraction=0.05,
     )
     return replace(policy, **changes)  # type: ignore[arg-type]
 

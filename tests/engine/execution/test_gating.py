@@ -32,6 +32,7 @@ def inputs(
     market: np.ndarray | None = None,
     regime: str = "NORMAL",
     carry: dict[str, float] | None = None,
+    unfinished: frozenset[str] = frozenset(),
 ) -> GateInputs:
     return GateInputs(
         nav=NAV,
@@ -41,6 +42,7 @@ def inputs(
         shrinkage=0.0,
         carry_annual=carry or {},
         regime=regime,
+        unfinished=unfinished,
     )
 
 
@@ -93,6 +95,36 @@ def test_rest_of_a_small_line_is_bought_although_the_drift_is_small() -> None:
     # 0.19 % of NAV is below the least drift of 0.2 %, and 42 % of a line of 0.45 %.
     decision = verdict(candidate("CSPX", 0.0019, 1e6), weights=(0.0, 0.0026)).decisions[0]
     assert (decision.should_trade, decision.override) == (True, GatingOverrides.LARGE_CHANGE)
+
+
+@pytest.mark.parametrize(
+    ("weight", "unfinished", "expected", "why"),
+    [
+        (
+            0.030,
+            {"CSPX"},
+            GatingOverrides.UNFINISHED,
+            "15 % short of a target of 20 % that the caps spread over days",
+        ),
+        (0.030, set(), None, "the same drift of a line that was complete"),
+        (0.011, {"CSPX"}, GatingOverrides.UNFINISHED, "6 % short"),
+        (0.008, {"CSPX"}, None, "4.5 % short: it is built"),
+        (0.030, {"CS51"}, None, "another line is being built"),
+    ],
+)
+def test_rest_of_what_is_being_built_needs_no_benefit(
+    weight: float, unfinished: set[str], expected: GatingOverrides | None, why: str
+) -> None:
+    decision = verdict(
+        candidate("CSPX", weight, 1e6), weights=(0.0, 0.17), unfinished=frozenset(unfinished)
+    ).decisions[0]
+    assert (decision.override, decision.should_trade) == (expected, expected is not None), why
+
+
+def test_leg_that_is_being_built_takes_its_group_with_it() -> None:
+    pair = (candidate("CSPX", 0.02, 1e6, group="core"), candidate("CS51", -0.02, 1e6, group="core"))
+    result = verdict(*pair, weights=(-0.18, 0.18), unfinished=frozenset({"CS51"}))
+    assert {d.override for d in result.decisions} == {GatingOverrides.UNFINISHED}
 
 
 def test_benefit_below_the_cost_multiple_is_skipped() -> None:

@@ -120,7 +120,7 @@ def test_pair_is_not_opened_when_one_venue_is_closed() -> None:
     assert result.jobs == ()
     reasons = {s.contract_id: s.reason for s in result.skipped}
     assert "closed" in reasons["CS51"]
-    assert "not opened without CS51" in reasons["CSPX"]
+    assert "not traded without CS51" in reasons["CSPX"]
 
 
 def test_leg_that_obeys_a_limit_goes_alone() -> None:
