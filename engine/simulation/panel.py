@@ -36,7 +36,10 @@ class DailySeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataProblem:
-    """A fact about the records of an instrument, a pair or an index that a reader should know on these dates."""
+    """A fact about the records of an instrument, a pair or an index that a reader should know on these dates.
+
+    ``first`` is the day from which it could be known: nobody is told before.
+    """
 
     subject: str
     first: date

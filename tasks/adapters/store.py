@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,9 @@ _BEYOND = np.timedelta64(90, "D")
 """How far beyond the panel's last day corporate actions are read: they are announced before they happen."""
 _SEEN_AS_THEY_HAPPEN = frozenset({"gap", "missing_row", "stale_run"})
 _QUARTERLY = frozenset({"late_rows", "noisy_rows"})
-"""Kinds of problems that are found in a quarter's rows and dated at its end."""
+"""Kinds of problems that are found in a quarter's rows and dated at its end: nobody could know them before."""
+_QUARTER = timedelta(days=91)
+"""How long a reader is told of what was found in the quarter before."""
 _HISTORY_KINDS = (InstrumentType.STK, InstrumentType.ETF, InstrumentType.FUT)
 
 
@@ -355,9 +357,9 @@ def _problems(
         name, kind, day = str(names[row]), str(kinds[row]), table["date"][row].item()
         counted[(name, kind)] += day <= frame.dates[-1]
         if kind not in _SEEN_AS_THEY_HAPPEN:
-            first = day.replace(month=3 * ((day.month - 1) // 3) + 1, day=1) if kind in _QUARTERLY else day
+            last = day + _QUARTER if kind in _QUARTERLY else day
             text = f"{name}: {kind.replace('_', ' ')} {day}: {table['detail'][row]}"
-            found.append(DataProblem(subject=name, first=first, last=day, text=text))
+            found.append(DataProblem(subject=name, first=day, last=last, text=text))
     found.sort(key=lambda item: (item.first, item.subject, item.text))
     return tuple(found), tuple(
         f"{name}: {kind} × {n}" for (name, kind), n in sorted(counted.items()) if n and kind != "stale_run"

@@ -182,6 +182,20 @@ def test_run_of_one_price_is_named(tmp_path: Path, source: Path) -> None:
     assert "VOD.L: price unchanged for 5 rows to 2023-03-10" in found.notes
 
 
+def test_what_a_quarter_s_rows_show_is_known_at_its_end(tmp_path: Path, source: Path) -> None:
+    days = [
+        str(day) for day in np.arange("2023-01-02", "2023-04-01", dtype="datetime64[D]") if np.is_busday(day)
+    ]
+    levels = [20.0 + (7 * row) % 11 for row in range(len(days))]
+    write_futures(source, "VIX", [20.0, *levels[:-1]], dates=days, pointsize=1000.0, currency="USD")
+    bars = {column: levels for column in ("open", "high", "low", "close", "volume")}
+    write(source, "indices/indices_daily.csv.gz", {"symbol": ["VIX"] * len(days), "date": days, **bars})
+    build_store(source, tmp_path / "late")
+    found = panel(tmp_path / "late", future("VX"), first=date(2023, 1, 2), last=date(2023, 3, 31))
+    (late,) = (problem for problem in found.problems if "late rows" in problem.text)
+    assert (late.subject, late.first, late.last) == ("VX", date(2023, 3, 31), date(2023, 6, 30))
+
+
 def test_absent_lines_and_indices_are_named(store: Path) -> None:
     found = panel(store, pence_share("VOD.L"), instrument("IWM"))
     assert "the store has no history of IWM" in found.notes

@@ -11,7 +11,7 @@ from engine.errors import DataError
 from engine.model.encoding import decode, digest, encode
 from engine.model.instruments import OptionRight
 from engine.model.market import MarketInputs, OptionRange, Source
-from engine.simulation.panel import MarketPanel
+from engine.simulation.panel import DataProblem, MarketPanel
 from engine.simulation.pointintime import HISTORY_DAYS, PointInTimeMarket, market_inputs
 from tests.engine.simulation import worlds
 
@@ -143,6 +143,19 @@ def test_an_impossible_bar_is_noted():
     high[panel.dates.index(date(2026, 11, 3))] = 1.0
     spoilt = replace(panel, series={**panel.series, "CSPX": replace(panel.series["CSPX"], high=high)})
     assert "CSPX: the bar of 2026-11-03 has its close outside low to high" in read(spoilt).data_notes
+
+
+def test_problem_is_told_from_the_day_it_could_be_known():
+    known, later = (
+        date(2026, 11, 3),
+        date(2026, 11, 4),
+    )  # the last session before the decision, and its own day
+    problems = tuple(
+        DataProblem(subject="CSPX", first=first, last=date(2026, 12, 31), text=f"CSPX: noisy since {first}")
+        for first in (known, later)
+    )
+    panel = replace(worlds.world(), problems=problems)
+    assert [note for note in read(panel).data_notes if "noisy" in note] == ["CSPX: noisy since 2026-11-03"]
 
 
 def test_afternoon_sees_closed_venues_only():
