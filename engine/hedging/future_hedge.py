@@ -16,6 +16,7 @@ from engine.risk.regime import RiskRegime
 from engine.sleeves.crisis_alpha import (
     SOVEREIGN_SPREAD,
     VOLATILITY_FUTURE,
+    affordable_contracts,
     annual_budgets,
     spread_contracts,
     volatility_contracts,
@@ -24,6 +25,8 @@ from engine.sleeves.crisis_alpha import (
 SPREAD_GROUP = "sovereign_spread"
 VOLATILITY_CATEGORY = "volatility"
 YEAR_DAYS = 252
+MONTH_DAYS = 23
+"""Most sessions from one monthly sizing to the next."""
 
 
 def plan_spread(
@@ -133,7 +136,9 @@ def plan_volatility(
     """Hold the volatility future for the categories that have no option chain.
 
     It is resized once a month and when the regime changes, not with its price: a rising future would otherwise
-    be sold into the rise. Its expected roll loss is counted against the year's budget day by day.
+    be sold into the rise. It has no premium: its expected roll loss takes the premium's place and is counted day by
+    day. ELEVATED spends faster, never more: what the year has left bounds every size, and when a day's loss no longer
+    fits, the future is closed until January. CRISIS sells nothing for that: there the curve seldom rises.
     """
     mine = {name: quantity for name, quantity in held.items() if _is_volatility(name, inputs, policy)}
     name = policy.volatility_future
@@ -150,29 +155,49 @@ def plan_volatility(
     record = replace(record, spent_year={**record.spent_year, VOLATILITY_FUTURE: spent})
     if inputs.regime is RiskRegime.CRISIS:
         return [], replace(record, sized_for=RiskRegime.CRISIS)
+    left = _volatility_budget(record, inputs, policy) - spent
+    day_loss = unit * policy.volatility_future_roll_loss_annual / YEAR_DAYS
     if new_month or record.sized_for is not inputs.regime:
-        target = _volatility_target(unit, spent, inputs, policy)
+        target = _volatility_target(unit, left, inputs, policy)
         record = replace(record, sized_for=inputs.regime, volatility_contracts=target)
         notes.append(
             f"{name}: {target} contracts, expected to lose {100 * policy.volatility_future_roll_loss_annual:.0f} % of"
-            f" {target * unit:,.0f} USD a year to the roll"
+            f" {target * unit:,.0f} USD a year to the roll; {max(ZERO, left):,.0f} USD are left of this year's budget"
         )
+    elif record.volatility_contracts * day_loss > left:
+        record = replace(record, volatility_contracts=ZERO)
+        notes.append(f"{name}: this year's budget is spent, the volatility future is closed until January")
     change = record.volatility_contracts - count
     return [protection_trade(contract, change)] if change != 0 else [], record
 
 
+def _volatility_budget(record: TailRecord, inputs: TailInputs, policy: TailHedgePolicy) -> Decimal:
+    """USD of this year for the categories without a chain, less the premium that was paid while they had one."""
+    uncovered = _without_chain(inputs, policy)
+    return sum(
+        (budget - record.spent_year.get(category, ZERO) for category, budget in uncovered.items()), ZERO
+    )
+
+
 def _volatility_target(
-    unit_value_usd: Decimal, spent: Decimal, inputs: TailInputs, policy: TailHedgePolicy
+    unit_value_usd: Decimal, left: Decimal, inputs: TailInputs, policy: TailHedgePolicy
 ) -> Decimal:
-    uncovered = [
-        budget
+    """Contracts whose roll loss of a year is the budget, in ELEVATED a multiple; of a month, what the year has left."""
+    budget = sum(_without_chain(inputs, policy).values(), ZERO)
+    if inputs.regime is RiskRegime.ELEVATED:
+        budget *= policy.elevated_multiplier
+    month_loss = unit_value_usd * policy.volatility_future_roll_loss_annual * MONTH_DAYS / YEAR_DAYS
+    return min(
+        volatility_contracts(budget, unit_value_usd, policy),
+        affordable_contracts(max(ZERO, left), month_loss),
+    )
+
+
+def _without_chain(inputs: TailInputs, policy: TailHedgePolicy) -> dict[str, Decimal]:
+    """Yearly budgets of the categories that the volatility future stands in for."""
+    return {
+        category: budget
         for category, budget in annual_budgets(inputs.nav, policy).items()
         if category != SOVEREIGN_SPREAD
         and not any(inputs.option_chains.get(option) for option in policy.candidates.get(category, ()))
-    ]
-    budget = sum(uncovered, ZERO)
-    if spent >= budget:
-        return ZERO
-    if inputs.regime is RiskRegime.ELEVATED:
-        budget *= policy.elevated_multiplier
-    return volatility_contracts(budget, unit_value_usd, policy)
+    }

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from engine.hedging.budget import TailMemory, available_today, open_month
+from engine.hedging.budget import TailMemory, TailRecord, available_today, open_month
 from engine.hedging.option_hedge import choose_option, reason_to_close
 from engine.hedging.protection import TailInputs
 from engine.hedging.tail import TailHedgePlan, plan_tail_hedges
@@ -31,6 +31,11 @@ def plan(
 
 def trades(result: TailHedgePlan) -> dict[str, int]:
     return {proposal.contract_id: int(proposal.quantity) for proposal in result.proposals}
+
+
+def weekdays(first: date, last: date) -> list[date]:
+    days = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
+    return [day for day in days if day.weekday() < 5]
 
 
 class TestSelection:
@@ -242,6 +247,52 @@ class TestVolatilityFuture:
         after = tail_inputs(day=later, held={"VX_Z6": 12}, regime=RiskRegime.ELEVATED, VX_Z6="60")
         # 318,750 / (60,000 · 0.5) = 10 at the price after the crisis, not 31 again
         assert trades(plan(after, memory, **self.stand_in)[0]) == {"VX_Z6": -2}
+
+    def test_year_in_elevated_spends_the_budget_faster_and_never_more(self) -> None:
+        memory, held, spent, sizes = TailMemory(), 0, [], []
+        for day in weekdays(date(2026, 1, 2), date(2026, 12, 31)):
+            inputs = tail_inputs(day=day, held={"VX_Z6": held} if held else {}, regime=RiskRegime.ELEVATED)
+            result, memory = plan(inputs, memory, **self.stand_in)
+            held += trades(result).get("VX_Z6", 0)
+            spent.append(memory.closing.spent_year.get("volatility_future", Decimal(0)))
+            sizes.append(held)
+        # 31 contracts lose 1,230.16 a day; 151 days to August leave 26,746 USD, of which a month's 913 buys 29.
+        assert sizes[:152] == [31] * 151 + [29]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[-1] < 3
+        assert Decimal(210_000) < max(spent) <= Decimal(212_500)
+        january = tail_inputs(day=date(2027, 1, 4), regime=RiskRegime.ELEVATED)
+        assert trades(plan(january, memory, **self.stand_in)[0]) == {"VX_Z6": 31}
+
+    def test_future_is_closed_on_the_day_that_its_loss_no_longer_fits_the_year(self) -> None:
+        # 21 contracts lose 833.33 a day; the day's loss is counted first.
+        for spent, expected in (("210833.33", {}), ("210833.35", {"VX_Z6": -21})):
+            record = TailRecord(
+                month=TODAY.replace(day=1),
+                spent_year={"volatility_future": Decimal(spent)},
+                sized_for=RiskRegime.NORMAL,
+                volatility_contracts=Decimal(21),
+            )
+            memory = TailMemory(trade_date=TODAY - timedelta(days=1), closing=record)
+            result, _ = plan(tail_inputs(held={"VX_Z6": 21}), memory, **self.stand_in)
+            assert trades(result) == expected, spent
+
+    def test_premium_paid_for_a_category_is_not_spent_again_by_the_future(self) -> None:
+        record = TailRecord(
+            month=TODAY.replace(day=1),
+            spent_year={"equity_puts": Decimal(100_000), "vix_calls": Decimal(50_000)},
+            sized_for=RiskRegime.NORMAL,
+        )
+        memory = TailMemory(trade_date=TODAY - timedelta(days=1), closing=record)
+        result, _ = plan(tail_inputs(regime=RiskRegime.ELEVATED), memory, **self.stand_in)
+        # 212,500 - 150,000 left; a contract loses 10,000 * 23 / 252 = 913 a month: 68 would fit, the pace gives 31.
+        assert trades(result) == {"VX_Z6": 31}
+        record = replace(record, spent_year={"equity_puts": Decimal(210_000)})
+        memory = replace(memory, closing=record)
+        # 2,500 left: 2 contracts for a month.
+        assert trades(plan(tail_inputs(regime=RiskRegime.ELEVATED), memory, **self.stand_in)[0]) == {
+            "VX_Z6": 2
+        }
 
     def test_future_without_configuration_is_closed(self) -> None:
         assert trades(plan(tail_inputs(held={"VX_Z6": 5}))[0]) == {"VX_Z6": -5}
