@@ -6,12 +6,14 @@ then is never imported: that alone takes seconds.
 
 from __future__ import annotations
 
+from engine.composition.day import DayDecisions
 from engine.errors import HaltError
 from engine.model.context import RunStatus
 from flows.outcome import Outcome, halted
 from tasks.artifacts import publish_decision, publish_fills, publish_summary
 from tasks.crisis import run_playbook
 from tasks.day import TradingDay
+from tasks.day_record import record_executions
 from tasks.execute import decision_inputs, find_open_orders, work_jobs
 from tasks.fx import refresh_fx
 from tasks.halting import join_open_halts, stop
@@ -58,7 +60,22 @@ def decide(day: TradingDay) -> Outcome:
         trades = choose_trades(day, inputs, fund, risk, wishes, hedge)
         verdict = verify_safety(day, inputs, fund, risk, trades, rates, report)
         jobs = precompute(day, inputs, trades, verdict)
-        remember_decision(day, inputs, fund, risk, targets, tail, crisis, trades)
+        decisions = DayDecisions(
+            fx=rates,
+            nav=fund,
+            reconcile=report,
+            roll=rolls,
+            risk=risk,
+            targets=targets,
+            tail=tail,
+            crisis=crisis,
+            wishes=wishes,
+            fx_hedge=hedge,
+            trades=trades,
+            safety=verdict,
+            jobs=jobs,
+        )
+        remember_decision(day, inputs, decisions)
         publish_decision(day, report, targets, trades)
     except HaltError as halt:
         return halted(day.run_id, stop(day, halt))
@@ -77,6 +94,7 @@ def trade(day: TradingDay) -> Outcome:
         join_open_halts(day)
         inputs = decision_inputs(day)
         report = work_jobs(day, inputs)
+        record_executions(day, inputs)
         publish_fills(day)
     except HaltError as halt:
         return halted(day.run_id, stop(day, halt))

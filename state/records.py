@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import TypeAlias
 
-from sqlalchemy import Table, select
+from sqlalchemy import Select, Table, delete, select
 
 from engine.errors import InvariantError
-from engine.model.encoding import digest_bytes, encode
+from engine.model.encoding import digest_bytes
 from engine.model.market import FxRates
-from engine.model.orders import TargetBook
 from engine.model.portfolio import Portfolio, Valuation
 from state.database import Database
-from state.tables import metadata
+from state.record_values import Record, RunRows, Tables, Value
+from state.recording_book import NavRow, fx_rows, nav_row, valuation_rows
+from state.tables import metadata, order_tickets
 from state.upsert import insert_or_keep, insert_or_replace
 
-Value: TypeAlias = "str | int | float | bool | bytes | Decimal | date | datetime | None"
-Record: TypeAlias = Mapping[str, Value]
+__all__ = ["RECORD_TABLES", "Record", "RecordStore", "RunRows", "Value"]
 
 RECORD_TABLES: Mapping[str, Table] = {
     name: table for name, table in metadata.tables.items() if table.info.get("record")
 }
+_TABLES: Mapping[str, Table] = {**RECORD_TABLES, order_tickets.name: order_tickets}
+"""With the plans of parent orders, which belong to the orders and name no run."""
 
 
 class RecordStore:
@@ -31,6 +33,8 @@ class RecordStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    # ------------------------------------------------------------ writing
 
     def save(self, table: str, rows: Sequence[Record]) -> int:
         """Write rows of one table, replacing those with the same key; all rows have the same columns.
@@ -40,26 +44,29 @@ class RecordStore:
         self.save_all({table: rows})
         return len(rows)
 
-    def save_all(self, tables: Mapping[str, Sequence[Record]]) -> None:
+    def save_all(self, tables: Tables) -> None:
         """Write rows of several tables in one transaction; the rest as `save`."""
-        for table, rows in tables.items():
-            for row in rows:
-                _refuse_misfit(_table(table), row, rows[0])
+        _refuse_misfits(tables)
         with self._database.transaction() as connection:
-            for table, rows in tables.items():
-                insert_or_replace(connection, _table(table), rows)
+            for name, rows in tables.items():
+                insert_or_replace(connection, _table(name), rows)
 
-    def rows(self, table: str, **equal: Value) -> tuple[Record, ...]:
-        """Rows whose columns have the given values, in the order of their key."""
-        target = _table(table)
-        unknown = set(equal) - set(target.c.keys())
-        if unknown:
-            raise InvariantError(f"{table} has no column {', '.join(sorted(unknown))}")
-        wanted = select(target).order_by(*target.primary_key.columns)
-        for name, value in equal.items():
-            wanted = wanted.where(target.c[name] == value)
-        with self._database.read() as connection:
-            return tuple(dict(row._mapping) for row in connection.execute(wanted))
+    def record_run(self, run_id: str, attempt: int, rows: RunRows) -> None:
+        """Write what an attempt at a run leaves, in one transaction; see `RunRows`.
+
+        A first attempt finds nothing to take away. A later one removes the run's rows from every table named.
+        """
+        _refuse_misfits(rows.decided)
+        _refuse_misfits(rows.facts)
+        with self._database.transaction() as connection:
+            if attempt > 1:
+                for table in map(_table, (*rows.decided, *rows.facts)):
+                    if "run_id" in table.c:
+                        connection.execute(delete(table).where(table.c.run_id == run_id))
+            for name, decided in rows.decided.items():
+                insert_or_replace(connection, _table(name), decided)
+            for name, facts in rows.facts.items():
+                insert_or_keep(connection, _table(name), facts)
 
     def save_configuration(self, content: bytes, run_id: str | None = None) -> str:
         """Keep a configuration under its digest, which comes back."""
@@ -71,105 +78,99 @@ class RecordStore:
 
     def save_fx(self, run_id: str, rates: FxRates) -> int:
         """Keep the exchange rates that a run used."""
-        return self.save(
-            "fx_rates",
-            [
-                {
-                    "at": rate.observed_at,
-                    "pair": pair,
-                    "source": rate.source,
-                    "rate": rate.rate,
-                    "run_id": run_id,
-                }
-                for pair, rate in sorted(rates.rates.items())
-            ],
+        return self.save("fx_rates", fx_rows(run_id, rates))
+
+    def save_valuation(
+        self,
+        run_id: str,
+        account: str,
+        portfolio: Portfolio,
+        valuation: Valuation,
+        peak_unit_price: Decimal | None = None,
+    ) -> None:
+        """Keep cash, positions and value of one time, and the NAV of its trade date.
+
+        ``peak_unit_price`` is the highest of the decisions so far (USD), from which the drawdown is measured;
+        the return is measured from the last trade date before this one.
+        """
+        before = self.latest("nav_history", "trade_date", before=valuation.trade_date, account=account)
+        last = NavRow(unit_price=Decimal(str(before[0]["unit_price"]))) if before else None
+        worth = nav_row(run_id, account, valuation, last, peak_unit_price)
+        self.save_all(
+            {**valuation_rows(run_id, account, portfolio, valuation, worth), "nav_history": [worth]}
         )
 
-    def save_valuation(self, run_id: str, account: str, portfolio: Portfolio, valuation: Valuation) -> None:
-        """Keep cash, positions and value of one time, and the NAV of its trade date."""
-        at, basis = valuation.as_of, valuation.basis.value
-        scope: Record = {"run_id": run_id, "at": at, "account": account}
-        worth: Record = {"nav": valuation.nav, "units": valuation.units, "unit_price": _unit_price(valuation)}
-        cash: list[Record] = [
-            {**scope, "currency": currency, "basis": basis, "amount": amount}
-            for currency, amount in sorted(portfolio.cash.items())
-        ]
-        whole: Record = {
-            **scope,
-            **worth,
-            "trade_date": valuation.trade_date,
-            "cash_usd": valuation.cash_usd,
-            "accruals_usd": valuation.accruals_usd,
-            "gross_exposure": valuation.gross_exposure,
-            "net_exposure": valuation.net_exposure,
-            "payload": encode(valuation),
-        }
-        of_day: Record = {"account": account, "trade_date": valuation.trade_date, "run_id": run_id, **worth}
-        positions = _position_rows(scope, portfolio, valuation)
-        self.save_all({"cash": cash, "positions": positions, "portfolio": [whole], "nav_history": [of_day]})
+    # ------------------------------------------------------------ reading
 
-    def save_targets(self, run_id: str, book: TargetBook) -> int:
-        """Keep the wanted holdings of a run."""
-        return self.save(
-            "targets",
-            [
-                {
-                    "run_id": run_id,
-                    "contract_id": line.contract_id,
-                    "sleeve": line.sleeve,
-                    "instrument_id": line.instrument_id,
-                    "weight": line.weight,
-                    "notional_usd": line.notional_usd,
-                    "quantity": line.quantity,
-                    "trade_group": line.group,
-                }
-                for line in book.lines
-            ],
-        )
+    def rows(self, table: str, **equal: Value | tuple[Value, ...]) -> tuple[Record, ...]:
+        """Rows whose columns have the given values (one of them, where a tuple is given), in the order of their key."""
+        target = _table(table)
+        return self._read(_wanted(target, equal).order_by(*target.primary_key.columns))
+
+    def latest(
+        self, table: str, by: str, *, before: date | None = None, count: int = 1, **equal: Value
+    ) -> tuple[Record, ...]:
+        """Up to ``count`` rows with the greatest dates in column ``by``, newest first, all earlier than ``before``."""
+        target = _table(table)
+        wanted = _wanted(target, {by: None, **equal}, ordered=by)
+        if before is not None:
+            wanted = wanted.where(target.c[by] < before)
+        return self._read(wanted.order_by(target.c[by].desc()).limit(count))
+
+    def between(self, table: str, column: str, first: date, last: date, **equal: Value) -> tuple[Record, ...]:
+        """Rows whose date lies from ``first`` to ``last``, both included, in the order of their key."""
+        target = _table(table)
+        wanted = _wanted(target, {column: None, **equal}, ordered=column)
+        dated = wanted.where(target.c[column] >= first, target.c[column] <= last)
+        return self._read(dated.order_by(*target.primary_key.columns))
+
+    def _read(self, wanted: Select[tuple[object, ...]]) -> tuple[Record, ...]:
+        with self._database.read() as connection:
+            return tuple(dict(row._mapping) for row in connection.execute(wanted))
 
 
 def _table(name: str) -> Table:
-    found = RECORD_TABLES.get(name)
+    found = _TABLES.get(name)
     if found is None:
         raise InvariantError(f"expected a table of the day record, found {name!r}")
     return found
 
 
-def _refuse_misfit(table: Table, row: Record, first: Record) -> None:
-    unknown = set(row) - set(table.c.keys())
-    needed = {
-        column.name
-        for column in table.columns
-        if not column.nullable and column.server_default is None and column.name not in row
-    }
-    if unknown or needed or set(row) != set(first):
-        raise InvariantError(
-            f"{table.name}: expected rows with the same, complete columns; unknown {sorted(unknown)},"
-            f" missing {sorted(needed)}"
-        )
+def _wanted(
+    table: Table, equal: Mapping[str, Value | tuple[Value, ...]], ordered: str | None = None
+) -> Select[tuple[object, ...]]:
+    """Rows of a table with the given values; ``ordered`` is a column that is only asked to exist."""
+    unknown = set(equal) - set(table.c.keys())
+    if unknown:
+        raise InvariantError(f"{table.name} has no column {', '.join(sorted(unknown))}")
+    wanted = select(table)
+    for name, value in equal.items():
+        if name == ordered:
+            continue
+        column = table.c[name]
+        wanted = wanted.where(column.in_(value) if isinstance(value, tuple) else column == value)
+    return wanted
 
 
-def _position_rows(scope: Record, portfolio: Portfolio, valuation: Valuation) -> list[Record]:
-    lines = {line.contract_id: line for line in valuation.lines}
-    rows: list[Record] = []
-    for contract_id, position in sorted(portfolio.positions.items()):
-        line = lines.get(contract_id)
-        for sleeve, quantity in position.sleeves.items():
-            rows.append(
-                {
-                    **scope,
-                    "contract_id": contract_id,
-                    "sleeve": sleeve.value,
-                    "quantity": quantity,
-                    "position_cost": position.cost,
-                    "instrument_id": contract_id if line is None else line.instrument_id,
-                    "mark": None if line is None else line.mark,
-                    "position_value_usd": None if line is None else line.value_usd,
-                    "position_exposure_usd": None if line is None else line.exposure_usd,
-                }
-            )
-    return rows
+def _refuse_misfits(tables: Tables) -> None:
+    for name, rows in tables.items():
+        table = _table(name)
+        for row in rows:
+            if row.keys() != rows[0].keys() or not _fits(table, frozenset(row)):
+                raise _misfit(table, row)
 
 
-def _unit_price(valuation: Valuation) -> Decimal:
-    return valuation.unit_price.quantize(Decimal("0.000000000001"))
+@functools.cache
+def _fits(table: Table, names: frozenset[str]) -> bool:
+    return _needed(table) <= names <= set(table.c.keys())
+
+
+def _needed(table: Table) -> frozenset[str]:
+    return frozenset(c.name for c in table.columns if not c.nullable and c.server_default is None)
+
+
+def _misfit(table: Table, row: Record) -> InvariantError:
+    unknown, missing = sorted(set(row) - set(table.c.keys())), sorted(_needed(table) - set(row))
+    return InvariantError(
+        f"{table.name}: expected rows with the same, complete columns; unknown {unknown}, missing {missing}"
+    )

@@ -13,13 +13,10 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TypeVar
 
-from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import PreviousDay
-from engine.composition.trading import TradeListDecision
 from engine.errors import ConfigurationError, HaltError
 from engine.model.context import DayContext, RunKey, RunKind, RunStatus
 from engine.model.encoding import decode, digest_bytes, encode
-from engine.risk.decision import RiskDecision
 from state.gate import OrderLimits
 from state.orders import OrderStore
 from state.runs import ClaimOutcome, RunClaim
@@ -216,60 +213,6 @@ class TradingDay:
                     "delivered": False,
                     "run_id": self.run_id,
                 }
-            ],
-        )
-
-    def keep_reconciliation(self, report: ReconciliationReport) -> None:
-        """Keep a comparison with the broker and its breaks."""
-        buckets = report.buckets
-        self.world.records.save(
-            "reconciliations",
-            [
-                {
-                    "run_id": self.run_id,
-                    "attempt": self.claim.attempt,
-                    "at": report.as_of,
-                    "outcome": report.status.value,
-                    "nav": report.nav,
-                    "net_liquidation": report.net_liquidation,
-                    "difference": None if buckets is None else buckets.total,
-                    "unexplained": None if buckets is None else buckets.unexplained,
-                    "payload": encode(report),
-                }
-            ],
-        )
-
-    def keep_risk(self, decision: RiskDecision) -> None:
-        """Keep the risk decision."""
-        self.world.records.save(
-            "risk_decisions",
-            [
-                {
-                    "run_id": self.run_id,
-                    "regime": decision.regime.value,
-                    "scale": decision.scaling_factor,
-                    "realized_volatility_annual": decision.volatility.annual,
-                    "target_volatility_annual": self.policy.risk.volatility_target_annual,
-                    "drawdown_fraction": decision.drawdown,
-                    "payload": encode(decision),
-                }
-            ],
-        )
-
-    def keep_gating(self, trades: TradeListDecision) -> None:
-        """Keep why each considered trade was done or not."""
-        self.world.records.save(
-            "decisions",
-            [
-                {
-                    "run_id": self.run_id,
-                    "stage": row.stage,
-                    "subject": row.contract_id,
-                    "outcome": "done" if row.done else "not done",
-                    "reason": row.reason,
-                    "payload": encode(row),
-                }
-                for row in trades.decisions
             ],
         )
 

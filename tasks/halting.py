@@ -10,6 +10,7 @@ from engine.report import BreakRow
 from state.halts import HaltSeverity
 from tasks.artifacts import publish_halt
 from tasks.day import TradingDay, halted_status, wall_clock
+from tasks.day_record import record_incidents
 from tasks.reporting_views import break_rows
 from tasks.step import step
 
@@ -50,6 +51,7 @@ def stop(day: TradingDay, halt: HaltError) -> HaltError:
         now=wall_clock(),
     )
     day.world.control.confirm_effective(day.key.account, wall_clock())
+    record_incidents(day)
     day.alert("CRITICAL", f"{halt_id}: {halt}")
     day.finish(halted_status(halt), encode({"halt_id": halt_id, "message": str(halt)}))
     day.world.observer("halted", str(halt))

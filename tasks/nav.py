@@ -13,7 +13,8 @@ from tasks.step import step
 def compute_nav(day: TradingDay, inputs: DayInputs) -> ValuedFund:
     """Value the book on its own ledger and explain the change since the last day."""
     fund = day.decide("nav", ValuedFund, lambda: value_fund(day.setup, inputs))
-    day.world.records.save_valuation(day.run_id, day.key.account, inputs.portfolio, fund.valuation)
+    peak = inputs.memory.risk.closing.peak_unit_price
+    day.world.records.save_valuation(day.run_id, day.key.account, inputs.portfolio, fund.valuation, peak)
     if fund.bridge is not None and not fund.bridge.closes:
         raise HaltError(
             HaltKind.BRIDGE_RESIDUAL.value,

@@ -6,6 +6,7 @@ from engine.accounting.reconciliation import ReconciliationReport, Reconciliatio
 from engine.composition.stages import DayInputs, ValuedFund, compare_with_broker
 from engine.errors import HaltError
 from engine.model.halts import HaltKind
+from state.recording_book import reconciliation_rows
 from tasks.day import TradingDay
 from tasks.step import step
 
@@ -16,7 +17,7 @@ def reconcile(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> Reconcili
     report = day.decide(
         "reconcile", ReconciliationReport, lambda: compare_with_broker(day.setup, inputs, fund)
     )
-    day.keep_reconciliation(report)
+    day.world.records.save_all(reconciliation_rows(day.run_id, day.claim.attempt, report))
     if not report.can_trade:
         kind = report.halt_kind or HaltKind.UNANSWERED
         raise HaltError(

@@ -1,54 +1,30 @@
-"""Hand the day on: what the next decision remembers of this one."""
+"""Hand the day on: what the next decision remembers of this one, and what the day record keeps of it."""
 
 from __future__ import annotations
 
-from engine.composition.stages import (
-    CrisisStep,
-    DayInputs,
-    DayMemory,
-    PreviousDay,
-    RiskStep,
-    TailStep,
-    TargetStep,
-    ValuedFund,
-    day_marks,
-)
-from engine.composition.trading import TradeListDecision
+from engine.composition.day import DayDecisions, next_memory
+from engine.composition.stages import DayInputs, PreviousDay, ValuedFund, day_marks
 from tasks.day import CLOSED, VALUED, TradingDay
+from tasks.day_record import record_close, record_decision
+from tasks.portfolio_state import portfolio_export, write_portfolio_state
 from tasks.step import step
 
 
 @step("remember the decision")
-def remember_decision(  # noqa: PLR0913, PLR0917  every stage has its memory
-    day: TradingDay,
-    inputs: DayInputs,
-    fund: ValuedFund,
-    risk: RiskStep,
-    targets: TargetStep,
-    tail: TailStep,
-    crisis: CrisisStep,
-    trades: TradeListDecision,
-) -> None:
-    """Keep the stages' memories and the valuation that tomorrow's bridge starts from."""
-    day.remember(
-        "day",
-        DayMemory(
-            risk=risk.memory,
-            targets=targets.memory,
-            tail=tail.memory,
-            crisis=crisis.memory,
-            weights=targets.weights or inputs.memory.weights,
-            gate=trades.memory,
-        ),
-    )
-    day.remember(VALUED, _valued(inputs, fund))
+def remember_decision(day: TradingDay, inputs: DayInputs, decisions: DayDecisions) -> None:
+    """Keep the stages' memories, the valuation that tomorrow's bridge starts from, and the day record."""
+    day.remember("day", next_memory(inputs, decisions))
+    day.remember(VALUED, _valued(inputs, decisions.nav))
     day.world.records.save_configuration(day.world.configuration_text(), day.run_id)
+    record_decision(day, inputs, decisions)
 
 
 @step("remember the close")
 def remember_close(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
-    """Keep the valuation that the next close's bridge starts from."""
+    """Keep the valuation that the next close's bridge starts from, the day record, and the exported state."""
     day.remember(CLOSED, _valued(inputs, fund))
+    record_close(day, inputs)
+    write_portfolio_state(day.world.options.home, portfolio_export(day, inputs, fund))
 
 
 def _valued(inputs: DayInputs, fund: ValuedFund) -> PreviousDay:

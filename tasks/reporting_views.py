@@ -246,16 +246,18 @@ def halt_views(world: World, trade_date: date) -> tuple[HaltView, ...]:
 
 def history_points(world: World, trade_date: date, days: int = 60) -> tuple[HistoryPoint, ...]:
     """NAV, exposures and regime of the last days, oldest first."""
-    since = trade_date - timedelta(days=days)
+    since = trade_date - timedelta(days=days - 1)
+    valued = world.records.between("portfolio", "trade_date", since, trade_date, account=world.account)
+    runs = tuple(sorted({str(row["run_id"]) for row in valued}))
     regimes = {
         str(row["run_id"]): (str(row["regime"]), float(str(row["scale"])))
-        for row in world.records.rows("risk_decisions")
+        for row in world.records.rows("risk_decisions", run_id=runs)
     }
     points = []
-    for row in world.records.rows("portfolio", account=world.account):
+    for row in valued:
         day = row["trade_date"]
         regime = regimes.get(str(row["run_id"]))
-        if isinstance(day, date) and since < day <= trade_date and regime is not None:
+        if isinstance(day, date) and regime is not None:
             points.append(
                 HistoryPoint(
                     trade_date=day,

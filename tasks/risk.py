@@ -11,7 +11,6 @@ from tasks.step import step
 def evaluate_risk(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> RiskStep:
     """Volatility, regime, scale and the ladder of losses."""
     risk = day.decide("risk", RiskStep, lambda: judge_risk(day.setup, inputs, fund))
-    day.keep_risk(risk.decision)
     for warning in risk.decision.warnings:
         day.alert("CRITICAL" if warning.startswith("CRITICAL") else "WARNING", warning)
     return risk

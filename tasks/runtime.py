@@ -170,9 +170,8 @@ class World:
 
     def latest_nav(self) -> Decimal | None:
         """NAV of the last valuation, in USD."""
-        rows = self.records.rows("nav_history", account=self.account)
-        newest = max(rows, key=lambda row: str(row["trade_date"]), default=None)
-        return None if newest is None else Decimal(str(newest["nav"]))
+        newest = self.records.latest("nav_history", "trade_date", account=self.account)
+        return Decimal(str(newest[0]["nav"])) if newest else None
 
     def strike_fault(self) -> None:
         """Put the fault that was asked for into the simulated world, once per virtual day."""

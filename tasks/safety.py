@@ -49,13 +49,11 @@ def choose_trades(
     day: TradingDay, inputs: DayInputs, fund: ValuedFund, risk: RiskStep, wishes: Wishes, hedge: FxHedgePlan
 ) -> TradeListDecision:
     """One trade a contract, worth its cost, within the day's caps."""
-    trades = day.decide(
+    return day.decide(
         "trades",
         TradeListDecision,
         lambda: net_and_gate(day.setup, inputs, fund, risk.decision, wishes, hedge),
     )
-    day.keep_gating(trades)
-    return trades
 
 
 @step("safety check")

@@ -13,5 +13,4 @@ def compute_targets(day: TradingDay, inputs: DayInputs, fund: ValuedFund, risk: 
     """All sleeves at today's scale, in lots, inside the limits."""
     targets = day.decide("targets", TargetStep, lambda: set_targets(day.setup, inputs, fund, risk.decision))
     ask_about_targets(targets.book)
-    day.world.records.save_targets(day.run_id, targets.book)
     return targets

@@ -82,11 +82,7 @@ def situation(book: Book, account: str) -> Situation:
     runs = book.runs.runs(account)
     halts = book.halts.open_halts(account)
     control = book.control.control(account)
-    worth = max(
-        book.records.rows("nav_history", account=account),
-        key=lambda row: str(row["trade_date"]),
-        default=None,
-    )
+    worth = next(iter(book.records.latest("nav_history", "trade_date", account=account)), None)
     entries = book.ledger.entries(account)
     now = max((entry.booked_at for entry in entries), default=datetime.now(UTC))
     portfolio = book.ledger.portfolio(account, now)

@@ -14,6 +14,7 @@ from state.columns import Micros, Moment, Payload, Price
 from state.database import Database
 from state.ledger import LedgerStore
 from state.records import RECORD_TABLES, RecordStore, Value
+from state.recording_trades import target_rows
 from state.runs import RunStore
 from state.tables import metadata
 from tests.engine.accounting.builders import bought
@@ -190,7 +191,7 @@ def test_targets_are_kept_by_contract_and_sleeve(database: Database, run_id: str
         group=None,
     )
     store = RecordStore(database)
-    assert store.save_targets(run_id, TargetBook(lines=(line,), held={}, notes=())) == 1
+    store.save_all(target_rows(run_id, TargetBook(lines=(line,), held={}, notes=())))
     (row,) = store.rows("targets", run_id=run_id)
     assert (row["quantity"], row["weight"]) == (10, 0.35)
 
