@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from engine.errors import InvariantError
 from engine.model.encoding import decode, encode
 from engine.model.order_states import job_transition
-from engine.model.orders import ChildStatus, ExecutionJob, JobStatus, OrderIntent, OrderPlan
+from engine.model.orders import ChildStatus, ExecutionJob, JobStatus, OrderIntent
 from state.database import Database
-from state.tables import execution_jobs, intents, order_tickets, orders
+from state.tables import execution_jobs, intents, orders
 from state.upsert import insert_or_keep
 
 _UNFINISHED = tuple(status.value for status in ChildStatus if not status.is_terminal)
@@ -51,7 +51,7 @@ class JobRecord:
 
 
 class JobStore:
-    """Jobs, intents and plans of an account, written by one run."""
+    """Jobs and intents of an account, written by one run."""
 
     def __init__(self, database: Database, account: str, run_id: str) -> None:
         self._database = database
@@ -129,26 +129,6 @@ class JobStore:
             way = (JobStatus.RECOVERING, status) if recovering else (status,)
             _move(connection, current, way, now, note)
 
-    def save_plan(self, plan: OrderPlan) -> OrderPlan:
-        """Keep how a parent is worked, so that a restart keeps its collar; the first plan stays and comes back."""
-        row = {
-            "intent_id": plan.intent_id,
-            "arrival_mid": plan.arrival_mid,
-            "price_floor": plan.price_floor,
-            "price_ceiling": plan.price_ceiling,
-            "payload": encode(plan),
-            "run_id": self._run_id,
-        }
-        with self._database.transaction() as connection:
-            insert_or_keep(connection, order_tickets, [row])
-            kept = _plan(connection, plan.intent_id)
-        return plan if kept is None else kept
-
-    def plan(self, intent_id: str) -> OrderPlan | None:
-        """The plan of a parent, ``None`` before it was first worked."""
-        with self._database.read() as connection:
-            return _plan(connection, intent_id)
-
     def _save(self, connection: Connection, job: ExecutionJob) -> JobRecord:
         current = _current(connection, job.job_id)
         if current is not None and (
@@ -224,12 +204,6 @@ def _job_record(row: Row[tuple[object, ...]]) -> JobRecord:
         status=JobStatus(row.status),
         note=row.note,
     )
-
-
-def _plan(connection: Connection, intent_id: str) -> OrderPlan | None:
-    wanted = select(order_tickets.c.payload).where(order_tickets.c.intent_id == intent_id)
-    payload = connection.execute(wanted).scalar()
-    return None if payload is None else decode(OrderPlan, payload)
 
 
 def _stored(connection: Connection, job_id: str) -> JobRecord:
