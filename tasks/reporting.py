@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from engine.model.context import RunKind
+from engine.model.context import RunKind, RunStatus
 from engine.report import DayReport
 from state.orders import account_orders
 from tasks.adapters.report_json import to_result_json
@@ -77,7 +77,8 @@ def build_report(world: World, trade_date: date) -> DayReport:
     valued = close.fund if close is not None and close.fund is not None else decision.fund
     seen = close.inputs if close is not None and close.inputs is not None else decision.inputs
     fills = fill_rows(world, trade_date, orders)
-    trades = trade_rows(world, decision, orders)
+    is_closed = close is not None and close.record.status is RunStatus.COMPLETED
+    trades = trade_rows(world, decision, orders, closed=is_closed)
     return DayReport(
         run_id=decision.record.run_id,
         account=world.account,

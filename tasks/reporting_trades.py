@@ -6,60 +6,101 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+from engine.composition.trading import TradeDecision
+from engine.execution.outcome import why_unfilled
 from engine.execution.slippage import compute_slippage_bps
 from engine.model.encoding import significant
 from engine.model.money import ZERO, round_money
+from engine.model.orders import JobStatus
 from engine.report import CostView, FillRow, JobRow, OrderRow, TradeRow
-from state.jobs import JobStore
+from state.jobs import JobRecord, JobStore
 from state.orders import OrderView
 from tasks.run_view import RunView
 from tasks.runtime import World
 
+_OVER = frozenset(
+    {
+        JobStatus.DONE,
+        JobStatus.SKIPPED,
+        JobStatus.EXPIRED,
+        JobStatus.FAILED,
+        JobStatus.CANCELED,
+        JobStatus.UNKNOWN,
+    }
+)
+"""States of a job that nobody works any more."""
 
-def trade_rows(world: World, decision: RunView, orders: Sequence[OrderView]) -> tuple[TradeRow, ...]:
-    """Every considered trade: done, partly done or not done, and why."""
+
+def trade_rows(
+    world: World, decision: RunView, orders: Sequence[OrderView], closed: bool
+) -> tuple[TradeRow, ...]:
+    """Every considered trade: done, partly done or not done, and why; ``closed`` says that the day is over."""
     if decision.trades is None:
         return ()
     filled: dict[str, Decimal] = {}
     for view in orders:
         name = view.intent.contract_id
         filled[name] = filled.get(name, ZERO) + view.record.filled * view.intent.side.sign
-    sleeves = {trade.contract_id: trade.sleeves for trade in decision.trades.trades}
-    purposes = {trade.contract_id: trade.reason.value for trade in decision.trades.trades}
-    worked = {view.intent.contract_id for view in orders}
+    trades = {trade.contract_id: trade for trade in decision.trades.trades}
+    refused = refusals(decision)
+    records = JobStore(world.database, world.account, "").jobs(trade_date=decision.record.key.trade_date)
+    jobs = {intent.contract_id: record for record in records for intent in record.job.intents}
     rows = []
     for row in decision.trades.decisions:
-        done = filled.get(row.contract_id, ZERO) if row.done else ZERO
-        state, reason = _trade_outcome(row.done, row.reason, row.quantity, done, row.contract_id in worked)
+        name = row.contract_id
+        done = filled.get(name, ZERO) if row.done else ZERO
+        state, reason = trade_outcome(row, done, refused.get(name), jobs.get(name), closed)
         rows.append(
             TradeRow(
-                contract_id=row.contract_id,
-                instrument_id=world.contracts.contract(row.contract_id).instrument_id,
+                contract_id=name,
+                instrument_id=world.contracts.contract(name).instrument_id,
                 quantity=row.quantity,
                 filled=done,
                 notional_usd=row.notional_usd,
                 decision=state,
-                reason=reason if row.done else f"{row.stage}: {reason}",
-                purpose=purposes.get(row.contract_id, "") if row.done else row.stage,
-                sleeves=dict(sleeves.get(row.contract_id, {})) if row.done else {},
+                reason=reason,
+                purpose=trades[name].reason.value if row.done else row.stage,
+                sleeves=dict(trades[name].sleeves) if row.done else {},
             )
         )
     return tuple(rows)
 
 
-def _trade_outcome(
-    wanted: bool, reason: str, quantity: Decimal, filled: Decimal, worked: bool
+def refusals(decision: RunView) -> dict[str, str]:
+    """Why trades of the list got no job, by contract: the safety check, or no window took them."""
+    found: dict[str, str] = {}
+    if decision.trades is not None and decision.safety is not None and not decision.safety.passed:
+        why = f"the safety check let nothing be sent: {'; '.join(decision.safety.reasons)}"
+        found = {trade.contract_id: why for trade in decision.trades.trades}
+    if decision.jobs is not None:
+        found |= {item.contract_id: item.reason for item in decision.jobs.skipped}
+    return found
+
+
+def trade_outcome(
+    row: TradeDecision, filled: Decimal, refused: str | None, job: JobRecord | None, closed: bool
 ) -> tuple[str, str]:
-    if not wanted:
-        return "not done", reason
-    if filled == quantity:
-        return "done", reason
-    if filled != 0:
-        return (
-            "partly done",
-            f"{reason}; {quantity - filled:f} left unfilled at the collar or the window's end",
-        )
-    return ("not done", f"{reason}; nothing filled inside the collar") if worked else ("planned", reason)
+    """What became of a considered trade, and why, in words."""
+    if not row.done:
+        return "not done", f"{row.stage}: {row.reason}"
+    if filled == row.quantity:
+        return "done", row.reason
+    if refused is not None and filled == 0:
+        return "not done", f"{row.reason}; {refused}"
+    waits = not closed and (job is None or job.status not in _OVER)
+    if filled == 0:
+        return ("planned", row.reason) if waits else ("not done", f"{row.reason}; {_why(row, job)}")
+    left = f"{row.reason}; {row.quantity - filled:f} left unfilled"
+    return "partly done", f"{left} so far" if waits else f"{left}: {_why(row, job)}"
+
+
+def _why(row: TradeDecision, job: JobRecord | None) -> str:
+    """Why a job that is over left something undone."""
+    if job is None:
+        return "the day ended before it had a job"
+    if job.status is JobStatus.SKIPPED or job.status not in _OVER:
+        return f"its window until {job.job.window.end:%H:%M}Z passed before it was worked"
+    return why_unfilled(job.note, row.contract_id) or "nothing more filled inside the collar"
 
 
 def hedge_lines(decision: RunView) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from typing import TypeVar
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import DayInputs, RiskStep, TailStep, TargetStep, ValuedFund
 from engine.composition.trading import TradeListDecision
+from engine.execution.jobs import JobPlan
+from engine.execution.safety import SafetyVerdict
 from engine.hedging.fx import FxHedgePlan
 from engine.model.encoding import decode
 from engine.roll import RollPlan
@@ -32,6 +34,8 @@ class RunView:
     tail: TailStep | None
     hedge: FxHedgePlan | None
     trades: TradeListDecision | None
+    safety: SafetyVerdict | None
+    jobs: JobPlan | None
 
 
 def run_view(world: World, record: RunRecord) -> RunView:
@@ -49,6 +53,8 @@ def run_view(world: World, record: RunRecord) -> RunView:
         tail=_step(steps, "tail", TailStep),
         hedge=_step(steps, "fx_hedge", FxHedgePlan),
         trades=_step(steps, "trades", TradeListDecision),
+        safety=_step(steps, "safety", SafetyVerdict),
+        jobs=_step(steps, "jobs", JobPlan),
     )
 
 

@@ -51,6 +51,11 @@ class SizedTrade:
         return f"group:{self.trade.group}" if self.trade.group else self.trade.contract_id
 
     @property
+    def turnover_usd(self) -> Decimal:
+        """What the whole quantity takes of the day's turnover: a roll moves exposure, it trades none (ROLL-05)."""
+        return ZERO if self.trade.reason is Reason.ROLL else abs(self.notional_usd)
+
+    @property
     def lots(self) -> Decimal:
         """Number of lots of the whole quantity."""
         return abs(self.trade.quantity) / self.lot
@@ -80,7 +85,7 @@ class _Day:
     def grant(self, sized: SizedTrade, factor: Decimal, rank: int) -> None:
         self.factors[sized.trade.contract_id] = factor
         if rank not in (_EXEMPT, _FX_HEDGE):
-            self.remaining -= abs(sized.notional_usd) * factor
+            self.remaining -= sized.turnover_usd * factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +192,7 @@ def _volume_factor(unit: Sequence[SizedTrade]) -> Decimal:
 
 
 def _turnover_factor(unit: Sequence[SizedTrade], remaining: Decimal) -> Decimal:
-    wanted = sum((abs(s.notional_usd) for s in unit), ZERO)
+    wanted = sum((s.turnover_usd for s in unit), ZERO)
     return Decimal(1) if wanted <= remaining else max(remaining, ZERO) / wanted
 
 
@@ -203,13 +208,15 @@ def _in_lots(parts: Sequence[tuple[SizedTrade, Decimal]], room: _Room | None = N
         for s, factor in parts
     }
     if room is not None:
-        spent = sum((lots[s.trade.contract_id] * s.lot_usd for s, _ in parts), ZERO)
+        spent = sum((lots[s.trade.contract_id] * s.turnover_usd / s.lots for s, _ in parts), ZERO)
         for sized in sorted((s for s, _ in parts), key=lambda s: (-s.lot_usd, s.trade.contract_id)):
             name = sized.trade.contract_id
             more = lots[name] + 1
-            if wanted[name] - lots[name] < _HALF or not room.allows(sized, more, spent + sized.lot_usd):
+            if wanted[name] - lots[name] < _HALF or not room.allows(
+                sized, more, spent + sized.turnover_usd / sized.lots
+            ):
                 continue
-            lots[name], spent = more, spent + sized.lot_usd
+            lots[name], spent = more, spent + sized.turnover_usd / sized.lots
     return {s.trade.contract_id: min(lots[s.trade.contract_id] / s.lots, Decimal(1)) for s, _ in parts}
 
 
@@ -224,7 +231,7 @@ def _grant_groups(
     groups, hedges = ranked[_GROUP], [hedge for unit in ranked[_FX_HEDGE] for hedge in unit]
     room = _Room(budget=day.remaining, nav=nav, policy=policy)
     own = [_order_factor(unit, nav, policy) for unit in groups]
-    scaled = sum((abs(s.notional_usd) * f for unit, f in zip(groups, own, strict=True) for s in unit), ZERO)
+    scaled = sum((s.turnover_usd * f for unit, f in zip(groups, own, strict=True) for s in unit), ZERO)
     budget = Decimal(1) if scaled <= day.remaining else max(day.remaining, ZERO) / scaled
     common = min(own, default=Decimal(1)) * budget
     proposals = [[factor * budget for factor in own]]

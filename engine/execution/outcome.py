@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,9 @@ from engine.execution.ticket import FinishReason, OrderTicket
 from engine.model.orders import JobStatus
 from engine.model.policy import ExecutionPolicy, SafetyPolicy
 from engine.ports import OrderBook, OrderTransport
+
+_NOTES, _NAMED = " | ", ": "
+"""Between the notes of a job, and between a contract and what its note says."""
 
 
 class ProgressKind(Enum):
@@ -95,9 +98,24 @@ class ParentResult:
         )
 
 
+def job_note(parents: Sequence[ParentResult]) -> str:
+    """Why each parent of a job was not filled in full, for its record; empty when all were."""
+    return _NOTES.join(
+        f"{parent.contract_id}{_NAMED}{parent.text or parent.reason.value.replace('_', ' ')}"
+        for parent in parents
+        if parent.unfilled > 0
+    )
+
+
+def why_unfilled(note: str, contract_id: str) -> str:
+    """What a job's note says of one contract; empty when it says nothing."""
+    notes = dict(part.split(_NAMED, 1) for part in note.split(_NOTES) if _NAMED in part)
+    return notes.get(contract_id, "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """How one job ended."""
+    """How one job ended; ``text`` says what it left undone (see `job_note`)."""
 
     job_id: str
     status: JobStatus

@@ -131,7 +131,8 @@ def _size_failures(facts: SafetyFacts, turnover: Decimal, count: int, policy: Sa
 
 
 def _counts(facts: TradeFacts) -> bool:
-    return not facts.trade.reduce_only and facts.trade.reason is not Reason.HEDGE_FX
+    """Whether a trade counts as turnover: reductions, currency hedges and rolls have limits of their own (ROLL-05)."""
+    return not facts.trade.reduce_only and facts.trade.reason not in (Reason.HEDGE_FX, Reason.ROLL)
 
 
 def _check_trade(item: TradeFacts, facts: SafetyFacts, policy: SafetyPolicy) -> TradeCheck:

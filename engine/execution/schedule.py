@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from engine.execution.jobs import followed_fraction
-from engine.execution.outcome import ExecutionWorld, JobResult
+from engine.execution.outcome import ExecutionWorld, JobResult, ParentResult, job_note
 from engine.execution.ticket import OrderCore, OrderTicket
 from engine.model.orders import ExecutionJob, JobStatus, OrderIntent
 from engine.model.policy import ExecutionPolicy
@@ -70,7 +70,8 @@ class JobSchedule:
                 continue
             if all(ticket.is_done for ticket in own):
                 unknown = any(ticket.state.unknown for ticket in own)
-                self._close(job.job_id, JobStatus.UNKNOWN if unknown else JobStatus.DONE, "", now)
+                status = JobStatus.UNKNOWN if unknown else JobStatus.DONE
+                self._close(job.job_id, status, job_note([ParentResult.of(ticket) for ticket in own]), now)
 
     def _close(self, job_id: str, status: JobStatus, text: str, now: datetime) -> None:
         self.results[job_id] = JobResult(job_id=job_id, status=status, text=text)

@@ -142,12 +142,20 @@ def test_rounding_up_stops_at_the_cap_of_one_order() -> None:
     assert quantities(capped(sized("ES", 7, 250_000, group="g")))["ES"] == D(3)
 
 
-def test_closes_and_rolls_precede_the_groups() -> None:
-    # Rolls of four legs of 9 % leave 9 % for the two legs of 9 %: half of each
-    rolls = [sized(f"R{i}", 9000 * (-1) ** i, reason=Reason.ROLL, group=f"roll{i // 2}") for i in range(4)]
-    result = quantities(capped(sized("A", 9000, group="core"), sized("B", -9000, group="core"), *rolls))
-    assert all(abs(result[f"R{i}"]) == 9000 for i in range(4))
+def test_closes_and_protection_precede_the_groups() -> None:
+    # Four legs of protection of 9 % leave 9 % for the two legs of 9 %: half of each
+    first = [sized(f"T{i}", 9000 * (-1) ** i, reason=Reason.HEDGE_TAIL, group=f"t{i // 2}") for i in range(4)]
+    result = quantities(capped(sized("A", 9000, group="core"), sized("B", -9000, group="core"), *first))
+    assert all(abs(result[f"T{i}"]) == 9000 for i in range(4))
     assert (result["A"], result["B"]) == (D(4500), D(-4500))
+
+
+def test_rolls_take_nothing_of_the_turnover() -> None:
+    # ROLL-05: six legs of 9 % are rolled, and 18 % of the 45 % are left to the pair
+    rolls = [sized(f"R{i}", 9000 * (-1) ** i, reason=Reason.ROLL, group=f"roll{i // 2}") for i in range(6)]
+    result = capped(sized("A", 9000, group="core"), sized("B", -9000, group="core"), *rolls)
+    assert set(map(abs, quantities(result).values())) == {D(9000)}
+    assert (result.deferred, result.turnover_usd) == ((), 1_800_000)
 
 
 def test_volume_caps_an_order() -> None:
