@@ -19,6 +19,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from engine.errors import ConfigurationError, FundError
+from flows.prefect_home import furnish
 from tasks.options import ROOT, fund_home
 
 LOOPBACK = "127.0.0.1"
@@ -101,10 +102,12 @@ def _require_free(port: int) -> None:
 def _environment(api: str) -> dict[str, str]:
     """What the children run with: our API, no telemetry, and one home for all of them."""
     home = fund_home()
+    prefect_home = Path(os.environ.get("PREFECT_HOME") or home / "prefect")
+    furnish(prefect_home)
     return {
         **os.environ,
         "FUND_HOME": str(home),
-        "PREFECT_HOME": os.environ.get("PREFECT_HOME") or str(home / "prefect"),
+        "PREFECT_HOME": str(prefect_home),
         "PREFECT_API_URL": api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

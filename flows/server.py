@@ -14,6 +14,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from engine.errors import FundError
+from flows.prefect_home import furnish
 from flows.serving import GRACE_SECONDS
 from tasks.adapters.expectations import start_beside
 from tasks.options import ROOT, fund_home
@@ -50,7 +51,7 @@ def own_server() -> OwnServer | None:
     if os.environ.get("PREFECT_API_URL"):
         return None
     home = Path(os.environ.setdefault("PREFECT_HOME", str(fund_home() / "prefect")))
-    home.mkdir(parents=True, exist_ok=True)
+    furnish(home)
     server = OwnServer(home / LOG_FILE)
     atexit.register(server.stop)
     os.environ["PREFECT_API_URL"] = server.api
