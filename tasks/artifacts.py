@@ -18,6 +18,8 @@ def publish_decision(
     day: TradingDay, report: ReconciliationReport, targets: TargetStep, trades: TradeListDecision
 ) -> None:
     """Reconciliation, targets, and every trade with its reason."""
+    if not in_flow_run():
+        return
     _table(
         "reconciliation",
         [{"bucket": name, "USD": f"{getattr(report.buckets, name):,.2f}"} for name in BUCKETS]
@@ -58,6 +60,8 @@ def publish_decision(
 
 def publish_fills(day: TradingDay) -> None:
     """Executions of the date."""
+    if not in_flow_run():
+        return
     start = day.world.decision_time(day.trade_date)
     _table(
         "fills",
@@ -70,8 +74,7 @@ def publish_fills(day: TradingDay) -> None:
                 "price": f"{fill.price:f}",
                 "order": fill.order_ref or "",
             }
-            for fill in day.world.fills()
-            if fill.executed_at >= start
+            for fill in day.orders.fills(since=start)
         ],
         f"Fills of {day.trade_date}",
     )
