@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from config.settings import load_configuration
+from config.universe import universe_of
 from engine.errors import ConfigurationError
 from tasks.adapters.calendars import session_table
 from tasks.adapters.store import store_summary
+from tasks.adapters.store_world import records_end
 from tasks.options import fund_home, generated_from
 
 MOST_DAYS = 6_000
@@ -85,11 +88,13 @@ def _require_consistent(request: RunRequest) -> None:
 
 
 def _market_range(request: RunRequest, today: date) -> tuple[date, date]:
-    """First and last date that the market of a request knows, up to today."""
+    """First and last date that the market of a request knows of all that its profile needs, up to today."""
     if request.store is None:
         return generated_from(), today
-    summary = store_summary(Path(request.store))
-    return summary.first_date, min(today, summary.last_date)
+    path = Path(request.store)
+    begins = store_summary(path).first_date
+    settings = load_configuration(request.profile, request.overrides).settings
+    return begins, min(today, records_end(path, universe_of(settings)))
 
 
 def _require_within(option: str, day: date | None, earliest: date, newest: date, today: date) -> None:

@@ -1,4 +1,4 @@
-"""A market data store as the past of a run: how far back it is read, and what the configuration adds to it."""
+"""A market data store as the past of a run: how far it reaches, and what the configuration adds to it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from engine.errors import StoreError
+from engine.model.market import BASE_CURRENCY
 from engine.model.policy import FundPolicy
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.panel import MarketPanel
-from tasks.adapters.store import open_store, store_summary
+from tasks.adapters.store import FX, open_store, store_summary
+from tasks.adapters.store_index import read_index
+from tasks.adapters.store_reading import StoreFiles
 
 PAST = timedelta(days=365 * 2)
 """Records before the first day of a run: enough for a year's estimates and the screens."""
@@ -26,6 +29,26 @@ def past_begins(path: Path, universe: Universe, first: date) -> date:
             " choose a later date"
         )
     return max(begins, first - PAST)
+
+
+def records_end(path: Path, universe: Universe) -> date:
+    """Last trade date that the records of a universe reach: of its futures, its other lines and each exchange rate.
+
+    A line may end before the others of its kind; a kind as a whole, or a rate, may not. Raises `StoreError` as
+    `store_summary`.
+    """
+    index = read_index(path)
+    lines = [index.lines[name] for name in store_summary(path, universe.ids).instrument_ids]
+    ends = {
+        kind: max(line.last for line in lines if line.kind == kind) for kind in {line.kind for line in lines}
+    }
+    pairs = {f"{currency}{BASE_CURRENCY}" for currency in universe.currencies}
+    files = StoreFiles(path=path, index=index)
+    if files.has(FX):
+        table = files.read(FX, ("pair", "date"))
+        for pair in sorted(pairs & set(table["pair"].tolist())):
+            ends[pair] = table["date"][table["pair"] == pair].max().item()
+    return min(ends.values())
 
 
 def recorded_world(

@@ -27,7 +27,7 @@ from tests.flows.command_line import (
     results,
 )
 from tests.real_data.build import build_store
-from tests.real_data.source_folder import write_london_share
+from tests.real_data.source_folder import WEEK, write_futures, write_london_share
 from tests.shared_data import REPOSITORY
 
 
@@ -177,6 +177,20 @@ def test_more_days_than_the_store_covers_are_refused(fund: CommandLine, store: P
     paragraph = fund.refuse(*on_store(store, "2023-03-08"), "--days", "9")
 
     assert "expected 9 trading days from 2023-03-08, found 3 up to 2023-03-10" in paragraph
+
+
+def test_date_after_the_futures_of_a_store_is_refused_although_its_shares_go_on(
+    fund: CommandLine, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    write_london_share(source, "AAL.L", [400.0, 404.0, 404.0, 505.0, 500.0])
+    write_futures(source, "EUROSTX", [4000.0, 4010.0, 4020.0], dates=WEEK[:3])
+    build_store(source, tmp_path / "store")
+
+    paragraph = fund.refuse(*on_store(tmp_path / "store", WEEK[3]))
+
+    assert f"to {WEEK[2]}, the dates that this market covers, found {WEEK[3]}" in paragraph
 
 
 # ---------------------------------------------------------------- the book

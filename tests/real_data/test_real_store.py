@@ -20,6 +20,7 @@ from tasks.adapters.calendars import session_table
 from tasks.adapters.store import PROBLEMS, open_store, store_summary
 from tasks.adapters.store_index import read_index
 from tasks.adapters.store_reading import RECORD_GAP
+from tasks.adapters.store_world import records_end
 from tests.real_data.store_fixture import real_store
 
 __all__ = ["real_store"]
@@ -328,3 +329,22 @@ def test_panel_does_not_depend_on_its_last_day(
     for name, returns in short.returns.items():
         np.testing.assert_array_equal(long.returns[name][:days], returns)
     assert set(short.dividends) <= set(long.dividends)
+
+
+def test_history_ends_with_its_futures_and_rates_although_some_funds_go_on(
+    real_store: Path, universe: Universe
+) -> None:
+    assert store_summary(real_store, universe.ids).last_date == date(2024, 3, 28)
+    assert records_end(real_store, universe) == date(2020, 8, 31)
+
+
+def test_history_of_shares_alone_ends_with_the_rate_of_their_currency(
+    real_store: Path, universe: Universe
+) -> None:
+    only = {
+        "BIL": date(2024, 3, 28),
+        "RIO.L": date(2020, 8, 31),
+    }  # in pounds, whose rate ends before the share
+    for name, end in only.items():
+        alone = Universe(instruments=(universe[name],))
+        assert records_end(real_store, alone) == end
