@@ -8,7 +8,7 @@ owes one day of interest, short shares pay their loan, contracts on their last t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -26,11 +26,12 @@ from engine.model.instruments import Contract, Instrument, OptionRight
 from engine.model.market import Dividend, Split
 from engine.model.money import ZERO, round_money
 from engine.model.policy import CarryPolicy
-from engine.model.portfolio import Portfolio
+from engine.model.portfolio import Portfolio, Position
 from engine.model.universe import ContractBook
 
 DAY_START = time(0, 0, tzinfo=UTC)
 DAY_END = time(22, 30, tzinfo=UTC)
+WITHOUT_FINAL_PRICE = "expiry without a published final price, at the last recorded close"
 _BORROW_DAY_COUNT = 360
 _BPS = Decimal(10_000)
 
@@ -130,13 +131,7 @@ def day_end_entries(
         if position.quantity < 0 and is_share(contracts.instrument(contract_id))
     )
     expiries = tuple(
-        expiry(
-            position,
-            contracts.instrument(contract_id),
-            facts.day,
-            _final_price(contracts.contract(contract_id), contracts.instrument(contract_id), facts),
-            at,
-        )
+        _expiry_entry(position, contracts.contract(contract_id), contracts.instrument(contract_id), facts)
         for contract_id, position in settled.positions.items()
         if _expires(contracts.contract(contract_id), facts.day)
     )
@@ -217,14 +212,26 @@ def _expires(contract: Contract, day: date) -> bool:
     return contract.last_trade_date is not None and contract.last_trade_date <= day
 
 
-def _final_price(contract: Contract, instrument: Instrument, facts: DayFacts) -> Decimal:
-    """Final settlement that the exchange published; for an option without one its intrinsic value."""
+def _expiry_entry(
+    position: Position, contract: Contract, instrument: Instrument, facts: DayFacts
+) -> LedgerEntry:
+    """The end of a contract at its final price, or where none was published at the price that stands for it."""
+    at = datetime.combine(facts.day, DAY_END)
     published = facts.closes.get(contract.contract_id)
     if published is not None:
-        return published
-    price = facts.last_closes.get(instrument.underlying or "") if instrument.is_option else None
+        return expiry(position, instrument, facts.day, published, at)
+    entry = expiry(position, instrument, facts.day, _unpublished_price(contract, instrument, facts), at)
+    return entry if instrument.is_option else replace(entry, reference=WITHOUT_FINAL_PRICE)
+
+
+def _unpublished_price(contract: Contract, instrument: Instrument, facts: DayFacts) -> Decimal:
+    """Intrinsic value of an option; of a future its last known close, at which it was settled before."""
+    known = instrument.underlying if instrument.is_option else contract.contract_id
+    price = facts.last_closes.get(known or "")
     if price is None:
         raise MissingMark(f"expected the final price of {contract.contract_id} on its expiry, found none")
+    if instrument.is_future:
+        return price
     if contract.strike is None or contract.right is None:
         raise InvariantError(f"{contract.contract_id}: an option needs a strike and a right")
     gain = price - contract.strike if contract.right is OptionRight.CALL else contract.strike - price

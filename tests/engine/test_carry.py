@@ -7,7 +7,14 @@ import pytest
 
 from engine.accounting.book import apply, fold
 from engine.accounting.ledger import EntryKind
-from engine.carry import DayFacts, calendar_entries, daily_borrow_fee, daily_interest, day_end_entries
+from engine.carry import (
+    WITHOUT_FINAL_PRICE,
+    DayFacts,
+    calendar_entries,
+    daily_borrow_fee,
+    daily_interest,
+    day_end_entries,
+)
 from engine.errors import ConfigurationError, InvariantError, MissingMark
 from engine.model.market import Dividend, Split
 from tests.engine.accounting.builders import BOOK, D, at, bought, capital
@@ -93,7 +100,17 @@ def test_option_pays_its_intrinsic_value(underlying: str, paid: str) -> None:
     assert apply(book, *entries).positions == {}
 
 
-def test_expiry_without_a_final_price_stops() -> None:
+def test_future_whose_record_ended_expires_at_its_last_close_and_says_so() -> None:
+    book = fold([bought("ES_20251219", "1", "5000")], at(1))
+    day = replace(facts(date(2025, 12, 19)), last_closes={"ES_20251219": D("4990")})
+    (end,) = (entry for entry in day_end_entries(book, day, BOOK, CARRY) if entry.kind is EntryKind.EXPIRY)
+    assert (end.price, end.reference) == (D("4990"), WITHOUT_FINAL_PRICE)
+    # 1 * -10 * 50 that no settlement had brought
+    after = apply(book, end)
+    assert (after.positions, after.cash["USD"] - book.cash.get("USD", D(0))) == ({}, D(-500))
+
+
+def test_expiry_of_what_never_had_a_price_stops() -> None:
     book = fold([bought("ES_20251219", "1", "5000")], at(1))
     with pytest.raises(MissingMark, match="final price"):
         day_end_entries(book, facts(date(2025, 12, 19)), BOOK, CARRY)
