@@ -32,6 +32,7 @@ from engine.model.market import (
 from engine.model.money import decimal_from_float
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
+from engine.simulation.ages import mark_age
 from engine.simulation.option_quotes import OptionBoard, OptionRequest, read_options
 from engine.simulation.panel import MarketPanel
 from engine.simulation.panel_index import PanelIndex, build_index, can_be_borrowed
@@ -149,7 +150,7 @@ def _marks(market: PointInTimeMarket, cut: _Cut, trade_date: date, held: frozens
             contract_id=contract_id,
             price=_restated(decimal_from_float(float(index.closes[row, last])), contract_id, day, splits),
             session_date=day,
-            age_sessions=_age(market.sessions, venue, day, cut.session_dates[venue]),
+            age_sessions=mark_age(market.sessions, venue, day, cut.session_dates[venue]),
             source=source,
         )
     return marks
@@ -161,13 +162,6 @@ def _restated(price: Decimal, contract_id: str, day: date, splits: Sequence[Spli
         if split.instrument_id == contract_id and day < split.ex_date:
             price = (price * split.old_shares / split.new_shares).quantize(_RESTATED)
     return price
-
-
-def _age(sessions: SessionTable, venue: str, priced: date, last_session: date) -> int:
-    """Sessions of the venue after the price's."""
-    if priced >= last_session:
-        return 0
-    return sessions.sessions_between(venue, max(priced, sessions.first), last_session)
 
 
 def _options(market: PointInTimeMarket, cut: _Cut, request: OptionRequest) -> OptionBoard:

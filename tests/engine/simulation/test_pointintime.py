@@ -137,6 +137,34 @@ def test_a_holiday_of_the_venue_does_not_age_a_mark():
     assert inputs.mark("CSPX").session_date == date(2025, 11, 27)
 
 
+def test_a_shortened_session_on_a_stock_holiday_does_not_age_a_future():
+    holiday, after = date(2026, 5, 25), date(2026, 5, 26)  # Memorial Day, on which CME trades until noon
+    table = worlds.sessions()
+    shortened = replace(
+        table,
+        venues={
+            **table.venues,
+            "CME": tuple(replace(s, early_close=s.session_date == holiday) for s in table.venues["CME"]),
+        },
+    )
+    contract = "ES_20260619"
+    ages = {}
+    for name, sessions in {"whole": table, "shortened": shortened}.items():
+        for missing in ((holiday,), (holiday, after)):
+            panel = without_price(worlds.world(), contract, missing)
+            inputs = market_inputs(
+                panel,
+                worlds.universe(),
+                sessions,
+                date(2026, 5, 27),
+                datetime(2026, 5, missing[-1].day + 1, 6, tzinfo=UTC),
+                (contract,),
+                worlds.option_ranges(),
+            )
+            ages[name, len(missing)] = inputs.mark(contract).age_sessions
+    assert ages == {("whole", 1): 1, ("whole", 2): 2, ("shortened", 1): 0, ("shortened", 2): 1}
+
+
 def test_an_impossible_bar_is_noted():
     panel = worlds.world()
     high = panel.series["CSPX"].high.copy()
