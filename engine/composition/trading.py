@@ -118,8 +118,9 @@ def net_and_gate(
     decisions += [_dropped(item, prices, "venue") for item in closed]
     waiting = {item.contract_id for item in closed}
     judged = tuple(trade for trade in allowed if trade.contract_id not in waiting)
+    candidates = gate_candidates(setup, inputs, judged, prices)
     gate = gate_trades(
-        gate_candidates(setup, inputs, judged, prices),
+        candidates,
         gate_inputs(setup, inputs, fund, risk, judged),
         setup.policy.gate,
     )
@@ -150,7 +151,7 @@ def net_and_gate(
         turnover_usd=round_money(capped.turnover_usd),
         memory=next_goals(
             inputs.memory.gate,
-            judged,
+            candidates,
             gate.decisions,
             held_by_instrument(setup, inputs),
             setup.policy.gate,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.errors import InvariantError
-from engine.execution.gating import GatingDecision, GatingOverrides
-from engine.model.money import ZERO, decimal_from_float
+from engine.execution.gating import GateCandidate, GatingDecision, GatingOverrides
+from engine.model.money import ZERO, decimal_from_float, round_money
 from engine.model.orders import Reason, Trade
 from engine.model.policy import GatePolicy
 
@@ -21,10 +21,18 @@ _NEVER_BUILDS = frozenset({GatingOverrides.LOWERS_RISK, GatingOverrides.DISABLED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateMemory:
-    """``goals``: wanted quantity of every instrument, by the unit (see `gate_unit`) that is being built."""
+class BuildGoal:
+    """Wanted quantity of an instrument, signed, and what one unit of it was worth in USD when it was wanted."""
 
-    goals: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    quantity: Decimal
+    unit_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateMemory:
+    """``goals``: what is wanted of every instrument, by the unit (see `gate_unit`) that is being built."""
+
+    goals: Mapping[str, Mapping[str, BuildGoal]] = field(default_factory=dict)
 
 
 def gate_unit(trade: Trade) -> str:
@@ -33,42 +41,53 @@ def gate_unit(trade: Trade) -> str:
 
 
 def unfinished_units(memory: GateMemory, held: Mapping[str, Decimal], policy: GatePolicy) -> frozenset[str]:
-    """Units with a leg that is not within ``established_within_fraction`` of its goal; ``held`` is by instrument."""
+    """Units that lack more than ``established_within_fraction`` of the value of their goal; ``held`` is by instrument.
+
+    The legs of a unit are measured together: of a leg of few lots one lot more or less is much.
+    """
     within = decimal_from_float(policy.established_within_fraction)
-    return frozenset(
-        unit
-        for unit, goals in memory.goals.items()
-        if any(abs(goal - held.get(name, ZERO)) > within * abs(goal) for name, goal in goals.items())
-    )
+    found = set()
+    for unit, goals in memory.goals.items():
+        whole = sum((abs(goal.quantity) * goal.unit_usd for goal in goals.values()), ZERO)
+        lacking = sum(
+            (abs(goal.quantity - held.get(name, ZERO)) * goal.unit_usd for name, goal in goals.items()), ZERO
+        )
+        if lacking > within * whole:
+            found.add(unit)
+    return frozenset(found)
 
 
 def next_goals(
     memory: GateMemory,
-    trades: Sequence[Trade],
+    candidates: Sequence[GateCandidate],
     decisions: Sequence[GatingDecision],
     held: Mapping[str, Decimal],
     policy: GatePolicy,
 ) -> GateMemory:
-    """Goals after today's verdicts; ``trades`` are what was judged, before the caps.
+    """Goals after today's verdicts; ``candidates`` are what was judged, before the caps.
 
     A unit that passed to be built has today's target as its goal; one that was judged otherwise is done. A unit that
     was not judged (its venue is closed, its price is old) keeps its goal until it is reached.
     """
     verdicts = {decision.contract_id: decision for decision in decisions}
-    if verdicts.keys() != {trade.contract_id for trade in trades}:
+    trades = {candidate.trade.contract_id: candidate.trade for candidate in candidates}
+    if verdicts.keys() != trades.keys():
         raise InvariantError("expected one verdict of the gate for every trade that it judged")
-    judged = {gate_unit(trade) for trade in trades}
+    judged = {gate_unit(trade) for trade in trades.values()}
     building = {
         gate_unit(trade)
-        for trade in trades
-        if trade.reason is Reason.REBALANCE and _builds(verdicts[trade.contract_id])
+        for name, trade in trades.items()
+        if trade.reason is Reason.REBALANCE and _builds(verdicts[name])
     }
-    goals: dict[str, dict[str, Decimal]] = {}
-    for trade in trades:
-        unit, name = gate_unit(trade), trade.instrument_id
+    goals: dict[str, dict[str, BuildGoal]] = {}
+    for candidate in candidates:
+        unit, name = gate_unit(candidate.trade), candidate.trade.instrument_id
         if unit in building:
-            legs = goals.setdefault(unit, {})
-            legs[name] = legs.get(name, held.get(name, ZERO)) + trade.quantity
+            legs, quantity = goals.setdefault(unit, {}), candidate.trade.quantity
+            before = legs[name].quantity if name in legs else held.get(name, ZERO)
+            legs[name] = BuildGoal(
+                quantity=before + quantity, unit_usd=round_money(abs(candidate.notional_usd / quantity))
+            )
     open_units = unfinished_units(memory, held, policy) - judged
     kept = {unit: memory.goals[unit] for unit in open_units}
     return GateMemory(goals=dict(sorted({**kept, **goals}.items())))
