@@ -65,7 +65,11 @@ class MissingFxRate(DataError):
 
 
 class NonFiniteValue(DataError):
-    """A NaN or an infinity stands where a number of money is counted."""
+    """A NaN or an infinity stands where a number of money is counted; ``subject`` is whose it is, if known."""
+
+    def __init__(self, message: str, *, subject: str = "") -> None:
+        self.subject = subject
+        super().__init__(message)
 
 
 class UnknownContract(DataError):
@@ -101,10 +105,14 @@ class HaltError(FundError):
         One sentence a portfolio manager understands.
     emergency : bool
         Whether an operator is needed in every case.
+    subject : str
+        Contract or currency in question, where it is one that no recorded step names.
     """
 
-    def __init__(self, kind: str, message: str, *, emergency: bool = False, halt_id: str = "") -> None:
-        self.kind, self.emergency, self.halt_id = kind, emergency, halt_id
+    def __init__(
+        self, kind: str, message: str, *, emergency: bool = False, halt_id: str = "", subject: str = ""
+    ) -> None:
+        self.kind, self.emergency, self.halt_id, self.subject = kind, emergency, halt_id, subject
         self.exit_status = 4 if emergency else 3
         super().__init__(message)
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+NOT_COMPARED = "not compared"
+"""Stands for the broker's figure where the fact is no difference from the broker."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeRow:
@@ -56,7 +59,10 @@ class CurrencyRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionRow:
-    """One contract held or wanted by one sleeve. ``price`` is in ``price_unit``; weights are fractions of NAV."""
+    """One contract held or wanted by one sleeve. ``price`` is in ``price_unit``; weights are fractions of NAV.
+
+    ``target_quantity`` is ``None`` where nothing was decided.
+    """
 
     sleeve: str
     instrument_id: str
@@ -134,7 +140,10 @@ class CostView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskView:
-    """Risk state and the words that explain it. Volatilities are annual fractions, drawdown is negative."""
+    """Risk state and the words that explain it. Volatilities are annual fractions, drawdown is negative.
+
+    ``abandoned`` says that a person chose to take no new risk on this day.
+    """
 
     regime: str
     scale: float
@@ -147,12 +156,35 @@ class RiskView:
     max_drawdown: float
     daily_return: float | None
     reduce_only: bool
+    abandoned: bool
     words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriceFact:
+    """A price or exchange rate that could not be trusted, and what hangs on it.
+
+    ``age`` counts ``age_unit`` (sessions, market hours), ``None`` where age is not what is wrong; ``limit`` is the
+    rule that was broken, in words. ``last_price`` is the last good one, in ``unit``, of ``last_date``.
+    ``exposure_usd`` is signed (a currency: its net value), ``nav_fraction`` its unsigned share of NAV.
+    """
+
+    age: float | None
+    age_unit: str
+    limit: str
+    last_price: Decimal | None
+    unit: str
+    last_date: date | None
+    exposure_usd: Decimal | None
+    nav_fraction: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BreakRow:
-    """One difference between our book and the broker's account, with its most likely explanation."""
+    """One fact behind a halt, with its most likely explanation.
+
+    A difference between our book and the broker's account, or, with ``price``, a price that can not be trusted.
+    """
 
     kind: str
     subject: str
@@ -161,6 +193,7 @@ class BreakRow:
     difference_usd: Decimal | None
     explanation: str
     proposed_choice: str
+    price: PriceFact | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

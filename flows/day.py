@@ -54,7 +54,9 @@ def decide(day: TradingDay) -> Outcome:
         targets = compute_targets(day, inputs, fund, risk)
         tail = plan_tails(day, inputs, fund, risk)
         crisis = run_playbook(day, inputs, risk, tail)
-        require_sound_targets(targets)  # asked when they were computed; nothing is made of them before this answer
+        require_sound_targets(
+            targets
+        )  # asked when they were computed; nothing is made of them before this answer
         wishes = gather_wishes(day, inputs, fund, targets, rolls, tail, crisis)
         hedge = plan_currencies(day, inputs, fund, wishes)
         trades = choose_trades(day, inputs, fund, risk, wishes, hedge)

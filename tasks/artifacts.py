@@ -9,6 +9,7 @@ from engine.composition.stages import TargetStep
 from engine.composition.trading import TradeListDecision
 from engine.errors import HaltError
 from engine.report import BreakRow, DayReport
+from tasks.adapters.report_text import exposure_text, halt_name, last_good_text
 from tasks.day import TradingDay
 from tasks.reporting_views import BUCKETS
 from tasks.step import in_flow_run
@@ -87,29 +88,38 @@ def publish_summary(day: TradingDay, report: DayReport) -> None:
 
 def publish_halt(day: TradingDay, halt_id: str, halt: HaltError, evidence: Sequence[BreakRow]) -> None:
     """The evidence of a halt and how it is resolved."""
-    _table(
-        "halt-evidence",
-        [
-            {
-                "kind": row.kind,
-                "subject": row.subject,
-                "ours": row.ours,
-                "broker": row.broker,
-                "difference USD": "" if row.difference_usd is None else f"{row.difference_usd:,.2f}",
-                "likely explanation": row.explanation,
-                "proposed choice": row.proposed_choice,
-            }
-            for row in evidence
-        ],
-        f"Evidence of {halt_id}",
-    )
+    _table("halt-evidence", [evidence_cells(row) for row in evidence], f"Evidence of {halt_id}")
     _markdown(
         "halt",
-        f"# HALTED: {halt.kind}\n\n{halt}\n\nNothing but cancels leaves. Resolve it with the deployment "
-        f"`resolve-halt` (halt id `{halt_id}`) or `./fund resolve {halt_id} --choice ... --reason ...`, then retry "
-        "this run.",
+        f"# HALTED: {halt_name(halt.kind)}\n\n{halt}\n\nNothing but cancels leaves. On these pages it is resolved "
+        f"with the deployment `resolve-halt` (halt id `{halt_id}`); then retry this run.",
         f"{halt_id} of {day.trade_date}",
     )
+
+
+def evidence_cells(row: BreakRow) -> Mapping[str, str]:
+    """One fact behind a halt as the cells of a table, every figure with its unit."""
+    found = (
+        {
+            "ours": row.ours,
+            "broker": row.broker,
+            "difference": "not valued" if row.difference_usd is None else f"{row.difference_usd:+,.2f} USD",
+        }
+        if row.price is None
+        else {
+            "found": row.ours,
+            "limit": row.price.limit,
+            "last good price": last_good_text(row.price),
+            "exposure": exposure_text(row.price),
+        }
+    )
+    return {
+        "kind": halt_name(row.kind),
+        "subject": row.subject,
+        **found,
+        "likely explanation": row.explanation,
+        "proposed choice": row.proposed_choice,
+    }
 
 
 def summary_text(report: DayReport) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from engine.accounting.reconciliation import ReconciliationReport
 from engine.errors import HaltError
-from engine.model.encoding import decode, encode
-from engine.model.halts import ALLOWED_CHOICES, HaltKind
-from engine.report import BreakRow
+from engine.model.encoding import encode
+from engine.model.halts import ALLOWED_CHOICES, HALT_NAMES, WHAT_TO_DO, HaltKind
 from state.halts import HaltSeverity
+from tasks.adapters.report_text import resolve_command
 from tasks.artifacts import publish_halt
 from tasks.day import TradingDay, halted_status, wall_clock
 from tasks.day_record import record_incidents
-from tasks.reporting_views import break_rows
+from tasks.halt_evidence import halt_evidence
 from tasks.step import step
 
 
@@ -37,31 +36,40 @@ def join_open_halts(day: TradingDay) -> None:
 
 
 def stop(day: TradingDay, halt: HaltError) -> HaltError:
-    """Store the halt before the flow ends; the same halt found again is joined."""
+    """Store the halt before the flow ends; the same halt found again is joined.
+
+    The error that comes back says in one paragraph what was expected, what was found and the line that answers it.
+    """
     kind = HaltKind(halt.kind)
-    evidence = halt_evidence(day)
+    evidence = halt_evidence(day, halt)
+    told = str(halt) if halt.halt_id else f"{halt}; {WHAT_TO_DO[kind]}"
     halt_id = halt.halt_id or day.world.halts.raise_halt(
         day.key.account,
         day.run_id,
         kind.value,
         severity=HaltSeverity.EMERGENCY if halt.emergency else HaltSeverity.HALT,
-        message=str(halt),
+        message=told,
         evidence=encode(evidence),
         choices=ALLOWED_CHOICES[kind],
         now=wall_clock(),
     )
     day.world.control.confirm_effective(day.key.account, wall_clock())
     record_incidents(day)
-    day.alert("CRITICAL", f"{halt_id}: {halt}")
-    day.finish(halted_status(halt), encode({"halt_id": halt_id, "message": str(halt)}))
-    day.world.observer("halted", str(halt))
-    publish_halt(day, halt_id, halt, evidence)
-    return HaltError(halt.kind, str(halt), emergency=halt.emergency, halt_id=halt_id)
+    day.alert("CRITICAL", f"{halt_id}: {told}")
+    day.finish(halted_status(halt), encode({"halt_id": halt_id, "message": told}))
+    day.world.observer("halted", f"{HALT_NAMES[kind]}, {halt_id}")
+    stopped = HaltError(halt.kind, _paragraph(day, halt_id, told), emergency=halt.emergency, halt_id=halt_id)
+    publish_halt(day, halt_id, stopped, evidence)
+    return stopped
 
 
-def halt_evidence(day: TradingDay) -> tuple[BreakRow, ...]:
-    """Every difference that this attempt's reconciliation found, with its likeliest explanation."""
-    found = day.world.runs.step(day.run_id, "reconcile")
-    if found is None or found.attempt != day.claim.attempt:
-        return ()
-    return break_rows(decode(ReconciliationReport, found.output))
+def _paragraph(day: TradingDay, halt_id: str, told: str) -> str:
+    """The halt with the line that answers it, as stored: a halt that was joined keeps its own choices."""
+    record = day.world.halts.halt(halt_id)
+    if record is None or not record.choices:
+        return told
+    command = resolve_command(
+        halt_id, record.choices[0].value, is_emergency=record.severity is HaltSeverity.EMERGENCY
+    )
+    name = HALT_NAMES[HaltKind(record.kind)]
+    return f"{name}: {told}. Answer it with {command}, then go on with ./fund resume"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from engine.accounting.bridge import RESIDUAL_LIMIT_USD, NavBridge
+from engine.accounting.marks import MarkVerdict
 from engine.composition.stages import DayInputs, ValuedFund, value_fund
 from engine.errors import HaltError
 from engine.model.halts import HaltKind
+from engine.model.policy import MarkPolicy
 from tasks.day import TradingDay
 from tasks.step import step
 
@@ -18,7 +21,7 @@ def compute_nav(day: TradingDay, inputs: DayInputs) -> ValuedFund:
     if fund.bridge is not None and not fund.bridge.closes:
         raise HaltError(
             HaltKind.BRIDGE_RESIDUAL.value,
-            f"NAV changed by {fund.bridge.residual:,.6f} USD that no posting and no price explains",
+            residual_text(fund.bridge),
         )
     return fund
 
@@ -29,5 +32,21 @@ def judge_marks(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
     if fund.marks.halt_kind is not None and not inputs.abandoned:
         raise HaltError(
             fund.marks.halt_kind.value,
-            f"prices are too old: {fund.marks.text}; mark them, write them down, or abandon the day",
+            marks_text(fund.marks, day.policy.marks),
         )
+
+
+def residual_text(bridge: NavBridge) -> str:
+    """What the bridge should have explained and did not."""
+    return (
+        f"expected postings and prices to explain the change of NAV to {RESIDUAL_LIMIT_USD} USD, found "
+        f"{bridge.residual:+,.6f} USD that none of them explains"
+    )
+
+
+def marks_text(marks: MarkVerdict, policy: MarkPolicy) -> str:
+    """What was expected of the prices and what was found, in one paragraph."""
+    return (
+        f"expected every held price at most {policy.flagged_sessions_max} sessions old, and at most "
+        f"{marks.limit_usd:,.2f} USD ({policy.flagged_gross_fraction:.2%} of NAV) at old prices, found {marks.text}"
+    )

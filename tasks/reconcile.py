@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.accounting.breaks import Break
 from engine.accounting.reconciliation import ReconciliationReport, ReconciliationStatus
 from engine.composition.stages import DayInputs, ValuedFund, compare_with_broker
 from engine.errors import HaltError
@@ -9,6 +10,8 @@ from engine.model.halts import HaltKind
 from state.recording_book import reconciliation_rows
 from tasks.day import TradingDay
 from tasks.step import step
+
+MOST_BREAKS_TOLD = 4
 
 
 @step("reconcile with the broker")
@@ -29,10 +32,32 @@ def reconcile(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> Reconcili
 
 
 def reconciliation_text(report: ReconciliationReport) -> str:
-    """What differs, in one paragraph: every break that stops trading."""
-    texts = [
-        f"{found.kind.value} of {found.subject}: ours {found.ours}, broker {found.broker} "
-        f"({found.difference_usd:+,.2f} USD)"
-        for found in report.breaks
-    ]
-    return "; ".join(texts) or "the broker did not answer every question"
+    """What was expected and what was found, in one paragraph: the breaks that stop trading."""
+    texts = [break_text(found) for found in report.breaks[:MOST_BREAKS_TOLD]]
+    more = len(report.breaks) - len(texts)
+    if more:
+        texts.append(f"and {more} more in the evidence")
+    return "; ".join(texts) or "expected the broker to answer every question, found no answer to some"
+
+
+def break_text(found: Break) -> str:
+    """One break in words; a difference that is worth nothing names no money."""
+    worth = f", a difference of {found.difference_usd:+,.2f} USD" if found.difference_usd else ""
+    if found.kind is HaltKind.UNANSWERED:
+        return f"expected the broker's {found.subject.replace('_', ' ')}, found no answer"
+    if found.kind is HaltKind.UNKNOWN_ORDER:
+        return f"expected only our own orders at the broker, found {found.subject}: {found.broker}"
+    if found.kind is HaltKind.NLV_DRIFT:
+        return (
+            f"expected a net liquidation value of {found.ours}, our book at the broker's own prices, "
+            f"found {found.broker} at the broker{worth}"
+        )
+    return f"expected {_ours(found)} as in our book, found {found.broker} at the broker{worth}"
+
+
+def _ours(found: Break) -> str:
+    if found.kind is HaltKind.CASH_BREAK:
+        return f"{found.ours} of cash"
+    if found.kind in (HaltKind.MARK_DIFFERENCE, HaltKind.FX_DIFFERENCE):
+        return f"{found.subject} at {found.ours}"
+    return f"{found.ours} of {found.subject}"

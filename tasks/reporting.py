@@ -18,6 +18,7 @@ from engine.report import DayReport
 from state.orders import account_orders
 from tasks.adapters.report_json import to_result_json
 from tasks.adapters.report_page import render_page
+from tasks.reporting_positions import exposure_rows, position_rows
 from tasks.reporting_trades import (
     cost_view,
     fill_rows,
@@ -29,10 +30,8 @@ from tasks.reporting_trades import (
 from tasks.reporting_views import (
     bridge_view,
     currency_rows,
-    exposure_rows,
     halt_views,
     history_points,
-    position_rows,
     reconciliation_view,
     risk_view,
 )

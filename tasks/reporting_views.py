@@ -15,10 +15,8 @@ from engine.report import (
     BridgeRow,
     BridgeView,
     CurrencyRow,
-    ExposureRow,
     HaltView,
     HistoryPoint,
-    PositionRow,
     ReconciliationView,
     RiskView,
 )
@@ -65,38 +63,8 @@ def risk_view(world: World, decision: RunView) -> RiskView | None:
         max_drawdown=found.maximum_drawdown,
         daily_return=found.daily_return,
         reduce_only=found.reduce_only,
+        abandoned=decision.inputs is not None and decision.inputs.abandoned,
         words=(found.explanation, *found.warnings),
-    )
-
-
-def exposure_rows(
-    world: World, decision: RunView, fund: ValuedFund | None, inputs: DayInputs | None
-) -> tuple[ExposureRow, ...]:
-    """Long and short exposure of each sleeve, split by its share of the quantity, beside its target."""
-    long: dict[str, Decimal] = {}
-    short: dict[str, Decimal] = {}
-    if fund is not None and inputs is not None:
-        for line in fund.valuation.lines:
-            position = inputs.portfolio.positions[line.contract_id]
-            if position.quantity == 0:
-                continue
-            for sleeve, quantity in position.sleeves.items():
-                part = round_money(line.exposure_usd * quantity / position.quantity)
-                side = long if part > 0 else short
-                side[sleeve.value] = side.get(sleeve.value, ZERO) + abs(part)
-    targets: dict[str, Decimal] = {}
-    if decision.targets is not None:
-        for row in decision.targets.book.lines:
-            targets[row.sleeve] = targets.get(row.sleeve, ZERO) + abs(row.notional_usd)
-    names = [s.value for s in Sleeve if s.value in {*long, *short, *targets}]
-    return tuple(
-        ExposureRow(
-            name=name,
-            long_usd=long.get(name, ZERO),
-            short_usd=short.get(name, ZERO),
-            target_gross_usd=targets.get(name),
-        )
-        for name in names
     )
 
 
@@ -125,68 +93,6 @@ def currency_rows(world: World, fund: ValuedFund | None, inputs: DayInputs | Non
             )
         )
     return tuple(rows)
-
-
-def position_rows(
-    world: World, decision: RunView, fund: ValuedFund | None, inputs: DayInputs | None
-) -> tuple[PositionRow, ...]:
-    """What each sleeve holds beside what it should hold."""
-    if fund is None or inputs is None:
-        return ()
-    nav = fund.valuation.nav
-    wanted = (
-        {}
-        if decision.targets is None
-        else {(row.sleeve, row.contract_id): row for row in decision.targets.book.lines}
-    )
-    values = {line.contract_id: line for line in fund.valuation.lines}
-    held = {
-        (sleeve.value, name): quantity
-        for name, position in inputs.portfolio.positions.items()
-        for sleeve, quantity in position.sleeves.items()
-        if quantity != 0
-    }
-    rows = []
-    for sleeve, name in sorted({*held, *wanted}, key=lambda key: (_sleeve_rank(key[0]), key[1])):
-        instrument = world.contracts.instrument(name)
-        line, target = values.get(name), wanted.get((sleeve, name))
-        quantity = held.get((sleeve, name), ZERO)
-        total = inputs.portfolio.quantity(name)
-        exposure = ZERO if line is None or total == 0 else round_money(line.exposure_usd * quantity / total)
-        mark = inputs.market.marks.get(name)
-        rows.append(
-            PositionRow(
-                sleeve=sleeve,
-                instrument_id=instrument.instrument_id,
-                contract_id=name,
-                name=instrument.long_name,
-                quantity=quantity,
-                target_quantity=None if target is None else target.quantity,
-                price=None if mark is None else mark.price,
-                price_unit=instrument.price_unit,
-                exposure_usd=exposure,
-                weight=significant(float(exposure / nav)),
-                target_weight=None if target is None else target.weight,
-                stale_sessions=0 if line is None else line.stale_sessions,
-                note=_position_note(sleeve, target is not None),
-            )
-        )
-    return tuple(rows)
-
-
-def _position_note(sleeve: str, has_target: bool) -> str:
-    if has_target:
-        return ""
-    managed = {
-        Sleeve.FX_HEDGE.value: "set by the currency hedge",
-        Sleeve.CRISIS_ALPHA.value: "set by the tail hedges",
-    }
-    return managed.get(sleeve, "no target: being closed, or waiting for an operator")
-
-
-def _sleeve_rank(name: str) -> int:
-    order = [sleeve.value for sleeve in Sleeve]
-    return order.index(name) if name in order else len(order)
 
 
 def reconciliation_view(report: ReconciliationReport | None) -> ReconciliationView | None:

@@ -18,10 +18,11 @@ from engine.accounting.ledger import LedgerEntry
 from engine.composition.stages import DayInputs, compare_with_broker, contract_book, day_marks, value_fund
 from engine.errors import ConfigurationError, DataError, InvariantError, RefusedError
 from engine.model.context import RunKind
-from engine.model.encoding import encode
+from engine.model.encoding import decode, encode
 from engine.model.halts import HaltChoice
 from engine.model.money import ZERO
 from engine.model.portfolio import Portfolio
+from engine.report import BreakRow
 from engine.simulation.faults import active_faults, clear
 from state.halts import HaltRecord
 from state.runs import RunRecord
@@ -79,7 +80,7 @@ def preview(world: World, halt_id: str, choice: HaltChoice, marks: Mapping[str, 
         entries=entries,
         faults_over=choice is HaltChoice.RETRY,
         answers={**answers, halt.kind: choice.value},
-        marks={**given, **_checked_marks(world, choice, marks)},
+        marks={**given, **_checked_marks(world, halt, choice, marks)},
     )
     after = _attempt(world, run, supposed)
     book = world.ledger.portfolio(world.account, world.broker.now)
@@ -117,8 +118,8 @@ def apply(
     `RefusedError` when the halt was resolved by somebody else, or the world changed since the effect was shown.
     """
     world.halts.require_resolvable(halt_id, choice, reason, operator)
-    _, run = _halted_run(world, halt_id)
-    checked = _checked_marks(world, choice, {**marks_in(reason), **marks})
+    halt, run = _halted_run(world, halt_id)
+    checked = _checked_marks(world, halt, choice, {**marks_in(reason), **marks})
     entries = adoption_entries(world, run, halt_id) if choice is HaltChoice.ADOPT_BROKER else ()
     if shown is not None and encode(shown.entries) != encode(entries):
         raise RefusedError(
@@ -174,15 +175,17 @@ def _answers(world: World, halt: HaltRecord) -> tuple[dict[str, str], dict[str, 
     return answers, marks
 
 
-def _checked_marks(world: World, choice: HaltChoice, marks: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
-    """Prices by contract, each of a contract that is held; a write-down may go to zero, a mark may not."""
+def _checked_marks(
+    world: World, halt: HaltRecord, choice: HaltChoice, marks: Mapping[str, Decimal]
+) -> Mapping[str, Decimal]:
+    """Prices by contract, each of one that is held or in doubt; a write-down may go to zero, a mark may not."""
     if choice not in MARKING:
         if marks:
             raise ConfigurationError(
                 f"expected prices with mark-manually or write-down only, found some with {choice.value}"
             )
         return {}
-    held = world.ledger.portfolio(world.account, world.broker.now).positions
+    held = {*world.ledger.portfolio(world.account, world.broker.now).positions, *_doubted(halt)}
     if not marks:
         raise ConfigurationError(
             f"expected at least one price for {choice.value}, found none; give --mark CONTRACT=PRICE, or "
@@ -196,6 +199,12 @@ def _checked_marks(world: World, choice: HaltChoice, marks: Mapping[str, Decimal
                 f"held are {', '.join(sorted(held)) or 'no contracts'}"
             )
     return marks
+
+
+def _doubted(halt: HaltRecord) -> tuple[str, ...]:
+    """Contracts whose price the halt's evidence doubts."""
+    evidence = decode(tuple[BreakRow, ...], halt.evidence) if halt.evidence else ()
+    return tuple(row.subject for row in evidence if row.price is not None)
 
 
 def _with_marks(reason: str, marks: Mapping[str, Decimal]) -> str:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import DayInputs, RiskStep, TailStep, TargetStep, ValuedFund
-from engine.composition.trading import TradeListDecision
+from engine.composition.trading import TradeListDecision, Wishes
 from engine.execution.jobs import JobPlan
 from engine.execution.safety import SafetyVerdict
 from engine.hedging.fx import FxHedgePlan
@@ -33,6 +33,7 @@ class RunView:
     targets: TargetStep | None
     tail: TailStep | None
     hedge: FxHedgePlan | None
+    wishes: Wishes | None
     trades: TradeListDecision | None
     safety: SafetyVerdict | None
     jobs: JobPlan | None
@@ -52,6 +53,7 @@ def run_view(world: World, record: RunRecord) -> RunView:
         targets=_step(steps, "targets", TargetStep),
         tail=_step(steps, "tail", TailStep),
         hedge=_step(steps, "fx_hedge", FxHedgePlan),
+        wishes=_step(steps, "wishes", Wishes),
         trades=_step(steps, "trades", TradeListDecision),
         safety=_step(steps, "safety", SafetyVerdict),
         jobs=_step(steps, "jobs", JobPlan),

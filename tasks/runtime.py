@@ -235,10 +235,18 @@ class World:
         return PanelMarket(self.panel, self.universe, self.sessions, self.facts)
 
     def inputs(
-        self, day: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
+        self,
+        day: date,
+        as_of: datetime,
+        held: Sequence[str],
+        options: Mapping[str, OptionRange],
+        given: Collection[str] = (),
     ) -> MarketInputs:
-        """Market data known at a time, through the faults that the simulated world has now."""
-        return FaultedMarketData(self.market, self.broker).inputs(day, as_of, held, options)
+        """Market data known at a time, through the faults that the simulated world has now.
+
+        ``given`` are contracts whose price a person gave.
+        """
+        return FaultedMarketData(self.market, self.broker, given).inputs(day, as_of, held, options)
 
     def wanted_options(self, day: date, kind: RunKind) -> Mapping[str, OptionRange]:
         """Options that a run may buy: a decision's protection; a close buys nothing."""

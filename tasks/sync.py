@@ -5,7 +5,7 @@ Everything that a decision looks at is read here, once, and recorded before the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -64,7 +64,8 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     settle_calendar(world, as_of)
     book = world.ledger.portfolio(world.account, as_of)
     broker, previous = world.broker.snapshot(as_of), day.previous()
-    market = _read_market(day, quoted_contracts(world, day.trade_date, book, broker, previous))
+    manual_marks = day.manual_marks()
+    market = _read_market(day, manual_marks, quoted_contracts(world, day.trade_date, book, broker, previous))
     if (
         day.key.kind is RunKind.CLOSE
     ):  # it values and compares; a year of returns would double what a day records
@@ -87,7 +88,7 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         memory=day.memory("day", DayMemory) or DayMemory(),
         trading_enabled=not world.control.control(world.account).kill_switch,
         answers=day.answers(),
-        manual_marks=day.manual_marks(),
+        manual_marks=manual_marks,
     )
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
     return day.read(INPUTS, inputs)
@@ -181,12 +182,12 @@ def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:
     )
 
 
-def _read_market(day: TradingDay, quoted: Sequence[str]) -> MarketInputs:
+def _read_market(day: TradingDay, given: Collection[str], quoted: Sequence[str]) -> MarketInputs:
     wanted = day.world.wanted_options(day.trade_date, day.key.kind)
     try:
-        return day.world.inputs(day.trade_date, day.context.as_of, quoted, wanted)
+        return day.world.inputs(day.trade_date, day.context.as_of, quoted, wanted, given)
     except NonFiniteValue as error:
-        raise HaltError(HaltKind.NAN_PRICE.value, str(error)) from error
+        raise HaltError(HaltKind.NAN_PRICE.value, str(error), subject=error.subject) from error
 
 
 def live_quotes(world: World, broker: BrokerSnapshot) -> dict[str, Quote]:

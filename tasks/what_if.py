@@ -21,11 +21,15 @@ from engine.composition.trading import TradeListDecision
 from engine.model.context import DayContext, RunKind
 from engine.model.encoding import canonical, decode
 from engine.model.orders import Fill, Side
+from engine.model.policy import FundPolicy
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.faults import FaultedMarketData, active_faults, clear
 from state.runs import RunRecord
 from tasks.adapters.simulated_account import account_path, copy_account
 from tasks.day import INPUTS, VALUED
+from tasks.fx import rates_text
+from tasks.nav import marks_text, residual_text
+from tasks.reconcile import reconciliation_text
 from tasks.runtime import World
 from tasks.sync import known_orders, live_quotes, named_contracts, quoted_contracts
 
@@ -83,7 +87,9 @@ def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayIn
     wanted = world.wanted_options(day, kind)
     inputs = DayInputs(
         context=context,
-        market=FaultedMarketData(world.market, broker).inputs(day, context.as_of, quoted, wanted),
+        market=FaultedMarketData(world.market, broker, supposition.marks or ()).inputs(
+            day, context.as_of, quoted, wanted
+        ),
         contracts=named_contracts(world, book, previous),
         portfolio=book,
         broker=snapshot,
@@ -104,7 +110,8 @@ def decide_attempt(world: World, inputs: DayInputs, kind: RunKind) -> Attempt:
     """Value and compare; a decision goes on to its trade list, also where a check would stop the day before it."""
     last = "trades" if kind is RunKind.DECISION else "reconcile"
     found: dict[str, object] = {}
-    for name, value in decide_steps(world.setup(inputs.context.trade_date), inputs):
+    setup = world.setup(inputs.context.trade_date)
+    for name, value in decide_steps(setup, inputs):
         found[name] = value
         if name == last:
             break
@@ -116,7 +123,7 @@ def decide_attempt(world: World, inputs: DayInputs, kind: RunKind) -> Attempt:
         fund=fund,
         reconciliation=report,
         orders=_planned(found.get("trades")),
-        stops=_stop_reason(inputs, rates, fund, report),
+        stops=_stop_reason(inputs, rates, fund, report, setup.policy),
     )
 
 
@@ -136,19 +143,18 @@ def copied_broker(world: World) -> SimulatedBroker:
     return copy_account(account_path(world.options.home, world.account), world.broker.terms)
 
 
-def _stop_reason(inputs: DayInputs, rates: FxVerdict, fund: ValuedFund, report: ReconciliationReport) -> str:
+def _stop_reason(
+    inputs: DayInputs, rates: FxVerdict, fund: ValuedFund, report: ReconciliationReport, policy: FundPolicy
+) -> str:
     """The first check of the day that would still stop it, in the order of the flow."""
     if not rates.may_trade and not inputs.abandoned:
-        return "; ".join(found.text for found in rates.findings)
+        return rates_text(rates, policy.fx)
     if fund.bridge is not None and not fund.bridge.closes:
-        return f"NAV changed by {fund.bridge.residual:,.6f} USD that nothing explains"
+        return residual_text(fund.bridge)
     if not report.can_trade:
-        return "; ".join(
-            f"{found.kind.value} of {found.subject}: ours {found.ours}, broker {found.broker}"
-            for found in report.breaks
-        )
+        return reconciliation_text(report)
     if fund.marks.halt_kind is not None and not inputs.abandoned:
-        return f"prices are too old: {fund.marks.text}"
+        return marks_text(fund.marks, policy.marks)
     return ""
 
 

@@ -128,6 +128,7 @@ def risk(regime: str = "NORMAL", scale: float = 1.25, drawdown: float = -0.0123,
         max_drawdown=min(drawdown, -0.0456),
         daily_return=0.00123,
         reduce_only=False,
+        abandoned=False,
         words=words
         or (
             "The regime is NORMAL: VIX 17.35 and a drawdown of 1.2 % lie inside their limits.",

@@ -78,56 +78,81 @@ def difference_fraction(nav: Decimal, net_liquidation: Decimal | None) -> Decima
     return abs(nav - net_liquidation) / net_liquidation
 
 
-def quantity_breaks(quantities: tuple[QuantityDifference, ...]) -> tuple[Break, ...]:
+def quantity_breaks(quantities: tuple[QuantityDifference, ...], sides: Sides) -> tuple[Break, ...]:
     """Executions of ours that were not booked, then holdings that nobody of ours traded."""
     missed = tuple(
-        _quantity_break(HaltKind.MISSED_FILL, found, tuple(_missed_text(found)))
+        _quantity_break(HaltKind.MISSED_FILL, found, tuple(_missed_text(found, sides)), sides)
         for found in quantities
         if found.missed
     )
     foreign = tuple(
-        _quantity_break(HaltKind.FOREIGN_POSITION, found, (_foreign_text(found),))
+        _quantity_break(HaltKind.FOREIGN_POSITION, found, (_foreign_text(found, sides),), sides)
         for found in quantities
         if found.foreign != 0
     )
     return (*missed, *foreign)
 
 
-def _missed_text(found: QuantityDifference) -> Iterator[Explanation]:
+def _missed_text(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
     for row in found.missed:
         fill = row.fill
+        quantity = _quantity_text(fill.quantity, found, sides)
         what = "was not booked" if row.replaces is None else f"corrects {row.replaces.execution_id}"
         yield Explanation(
-            text=f"execution {fill.execution_id} ({fill.order_ref}): {fill.side.value} {fill.quantity:f}"
-            f" at {fill.price:f} {what}",
+            text=f"execution {fill.execution_id} ({fill.order_ref}): {fill.side.value} {quantity}"
+            f" at {_price_text(fill.price, found.contract_id, sides)} {what}",
             choice=HaltChoice.ADOPT_BROKER,
             explains_usd=found.net_effect_usd,
         )
 
 
-def _foreign_text(found: QuantityDifference) -> Explanation:
+def _foreign_text(found: QuantityDifference, sides: Sides) -> Explanation:
     traded = ", ".join(fill.execution_id for fill in found.foreign_executions)
     cause = f"traded outside the fund ({traded})" if traded else "no execution explains it"
-    price = "an unknown price" if found.foreign_price is None else f"{found.foreign_price:f}"
+    price = found.foreign_price
+    at = "an unknown price" if price is None else _price_text(price, found.contract_id, sides)
+    more = "more" if found.foreign > 0 else "less"
     listed = "" if found.is_listed else "; the universe does not list this contract"
     return Explanation(
-        text=f"the broker holds {found.foreign:+f} more than our book, at {price}: {cause}{listed}",
+        text=f"the broker holds {_quantity_text(abs(found.foreign), found, sides)} {more} than our book, at {at}: "
+        f"{cause}{listed}",
         choice=HaltChoice.ADOPT_BROKER if found.is_listed else HaltChoice.RETRY,
         explains_usd=found.net_effect_usd,
     )
 
 
 def _quantity_break(
-    kind: HaltKind, found: QuantityDifference, explanations: tuple[Explanation, ...]
+    kind: HaltKind, found: QuantityDifference, explanations: tuple[Explanation, ...], sides: Sides
 ) -> Break:
     return Break(
         kind=kind,
         subject=found.contract_id,
-        ours=f"{found.ours:f}",
-        broker=f"{found.broker:f}",
+        ours=_quantity_text(found.ours, found, sides),
+        broker=_quantity_text(found.broker, found, sides),
         difference_usd=found.net_effect_usd,
         explanations=explanations,
     )
+
+
+def _quantity_text(quantity: Decimal, found: QuantityDifference, sides: Sides) -> str:
+    instrument = sides.instrument(found.contract_id)
+    unit = "units" if instrument is None else instrument.quantity_unit
+    return f"{_plain(quantity)} {unit[:-1] if abs(quantity) == 1 else unit}"
+
+
+def _price_text(price: Decimal, contract_id: str, sides: Sides) -> str:
+    instrument = sides.instrument(contract_id)
+    return _plain(price) if instrument is None else f"{_plain(price)} {instrument.price_unit}"
+
+
+def _money_text(amount: Decimal, currency: str) -> str:
+    return f"{amount:,.2f} {currency}"
+
+
+def _plain(value: Decimal) -> str:
+    """All digits of a number, thousands apart, without zeros at the end."""
+    text = f"{value:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def cash_breaks(
@@ -139,12 +164,12 @@ def cash_breaks(
         Break(
             kind=HaltKind.CASH_BREAK,
             subject=found.currency,
-            ours=f"{found.expected:f}",
-            broker=f"{found.broker:f}",
+            ours=_money_text(found.expected, found.currency),
+            broker=_money_text(found.broker, found.currency),
             difference_usd=found.unexplained_usd,
             explanations=(
                 Explanation(
-                    text=f"the broker booked {-found.unexplained:+f} {found.currency} that our ledger does not know",
+                    text=f"the broker booked {-found.unexplained:+,.2f} {found.currency} that our ledger does not know",
                     choice=HaltChoice.ADOPT_BROKER,
                     explains_usd=found.unexplained_usd,
                 ),
@@ -182,12 +207,18 @@ def liquidation_breaks(
         Break(
             kind=HaltKind.NLV_DRIFT,
             subject="net liquidation",
-            ours=f"{round_money(book_value):f}",
-            broker=str(liquidation),
+            ours=_money_text(book_value, BASE_CURRENCY),
+            broker=_liquidation_text(liquidation),
             difference_usd=residue_usd,
             explanations=(explanation,),
         ),
     )
+
+
+def _liquidation_text(liquidation: Decimal | None) -> str:
+    if liquidation is None:
+        return "not reported"
+    return _money_text(liquidation, BASE_CURRENCY) if liquidation.is_finite() else "not a number"
 
 
 def rate_breaks(sides: Sides, policy: ReconciliationPolicy) -> tuple[Break, ...]:
@@ -206,8 +237,8 @@ def rate_breaks(sides: Sides, policy: ReconciliationPolicy) -> tuple[Break, ...]
                 Break(
                     kind=HaltKind.FX_DIFFERENCE,
                     subject=currency,
-                    ours=f"{rate.rate:f}",
-                    broker=f"{theirs:f}",
+                    ours=f"{_plain(rate.rate)} {BASE_CURRENCY}",
+                    broker=f"{_plain(theirs)} {BASE_CURRENCY}",
                     difference_usd=ZERO,
                     explanations=(Explanation(text=text, choice=HaltChoice.RETRY, explains_usd=ZERO),),
                 )
@@ -232,12 +263,13 @@ def mark_breaks(sides: Sides, policy: ReconciliationPolicy) -> tuple[Break, ...]
                 Break(
                     kind=HaltKind.MARK_DIFFERENCE,
                     subject=contract_id,
-                    ours=f"{ours:f}",
-                    broker=f"{theirs:f}",
+                    ours=_price_text(ours, contract_id, sides),
+                    broker=_price_text(theirs, contract_id, sides),
                     difference_usd=round_money(sides.mark_difference_usd(contract_id)),
                     explanations=(
                         Explanation(
-                            text=f"prices differ by {abs(ours - theirs):f}, allowed {tolerance:f}",
+                            text=f"prices differ by {_price_text(abs(ours - theirs), contract_id, sides)}, "
+                            f"allowed {_price_text(tolerance, contract_id, sides)}",
                             choice=HaltChoice.MARK_MANUALLY,
                             explains_usd=ZERO,
                         ),
@@ -254,7 +286,8 @@ def order_breaks(broker: BrokerSnapshot, known: KnownOrders) -> tuple[Break, ...
             kind=HaltKind.UNKNOWN_ORDER,
             subject=order.order_ref or order.broker_order_id,
             ours="not ours",
-            broker=f"{order.side.value} {order.quantity:f} {order.contract_id} {order.status.value}",
+            broker=f"{order.side.value} {_plain(order.quantity)} {order.contract_id}, "
+            f"{order.status.value.replace('_', ' ').lower()}",
             difference_usd=ZERO,
             explanations=(
                 Explanation(

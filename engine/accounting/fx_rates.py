@@ -130,18 +130,18 @@ def fx_verdict(
     return FxVerdict(as_of=now, state=worst, findings=findings)
 
 
-def _observed_at(rates: FxRates, currency: str) -> datetime | None:
+def rate_against_base(rates: FxRates, currency: str) -> FxRate | None:
+    """The rate behind a currency's conversion into USD, quoted either way round; ``None`` where none is known."""
     quoted = "GBP" if currency == "GBX" else currency
-    found = rates.rates.get(quoted + BASE_CURRENCY) or rates.rates.get(BASE_CURRENCY + quoted)
-    return None if found is None else found.observed_at
+    return rates.rates.get(quoted + BASE_CURRENCY) or rates.rates.get(BASE_CURRENCY + quoted)
 
 
 def _age_finding(rates: FxRates, policy: FxPolicy, now: datetime, currency: str) -> FxFinding | None:
-    observed_at = _observed_at(rates, currency)
-    if observed_at is None:
+    known = rate_against_base(rates, currency)
+    if known is None:
         text = f"no {currency}/{BASE_CURRENCY} rate is known"
         return _finding(currency, FxState.INVALID, HaltKind.STALE_FX, None, text)
-    age = open_hours_between(observed_at, now)
+    age = open_hours_between(known.observed_at, now)
     if age <= policy.stale_warning_hours:
         return None
     state = FxState.INVALID if age > policy.stale_invalid_hours else FxState.WARNING

@@ -144,7 +144,7 @@ def reconcile(
     cash = cash_differences(sides, quantities)
     buckets = _buckets(sides, valuation, quantities, cash)
     book_value = valuation.nav - buckets.fx - buckets.mark
-    in_quantity = quantity_breaks(quantities)
+    in_quantity = quantity_breaks(quantities, sides)
     in_cash = cash_breaks(cash, valuation.nav, policy)
     breaks = (
         *in_quantity,

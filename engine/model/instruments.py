@@ -135,6 +135,15 @@ class Instrument:
         return self.kind is InstrumentType.FUT
 
     @property
+    def quantity_unit(self) -> str:
+        """What one of a quantity is called, in the plural: shares, contracts, or units of a currency or bond."""
+        if self.kind in (InstrumentType.STK, InstrumentType.ETF):
+            return "shares"
+        if self.kind in (InstrumentType.FUT, InstrumentType.OPT, InstrumentType.FOP, InstrumentType.BAG):
+            return "contracts"
+        return "units"
+
+    @property
     def is_option(self) -> bool:
         """Whether the line is an option, valued at its premium."""
         return self.kind is InstrumentType.OPT

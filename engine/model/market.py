@@ -82,7 +82,9 @@ class Mark:
 
     def __post_init__(self) -> None:
         if not self.price.is_finite():
-            raise NonFiniteValue(f"{self.contract_id}: expected a finite mark, found {self.price}")
+            raise NonFiniteValue(
+                f"{self.contract_id}: expected a finite mark, found {self.price}", subject=self.contract_id
+            )
         if self.age_sessions < 0:
             raise InvariantError(f"{self.contract_id}: a mark can not come from the future")
 
@@ -98,7 +100,9 @@ class FxRate:
 
     def __post_init__(self) -> None:
         if not self.rate.is_finite() or self.rate <= 0:
-            raise NonFiniteValue(f"{self.pair}: expected a positive rate, found {self.rate}")
+            raise NonFiniteValue(
+                f"{self.pair}: expected a positive rate, found {self.rate}", subject=self.pair
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

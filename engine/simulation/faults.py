@@ -8,7 +8,7 @@ per virtual day, so a repeated command line does not strike twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -188,10 +188,15 @@ def active_faults(broker: SimulatedBroker) -> tuple[str, ...]:
 
 
 class FaultedMarketData:
-    """The fund's market data (a `MarketDataSource`) with the account's active data faults in it."""
+    """The fund's market data (a `MarketDataSource`) with the account's active data faults in it.
 
-    def __init__(self, source: MarketDataSource, broker: SimulatedBroker) -> None:
-        self._source, self._broker = source, broker
+    ``given`` are contracts whose price a person gave: what the source says of them is not looked at.
+    """
+
+    def __init__(
+        self, source: MarketDataSource, broker: SimulatedBroker, given: Collection[str] = ()
+    ) -> None:
+        self._source, self._broker, self._given = source, broker, frozenset(given)
 
     def inputs(
         self, trade_date: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
@@ -199,9 +204,11 @@ class FaultedMarketData:
         """What the source knows, through the faults; raises `NonFiniteValue` on a poisoned price."""
         inputs = self._source.inputs(trade_date, as_of, held, options)
         for _, fault in self._broker.state.faults.items():
-            if fault.active and fault.kind is FaultKind.POISONED_PRICE:
+            if not fault.active or fault.subject in self._given:
+                continue
+            if fault.kind is FaultKind.POISONED_PRICE:
                 _read_poisoned(inputs, fault.subject)
-            if fault.active and fault.kind is FaultKind.FROZEN_FX:
+            if fault.kind is FaultKind.FROZEN_FX:
                 inputs = replace(inputs, fx=self._frozen(inputs.fx, as_of, fault.amount))
         return inputs
 
@@ -229,8 +236,8 @@ def _read_poisoned(inputs: MarketInputs, contract_id: str) -> None:
         decimal_from_float(float("nan"))
     except NonFiniteValue as error:
         raise NonFiniteValue(
-            f"daily close of {contract_id} in the row of {row.isoformat()}: {error}; "
-            "correct the row or wait for the source to correct it, then resolve with retry"
+            f"{error} as the daily close of {contract_id} in the row of {row.isoformat()}",
+            subject=contract_id,
         ) from error
 
 

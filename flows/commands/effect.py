@@ -12,6 +12,7 @@ from rich.table import Table
 from engine.model.encoding import Json, decode, to_json
 from engine.report import BreakRow
 from state.halts import HaltRecord
+from tasks.adapters.report_text import choice_meaning, evidence_text, halt_name, paragraph
 from tasks.resolution import ResolutionEffect
 from tasks.what_if import PlannedOrder
 
@@ -21,16 +22,17 @@ WIDTH = 100
 
 def print_halt(halt: HaltRecord, console: Console) -> None:
     """The halt and its evidence."""
-    console.print(f"{halt.severity.value} {halt.halt_id} of {halt.run_id}: {halt.kind}", style="bold")
-    console.print(f"  {halt.message}", markup=False, highlight=False)
+    console.print(
+        f"{halt.severity.value} {halt.halt_id} of {halt.run_id}: {halt_name(halt.kind)}",
+        style="bold",
+        highlight=False,
+    )
+    console.print(f"  {paragraph(halt.message)}", markup=False, highlight=False)
     for row in halt_evidence(halt):
-        difference = "" if row.difference_usd is None else f" ({money(row.difference_usd, signed=True)} USD)"
-        console.print(
-            f"  {row.subject}: ours {row.ours}, broker {row.broker}{difference}; {row.explanation}",
-            markup=False,
-            highlight=False,
-        )
-    console.print(f"  choices: {', '.join(choice.value for choice in halt.choices)}")
+        console.print(f"  - {evidence_text(row)}", markup=False, highlight=False)
+    console.print("  choices:")
+    for choice in halt.choices:
+        console.print(f"    {choice.value}: {choice_meaning(choice.value)}", markup=False, highlight=False)
 
 
 def print_effect(effect: ResolutionEffect, console: Console) -> None:

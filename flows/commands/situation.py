@@ -16,10 +16,10 @@ from engine.model.context import RunKind, RunStatus
 from flows.book import Book
 from flows.commands.effect import money, number
 from flows.planning import trading_days
-from state.halts import HaltRecord
+from state.halts import HaltRecord, HaltSeverity
 from state.records import Record
 from state.runs import RunRecord
-from tasks.adapters.report_text import resolve_command
+from tasks.adapters.report_text import halt_name, paragraph, resolve_command
 
 SHOWN_DAYS = 5
 SHOWN_POSITIONS = 20
@@ -116,9 +116,14 @@ def print_situation(found: Situation, console: Console) -> None:
     say.line(f"NAV {nav}")
     say.line("cash " + (", ".join(f"{money(v)} {name}" for name, v in found.cash.items()) or "none"))
     for halt in found.halts:
-        say.line(f"\n{halt.severity} {halt.halt_id} of {halt.run_id}: {halt.kind}", style="bold red")
-        say.line(f"  {halt.message}")
-        say.line(f"  choices: {', '.join(halt.choices)}; {resolve_command(halt.halt_id, halt.choices[0])}")
+        say.line(
+            f"\n{halt.severity} {halt.halt_id} of {halt.run_id}: {halt_name(halt.kind)}", style="bold red"
+        )
+        say.line(f"  {paragraph(halt.message)}")
+        command = resolve_command(
+            halt.halt_id, halt.choices[0], is_emergency=halt.severity == HaltSeverity.EMERGENCY.value
+        )
+        say.line(f"  choices: {', '.join(halt.choices)}; {command}")
     say.table(
         ("date", "run", "status", ">attempt", "id"),
         [(str(run.trade_date), run.kind, run.status, str(run.attempt), run.run_id) for run in found.runs],

@@ -11,25 +11,33 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from engine.report import BreakRow, DayReport, HaltView, PositionRow, ReconciliationView
+from engine.report import DayReport, HaltView, PositionRow, ReconciliationView
 from flows.commands.progress import DayProgress, StepLine
 from tasks.adapters.report_text import (
     amount,
     bps,
     bridge_rows,
+    choice_meaning,
     component_name,
+    control_text,
     day_text,
+    evidence_text,
+    gross_wanted_text,
+    group_name,
+    halt_command,
+    halt_name,
     is_open,
     minute_text,
     opened,
+    paragraph,
     percent,
     plain,
-    resolve_command,
-    sentence,
+    reason_text,
     share,
     signed_quantity,
     sleeve_name,
     sleeve_rank,
+    target_text,
     usd,
 )
 
@@ -133,27 +141,19 @@ def _halts(report: DayReport) -> Iterator[Text | Table | Padding]:
 
 def _halt(halt: HaltView) -> Iterator[Text | Table | Padding]:
     stopped = is_open(halt.status)
-    yield Text(
-        f"\n{halt.severity}: {sentence(halt.kind.replace('-', ' '))}", style="bold red" if stopped else "bold"
-    )
-    yield _indented(Text(halt.message))
+    yield Text(f"\n{halt.severity}: {halt_name(halt.kind)}", style="bold red" if stopped else "bold")
+    yield _indented(Text(paragraph(halt.message)))
     for row in halt.evidence:
-        yield _indented(_evidence(row))
+        yield _indented(Text(f"- {evidence_text(row)}"))
     if not stopped:
-        answered = f"{halt.status.lower()} with {halt.choice or 'no choice on record'} by {halt.operator or 'no operator on record'}"
+        answered = f"answered with {halt.choice or 'no choice on record'} by {halt.operator or 'no operator on record'}"
         yield _indented(Text(f"{halt.halt_id}: {answered}; reason: {halt.reason or 'not given'}"))
         return
     yield _indented(Text("Answer it with one of these; the first is proposed:"))
     for choice in halt.choices:
-        yield _indented(Text(resolve_command(halt.halt_id, choice), style="cyan", overflow="fold"))
+        yield _indented(Text(halt_command(halt, choice), style="cyan", overflow="fold"))
+        yield Padding(Text(choice_meaning(choice), style="dim"), (0, 0, 0, 4))
     yield _indented(Text("then ./fund resume"))
-
-
-def _evidence(row: BreakRow) -> Text:
-    difference = "not valued" if row.difference_usd is None else usd(row.difference_usd, signed=True)
-    return Text(
-        f"{row.subject} ({row.kind}): ours {row.ours}, broker {row.broker}, difference {difference}. {row.explanation[:1].upper()}{row.explanation[1:]}."
-    )
 
 
 def _bridge(report: DayReport) -> Iterator[Text | Table]:
@@ -183,7 +183,7 @@ def _exposure(report: DayReport) -> Iterator[Text | Table]:
                     amount(row.long_usd, 0),
                     amount(row.short_usd, 0),
                     amount(row.long_usd - row.short_usd, 0),
-                    "no target" if row.target_gross_usd is None else amount(row.target_gross_usd, 0),
+                    gross_wanted_text(row),
                 )
                 for row in report.exposures
             ),
@@ -216,7 +216,7 @@ def _risk(report: DayReport) -> Iterator[Text | Padding]:
         Text(
             f"Volatility {volatility} a year ({risk.estimator.replace('_', ' ')}), target {percent(risk.volatility_target)};"
             f" VIX {vix}; drawdown {percent(risk.drawdown)}, deepest {percent(risk.max_drawdown)};"
-            f" {'only reductions are allowed' if risk.reduce_only else 'increases are allowed'}."
+            f" {control_text(risk)}."
         )
     )
     for words in risk.words:
@@ -226,7 +226,7 @@ def _risk(report: DayReport) -> Iterator[Text | Padding]:
 def _positions(report: DayReport) -> Iterator[Text | Table]:
     if not report.positions:
         return
-    yield _heading("Positions and targets")
+    yield _heading("Positions and targets, in shares or contracts")
     largest = sorted(report.positions, key=lambda row: -abs(row.exposure_usd))[:_MOST_ROWS]
     shown = sorted(largest, key=lambda row: sleeve_rank(row.sleeve))
     yield _table(
@@ -242,7 +242,7 @@ def _position_rows(rows: Sequence[PositionRow]) -> Iterator[Cells]:
             yield (
                 f"  {row.contract_id}",
                 plain(row.quantity),
-                "not decided" if row.target_quantity is None else plain(row.target_quantity),
+                target_text(row),
                 "not priced" if row.price is None else f"{plain(row.price)}\u00a0{row.price_unit}",
                 amount(row.exposure_usd, 0),
                 amount(row.weight * 100),
@@ -251,7 +251,7 @@ def _position_rows(rows: Sequence[PositionRow]) -> Iterator[Cells]:
 
 def _trades(report: DayReport) -> Iterator[Text | Table | Padding]:
     if report.trades:
-        yield _heading("Trades done and not done")
+        yield _heading("Trades done and not done, in shares or contracts")
         ordered = sorted(report.trades, key=lambda row: (_rank(row.decision), -abs(row.notional_usd)))
         yield _table(
             ("Contract", "Decision", ">Wanted", ">Filled", ">Notional (USD)", "Reason"),
@@ -262,7 +262,7 @@ def _trades(report: DayReport) -> Iterator[Text | Table | Padding]:
                     signed_quantity(row.quantity),
                     signed_quantity(row.filled),
                     amount(row.notional_usd, 0),
-                    opened(row.reason),
+                    reason_text(row.reason),
                 )
                 for row in ordered[:_MOST_ROWS]
             ),
@@ -318,7 +318,7 @@ def _jobs(report: DayReport) -> Iterator[Text | Table]:
         (
             (
                 job.venue,
-                sleeve_name(job.group),
+                group_name(job.group),
                 f"{minute_text(job.window_start)} to {minute_text(job.window_end)}",
                 str(job.orders),
                 job.status,

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from engine.report import DayReport
 from tasks.adapters.report_charts import plotly_script
+from tasks.adapters.report_halts import halt_section
 from tasks.adapters.report_html import Html, element, join
 from tasks.adapters.report_sections import (
     cost_section,
     exposure_section,
-    halt_section,
     job_section,
     note_section,
     order_section,

@@ -1,4 +1,4 @@
-"""The other parts of the page: halts, exposure, risk, orders, costs, reconciliation, jobs and notes."""
+"""The other parts of the page: exposure, risk, orders, costs, reconciliation, jobs and notes."""
 
 from __future__ import annotations
 
@@ -6,108 +6,34 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from engine.model.money import ZERO
-from engine.report import BreakRow, CostView, DayReport, HaltView, ReconciliationView, RiskView
+from engine.report import (
+    CostView,
+    DayReport,
+    ReconciliationView,
+    RiskView,
+)
 from tasks.adapters.report_charts import chart, currency_figure, sleeve_figure
-from tasks.adapters.report_html import Html, Row, bullets, element, figures, join, table, words
+from tasks.adapters.report_halts import breaks_table
+from tasks.adapters.report_html import Html, Row, bullets, element, figures, table, words
 from tasks.adapters.report_tables import section
 from tasks.adapters.report_text import (
     NO_BREAK,
     amount,
     bps,
+    control_text,
     counted,
     day_text,
-    is_open,
+    gross_wanted_text,
+    group_name,
     minute_text,
     opened,
     percent,
     plain,
-    resolve_command,
     second_text,
-    sentence,
     share,
     sleeve_name,
     usd,
 )
-
-_BREAK_COLUMNS = (
-    words("Subject"),
-    words("Kind"),
-    words("Our book"),
-    words("Broker"),
-    figures("Difference (USD)"),
-    words("Most likely explanation"),
-    words("Proposed"),
-)
-
-
-def halt_section(report: DayReport) -> Html:
-    """What stopped the day, its evidence, and the exact lines that clear it."""
-    open_halts = [halt for halt in report.halts if is_open(halt.status)]
-    if open_halts:
-        lead = "Nothing but cancels leaves until this is answered; then ./fund resume goes on from here."
-    else:
-        lead = "Every halt of the day was answered."
-    return section(
-        "halts",
-        "What stopped the day",
-        lead,
-        [_halt(halt) for halt in sorted(report.halts, key=lambda halt: not is_open(halt.status))],
-        tone="alarm" if open_halts else None,
-    )
-
-
-def _halt(halt: HaltView) -> Html:
-    tone = "badge bad" if is_open(halt.status) else "badge"
-    return element(
-        "article",
-        element(
-            "h3", element("span", halt.severity, class_=tone), " ", sentence(halt.kind.replace("-", " "))
-        ),
-        element("p", halt.message),
-        breaks_table("Evidence", halt.evidence) if halt.evidence else Html(),
-        _way_out(halt) if is_open(halt.status) else _answer(halt),
-    )
-
-
-def _way_out(halt: HaltView) -> Html:
-    lines = [
-        element("code", resolve_command(halt.halt_id, choice), class_="command") for choice in halt.choices
-    ]
-    return element(
-        "div",
-        element("p", f"Halt {halt.halt_id} is open. Answer it with one of these; the first is proposed:"),
-        lines,
-        element("p", "then go on with"),
-        _command("./fund resume"),
-    )
-
-
-def _command(line: str) -> Html:
-    """A line to copy; on a narrow screen it breaks before an option, never inside one."""
-    first, *options = line.split(" --")
-    parts = element("span", first), *((" ", element("span", f"--{option}")) for option in options)
-    return element(
-        "code", *(join(*part) if isinstance(part, tuple) else part for part in parts), class_="command"
-    )
-
-
-def _answer(halt: HaltView) -> Html:
-    choice, operator = halt.choice or "no choice on record", halt.operator or "no operator on record"
-    return element(
-        "p",
-        f"Halt {halt.halt_id}, {halt.status.lower()}: {choice}, by {operator}. Reason: {halt.reason or 'not given'}.",
-        class_="soft",
-    )
-
-
-def breaks_table(caption: str, rows: Sequence[BreakRow]) -> Html:
-    """Differences between our book and the broker's account, each with its most likely explanation."""
-    return table(caption, _BREAK_COLUMNS, map(_break, rows), stack=True)
-
-
-def _break(row: BreakRow) -> Row:
-    difference = "not valued" if row.difference_usd is None else amount(row.difference_usd, signed=True)
-    return row.subject, row.kind, row.ours, row.broker, difference, row.explanation, row.proposed_choice
 
 
 def exposure_section(report: DayReport) -> Html:
@@ -142,7 +68,7 @@ def _sleeves(report: DayReport) -> Iterator[Html]:
             amount(row.long_usd, 0),
             amount(row.short_usd, 0),
             amount(row.long_usd - row.short_usd, 0),
-            "no target" if row.target_gross_usd is None else amount(row.target_gross_usd, 0),
+            gross_wanted_text(row),
         )
         for row in rows
     ]
@@ -178,8 +104,7 @@ def risk_section(report: DayReport) -> Html:
     risk = report.risk
     if risk is None:
         return section("risk", "Risk", "Risk was not yet judged: the run stopped before.")
-    mode = "only reductions are allowed" if risk.reduce_only else "increases are allowed"
-    lead = f"Regime {risk.regime}; targets are scaled by {amount(risk.scale)} ×; {mode}."
+    lead = f"Regime {risk.regime}; targets are scaled by {amount(risk.scale)} ×; {control_text(risk)}."
     columns = words("Measure"), figures("Value")
     return section(
         "risk",
@@ -332,7 +257,7 @@ def job_section(report: DayReport) -> Html:
         return section("jobs", "Jobs and windows", "No order was planned for any window.")
     columns = words("Venue"), words("Group"), words("Style"), words("Window"), figures("Orders (number)"), words("Status"), words("Job")  # fmt: skip
     rows = [
-        (job.venue, sleeve_name(job.group), job.style.replace("_", " ").lower(), f"{minute_text(job.window_start)} to {minute_text(job.window_end)}", str(job.orders), job.status, job.job_id)
+        (job.venue, group_name(job.group), job.style.replace("_", " ").lower(), f"{minute_text(job.window_start)} to {minute_text(job.window_end)}", str(job.orders), job.status, job.job_id)
         for job in jobs
     ]  # fmt: skip
     lead = f"{counted(len(jobs), 'job')} with {counted(sum(job.orders for job in jobs), 'order')}."

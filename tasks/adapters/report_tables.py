@@ -31,9 +31,12 @@ from tasks.adapters.report_text import (
     percent,
     plain,
     purpose_name,
+    reason_text,
     signed_quantity,
     sleeve_name,
     sleeve_rank,
+    target_text,
+    target_weight_text,
     usd,
 )
 
@@ -173,17 +176,15 @@ def _sum(rows: Sequence[PositionRow]) -> str:
 
 
 def _position(row: PositionRow) -> Row:
-    target = "not decided" if row.target_quantity is None else plain(row.target_quantity)
-    weight = "not decided" if row.target_weight is None else amount(row.target_weight * 100)
     price = "not priced" if row.price is None else f"{plain(row.price)}\u00a0{row.price_unit}"
     return (
         named(row.name, row.contract_id),
         plain(row.quantity),
-        target,
+        target_text(row),
         price,
         amount(row.exposure_usd, 0),
         amount(row.weight * 100),
-        weight,
+        target_weight_text(row),
         _note(row),
     )
 
@@ -256,5 +257,5 @@ def _trade(row: TradeRow) -> Row:
         amount(row.notional_usd, 0),
         purpose_name(row.purpose),
         sleeves,
-        opened(row.reason),
+        reason_text(row.reason),
     )

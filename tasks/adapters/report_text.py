@@ -6,12 +6,23 @@ without its unit. What is missing is said in words by the caller; a number that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from engine.errors import NonFiniteValue
-from engine.report import BridgeRow, BridgeView
+from engine.model.halts import CHOICE_MEANINGS, HALT_NAMES, HaltChoice
+from engine.report import (
+    NOT_COMPARED,
+    BreakRow,
+    BridgeRow,
+    BridgeView,
+    ExposureRow,
+    HaltView,
+    PositionRow,
+    PriceFact,
+    RiskView,
+)
 
 MINUS = "\u2212"
 NO_BREAK = "\u00a0"
@@ -38,7 +49,37 @@ _COMPONENTS: Mapping[str, str] = {
     "flows": "Capital flows",
     "adjustments": "Adjustments",
 }
-_PURPOSES: Mapping[str, str] = {"hedge_fx": "FX hedge", "hedge_tail": "tail hedge", "derisk": "de-risking"}
+_REASONS: Mapping[str, str] = {
+    "rebalance": "back to target",
+    "roll": "roll into the next contract",
+    "hedge_fx": "currency hedge",
+    "hedge_tail": "tail hedge",
+    "derisk": "de-risking",
+    "limit_breach": "limit breach",
+    "crisis": "crisis playbook",
+    "overlay_open": "overlay opened",
+    "overlay_unwind": "overlay unwound",
+    "rollback": "rolled back with its group",
+    "close": "closing",
+    "override": "exempt from the gate",
+    "benefit_exceeds_cost": "worth its cost",
+    "drift_below_minimum": "the drift is below the minimum",
+    "cost_exceeds_benefit": "the cost exceeds the benefit",
+}
+_IN_CONTRACTS = ("crisis_alpha", "fx_hedge")
+_GROUPS: Mapping[str, str] = {
+    "strategy": "Strategy",
+    "single": "Single name",
+    "tail": "Tail hedges",
+    "hedge": "Hedge",
+    "fx": "FX hedge",
+    "core": "Core index RV",
+    "sector": "Sector RV",
+    "credit": "Credit carry",
+}
+_HALT_NAMES = {kind.value: name for kind, name in HALT_NAMES.items()}
+_CHOICE_MEANINGS = {choice.value: meaning for choice, meaning in CHOICE_MEANINGS.items()}
+_PRICED = (HaltChoice.MARK_MANUALLY.value, HaltChoice.WRITE_DOWN.value)
 _CLEARED = ("RESOLVED", "CONSUMED")
 
 
@@ -147,7 +188,49 @@ def component_name(name: str) -> str:
 
 def purpose_name(name: str) -> str:
     """The reason for which a trade exists, as a person says it."""
-    return _PURPOSES.get(name, name.replace("_", " "))
+    return _REASONS.get(name, name.replace("_", " "))
+
+
+def reason_text(reason: str) -> str:
+    """Why a trade was done or not, as a sentence: a code becomes words, what stands around it stays."""
+    head, end, rest = reason.partition(";")
+    stage, colon, code = head.rpartition(": ")
+    return opened(f"{stage}{colon}{_REASONS.get(code, code)}{end}{rest}")
+
+
+def group_name(group: str) -> str:
+    """Orders that belong together, as in ``Single name AAPL`` for ``strategy/single:AAPL``."""
+    kind, _, member = group.rpartition("/")[2].partition(":")
+    said = _GROUPS.get(kind) or sleeve_name(kind)
+    return f"{said} {member}" if member else said
+
+
+def control_text(risk: RiskView) -> str:
+    """Whether new risk may be taken on the day, and who said so."""
+    if risk.abandoned:
+        return "the day was abandoned by an operator: only reductions are traded"
+    return "only reductions are allowed" if risk.reduce_only else "increases are allowed"
+
+
+def gross_wanted_text(row: ExposureRow) -> str:
+    """Gross exposure that a sleeve should have in USD, or who decides it instead."""
+    if row.target_gross_usd is not None:
+        return amount(row.target_gross_usd, 0)
+    return "set in contracts" if row.name in _IN_CONTRACTS else "no target"
+
+
+def target_text(row: PositionRow) -> str:
+    """The quantity that a decision wants, or that there is none."""
+    if row.target_quantity is not None:
+        return plain(row.target_quantity)
+    return "no target" if row.note else "not decided"
+
+
+def target_weight_text(row: PositionRow) -> str:
+    """The weight that a decision wants, or why there is none."""
+    if row.target_weight is not None:
+        return amount(row.target_weight * 100)
+    return target_text(row) if row.target_quantity is None else "not valued"
 
 
 def sentence(name: str) -> str:
@@ -160,6 +243,11 @@ def opened(text: str) -> str:
     """A sentence with a capital, unless it starts with a technical name."""
     first = text.split(maxsplit=1)[0] if text.strip() else ""
     return f"{text[:1].upper()}{text[1:]}" if first.isalpha() and first.islower() else text
+
+
+def paragraph(text: str) -> str:
+    """A text as a paragraph: a capital in front, one full stop at the end."""
+    return f"{opened(text.rstrip('. '))}."
 
 
 def counted(number: int, what: str) -> str:
@@ -187,6 +275,65 @@ def is_open(status: str) -> bool:
     return status.upper() not in _CLEARED
 
 
-def resolve_command(halt_id: str, choice: str) -> str:
-    """The line that answers a halt."""
-    return f'./fund resolve {halt_id} --choice {choice} --reason "why"'
+def resolve_command(
+    halt_id: str, choice: str, *, is_emergency: bool = False, subjects: Sequence[str] = ()
+) -> str:
+    """The line that answers a halt; ``subjects`` are the contracts in question, for choices that need a price."""
+    named = subjects[0] if len(subjects) == 1 else "CONTRACT"
+    price = f" --mark {named}=PRICE" if choice in _PRICED else ""
+    operator = " --operator NAME" if is_emergency else ""
+    return f'./fund resolve {halt_id} --choice {choice}{price}{operator} --reason "why"'
+
+
+def halt_command(halt: HaltView, choice: str) -> str:
+    """The line that gives one of a halt's answers."""
+    subjects = tuple(dict.fromkeys(row.subject for row in halt.evidence))
+    is_emergency = halt.severity == "EMERGENCY"
+    return resolve_command(halt.halt_id, choice, is_emergency=is_emergency, subjects=subjects)
+
+
+def halt_name(kind: str) -> str:
+    """A kind of halt as a person says it."""
+    return _HALT_NAMES.get(kind, sentence(kind.replace("-", " ")))
+
+
+def evidence_text(row: BreakRow) -> str:
+    """One fact behind a halt as a sentence, for the terminal."""
+    if row.price is not None:
+        return _price_text(row.subject, row.price, row.explanation)
+    difference = "" if row.difference_usd is None else f", difference {usd(row.difference_usd, signed=True)}"
+    compared = row.ours if row.broker == NOT_COMPARED else f"ours {row.ours}, broker {row.broker}"
+    return f"{row.subject}: {compared}{difference}. {opened(row.explanation)}."
+
+
+def _price_text(subject: str, fact: PriceFact, explanation: str) -> str:
+    age = "" if fact.age is None else f"{age_text(fact)} old (limit {fact.limit}), "
+    return f"{subject}: {age}last good {last_good_text(fact)}, exposure {exposure_text(fact)}. {opened(explanation)}."
+
+
+def age_text(fact: PriceFact) -> str:
+    """Age of a price with its unit."""
+    if fact.age is None:
+        return "not a matter of age"
+    return f"{amount(fact.age, 0 if fact.age == int(fact.age) else 1)}{NO_BREAK}{fact.age_unit}"
+
+
+def last_good_text(fact: PriceFact) -> str:
+    """The last good price, its unit and its date."""
+    if fact.last_price is None:
+        return "price not known"
+    of = "" if fact.last_date is None else f" of {fact.last_date}"
+    return f"{plain(fact.last_price)}{NO_BREAK}{fact.unit}{of}"
+
+
+def exposure_text(fact: PriceFact) -> str:
+    """What hangs on a price, in USD and as a share of NAV."""
+    if fact.exposure_usd is None:
+        return "not valued"
+    part = "" if fact.nav_fraction is None else f" ({percent(fact.nav_fraction)} of NAV)"
+    return f"{usd(fact.exposure_usd)}{part}"
+
+
+def choice_meaning(choice: str) -> str:
+    """What an answer to a halt does, in a few words."""
+    return _CHOICE_MEANINGS.get(choice, sentence(choice.replace("-", " ")))

@@ -201,7 +201,7 @@ def test_halted_page_shows_evidence_and_the_exact_lines_that_clear_it() -> None:
 def test_answered_halt_offers_no_line_to_clear_it() -> None:
     cleared = replace(crisis_day(), halts=crisis_day().halts[1:])
     text = Page(render_page(cleared)).text
-    assert "consumed: retry, by anna. Reason: the feed is back." in text
+    assert "was answered with retry by anna. Reason: the feed is back." in text
     assert "./fund resolve" not in text
 
 

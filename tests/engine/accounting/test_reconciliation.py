@@ -300,7 +300,7 @@ def test_position_missing_at_the_broker_halts() -> None:
     report = report_on(replace(broker, positions=held))
     assert report.status is HALT
     assert [(row.kind, row.ours, row.broker) for row in report.breaks] == [
-        (HaltKind.FOREIGN_POSITION, "-8", "0")
+        (HaltKind.FOREIGN_POSITION, "-8 contracts", "0 contracts")
     ]
 
 

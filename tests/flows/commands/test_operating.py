@@ -54,7 +54,7 @@ def test_status_lists_the_halt_its_choices_and_what_to_do(
     told = " ".join(capsys.readouterr().out.split())
 
     assert f"{ACCOUNT}: HALTED" in told
-    assert "choices: adopt-broker, retry, abandon-day" in told
+    assert "choices: adopt-broker, retry" in told
     assert f"./fund resolve {halt_id} --choice adopt-broker" in told
     assert f"next: resolve {halt_id}, then ./fund resume" in told
     assert "NAV 9,9" in told or "NAV 10,0" in told
@@ -73,7 +73,7 @@ def test_status_as_json_holds_runs_nav_and_positions(
         ("close", "COMPLETED"),
         ("decision", "HALTED"),
     ]
-    assert found["halts"][0]["choices"] == ["adopt-broker", "retry", "abandon-day"]
+    assert found["halts"][0]["choices"] == ["adopt-broker", "retry"]
     assert all(isinstance(line["quantity"], str) for line in found["holdings"])
     assert found["nav_date"] == HALTED_DAY.isoformat()
 
@@ -152,7 +152,7 @@ def test_resolve_as_json_holds_the_effect_with_money_as_text(
     ("arguments", "text"),
     [
         (["halt-nobody", "--choice", "retry"], "open are halt-"),
-        (["{halt}", "--choice", "flatten"], "offers adopt-broker, retry, abandon-day; found flatten"),
+        (["{halt}", "--choice", "flatten"], "offers adopt-broker, retry; found flatten"),
         (["{halt}", "--choice", "retry", "--mark", "AAPL"], "expected --mark CONTRACT=PRICE"),
         (["{halt}", "--choice", "retry", "--mark", "AAPL=5"], "with mark-manually or write-down only"),
     ],
