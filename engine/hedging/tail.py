@@ -16,6 +16,7 @@ from engine.hedging.protection import TailInputs, protection_held
 from engine.model.money import ZERO, round_money
 from engine.model.orders import TradeProposal
 from engine.model.policy import TailHedgePolicy
+from engine.risk.regime import RiskRegime
 from engine.sleeves.crisis_alpha import annual_budgets
 
 
@@ -64,7 +65,25 @@ def plan_tail_hedges(
         )
         for category, annual in annual_budgets(inputs.nav, policy).items()
     )
-    plan = TailHedgePlan(
-        proposals=(*proposals, *bought, *spread, *volatility), budgets=budgets, notes=tuple(notes)
-    )
+    proposals = [*proposals, *bought, *spread, *volatility]
+    if not held and not proposals and (reasons := _why_empty(inputs, policy)):
+        notes.append(f"crisis_alpha is empty: {'; '.join(reasons)}")
+    plan = TailHedgePlan(proposals=tuple(proposals), budgets=budgets, notes=tuple(notes))
     return plan, TailMemory(trade_date=inputs.trade_date, opening=opening, closing=record)
+
+
+def _why_empty(inputs: TailInputs, policy: TailHedgePolicy) -> list[str]:
+    """What keeps each kind of protection away; whatever it is, the other notes tell what was tried."""
+    reasons = ["nothing is bought in CRISIS"] if inputs.regime is RiskRegime.CRISIS else []
+    if not any(inputs.option_chains.get(name) for names in policy.candidates.values() for name in names):
+        reasons.append("no option chain is recorded")
+        reasons += ["no volatility future stands in for one"] if policy.volatility_future is None else []
+    legs = (policy.spread_long, policy.spread_short)
+    if None in legs:
+        reasons.append("no sovereign spread is configured for this date")
+    unpriced = [
+        name
+        for name in (*legs, policy.volatility_future)
+        if name is not None and inputs.prices.contract_id(name) is None
+    ]
+    return [*reasons, *(f"{name} has no contract with a price" for name in unpriced)]

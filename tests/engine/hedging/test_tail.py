@@ -136,7 +136,10 @@ class TestBudget:
     def test_no_liquid_option_is_an_alert(self) -> None:
         result, _ = plan(tail_inputs(option(open_interest=0)))
         assert result.proposals == ()
-        assert result.notes == ("ALERT equity_puts: no liquid option in range on SPY_OPT",)
+        assert result.notes == (
+            "ALERT equity_puts: no liquid option in range on SPY_OPT",
+            "crisis_alpha is empty: no sovereign spread is configured for this date",
+        )
 
 
 @pytest.mark.parametrize(
@@ -296,3 +299,18 @@ class TestVolatilityFuture:
 
     def test_future_without_configuration_is_closed(self) -> None:
         assert trades(plan(tail_inputs(held={"VX_Z6": 5}))[0]) == {"VX_Z6": -5}
+
+
+class TestEmptySleeve:
+    def test_sleeve_without_anything_to_buy_says_what_is_missing(self) -> None:
+        result, _ = plan(tail_inputs(regime=RiskRegime.CRISIS), volatility_future="VX", spread_long="OATX")
+        (note,) = (note for note in result.notes if note.startswith("crisis_alpha is empty"))
+        assert note == (
+            "crisis_alpha is empty: nothing is bought in CRISIS; no option chain is recorded; "
+            "no sovereign spread is configured for this date; OATX has no contract with a price"
+        )
+
+    def test_sleeve_that_holds_or_buys_something_is_not_called_empty(self) -> None:
+        buying, _ = plan(tail_inputs(), volatility_future="VX")
+        holding, _ = plan(tail_inputs(held={"VX_Z6": 5}, regime=RiskRegime.CRISIS), volatility_future="VX")
+        assert not [note for note in (*buying.notes, *holding.notes) if "empty" in note]
