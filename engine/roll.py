@@ -80,7 +80,7 @@ def plan_roll(
             continue
         if successor is None:
             notes.append(
-                f"{contract_id} has no priced successor: it is closed, its sleeves lose the exposure"
+                f"{contract_id} has no priced successor: it is closed, and what it was paired with too"
             )
         rolls.append(
             Roll(

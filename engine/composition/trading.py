@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.composition.pairs import lone_legs
 from engine.composition.stages import DayInputs, DaySetup, ValuedFund, contract_book, day_marks
 from engine.composition.trade_facts import gate_candidates, gate_inputs, held_by_instrument, sized_trade
 from engine.execution.caps import apply_caps
@@ -83,7 +84,7 @@ def collect_wishes(
     """Proposals of targets, rolls, protection and playbook; the FX hedge comes after them.
 
     A frozen line that its sleeve still names keeps its wish here: the control refuses what would grow it, and says so.
-    A contract that the roll plan closes for good is the roll plan's alone.
+    A contract that the roll plan closes for good is the roll plan's alone; of a pair the other leg goes with it.
     """
     rolled = {r.old_contract: r.new_contract for r in rolls.rolls if r.new_contract is not None}
     closed = {r.old_contract for r in rolls.rolls if r.new_contract is None}
@@ -92,7 +93,9 @@ def collect_wishes(
         book, inputs.portfolio, contract_book(setup, inputs), frozenset(unnamed), rolled
     )
     wanted = tuple(proposal for proposal in proposed if proposal.contract_id not in closed)
-    return Wishes(proposals=(*wanted, *rolls.proposals, *tail.proposals, *crisis.proposals), rolled=rolled)
+    lone = lone_legs(inputs.portfolio, book.held, closed, rolled)
+    proposals = (*wanted, *rolls.proposals, *lone, *tail.proposals, *crisis.proposals)
+    return Wishes(proposals=proposals, rolled=rolled)
 
 
 def net_and_gate(
