@@ -121,6 +121,8 @@ def judge(facts: GateFacts, limits: OrderLimits) -> GateOutcome:
     if facts.filled + facts.reserved + facts.quantity > facts.parent_quantity:
         return GateOutcome.OVER_RESERVED
     turnover = facts.turnover_today + facts.notional
+    if facts.reduce_only:  # the day's limits are on new risk: a fund that has to reduce may always do so
+        return GateOutcome.CLAIMED
     if facts.orders_today + 1 > limits.max_orders or turnover > to_micros(limits.max_turnover_usd):
         return GateOutcome.LIMIT
     return GateOutcome.CLAIMED

@@ -18,7 +18,7 @@ def precompute(
     plan = day.decide(
         "jobs",
         JobPlan,
-        lambda: plan_jobs(day.setup, inputs, trades.trades if verdict.passed else ()),
+        lambda: plan_jobs(day.setup, inputs, trades.trades, verdict),
     )
     day.orders.save_jobs(plan.jobs)
     return plan

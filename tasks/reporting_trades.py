@@ -70,8 +70,9 @@ def refusals(decision: RunView) -> dict[str, str]:
     """Why trades of the list got no job, by contract: the safety check, or no window took them."""
     found: dict[str, str] = {}
     if decision.trades is not None and decision.safety is not None and not decision.safety.passed:
-        why = f"the safety check let nothing be sent: {'; '.join(decision.safety.reasons)}"
-        found = {trade.contract_id: why for trade in decision.trades.trades}
+        why = f"the safety check let nothing be sent that adds risk: {'; '.join(decision.safety.reasons)}"
+        permitted = decision.safety.permitted
+        found = {t.contract_id: why for t in decision.trades.trades if t.contract_id not in permitted}
     if decision.jobs is not None:
         found |= {item.contract_id: item.reason for item in decision.jobs.skipped}
     return found

@@ -66,7 +66,7 @@ def verify_safety(
     rates: FxVerdict,
     report: ReconciliationReport,
 ) -> SafetyVerdict:
-    """Fail closed: one failed check and nothing is sent."""
+    """Fail closed: one failed check and nothing that adds risk is sent."""
     verdict = day.decide(
         "safety",
         SafetyVerdict,
@@ -80,6 +80,7 @@ def verify_safety(
             reconciled=report.can_trade,
         ),
     )
+    sent = "only what reduces is sent today" if verdict.permitted else "nothing is sent today"
     for reason in verdict.reasons:
-        day.alert("CRITICAL", f"nothing is sent today: {reason}")
+        day.alert("CRITICAL", f"{sent}: {reason}")
     return verdict

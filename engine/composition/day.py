@@ -113,7 +113,7 @@ def decide_steps(setup: DaySetup, inputs: DayInputs) -> Iterator[tuple[str, obje
     may_trade = {"fx_valid": rates.may_trade, "reconciled": report.can_trade}
     safety = canonical(check_safety(setup, inputs, fund, risk.decision, trades.trades, **may_trade))
     yield "safety", safety
-    yield "jobs", canonical(plan_jobs(setup, inputs, trades.trades if safety.passed else ()))
+    yield "jobs", canonical(plan_jobs(setup, inputs, trades.trades, safety))
 
 
 def next_memory(inputs: DayInputs, decisions: DayDecisions) -> DayMemory:

@@ -207,9 +207,10 @@ def check_safety(
     return check_execution_safety(facts, checked, setup.policy.safety)
 
 
-def plan_jobs(setup: DaySetup, inputs: DayInputs, trades: Sequence[Trade]) -> JobPlan:
-    """Jobs of the day, each in its venue's liquidity window."""
-    return precompute_jobs(trades, price_book(setup, inputs), _window_rules(setup), inputs.context)
+def plan_jobs(setup: DaySetup, inputs: DayInputs, trades: Sequence[Trade], verdict: SafetyVerdict) -> JobPlan:
+    """Jobs of what the safety check permits, each in its venue's liquidity window."""
+    permitted = tuple(trade for trade in trades if trade.contract_id in verdict.permitted)
+    return precompute_jobs(permitted, price_book(setup, inputs), _window_rules(setup), inputs.context)
 
 
 def _window_rules(setup: DaySetup) -> WindowRules:

@@ -131,3 +131,52 @@ def test_near_open_defers(minutes: int, near: bool) -> None:
     verdict = check(now=at, sessions={"XETRA": frankfurt})
     assert verdict.passed
     assert bool(verdict.warnings) is near
+
+
+CUT = replace(ONE, trade=trade("MSFT", -2, reduce_only=True), held=D(5), notional_usd=D(-900_000))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"excess_liquidity": D(1)}, {"volatility_annual": None}],
+)
+def test_guard_that_fires_lets_reductions_through(changes: dict[str, object]) -> None:
+    verdict = check(ONE, CUT, **changes)
+    assert not verdict.passed
+    assert verdict.permitted == ("MSFT",)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reconciled": False},
+        {"fx_valid": False},
+        {"trading_enabled": False},
+        {"nav": D("NaN")},
+        {"unresolved_orders": ("AF1.X.1",)},
+    ],
+)
+def test_fund_that_does_not_know_itself_sends_nothing_at_all(changes: dict[str, object]) -> None:
+    assert check(ONE, CUT, **changes).permitted == ()
+
+
+def test_day_without_a_failure_permits_everything() -> None:
+    assert check(ONE, CUT).permitted == ("CSPX", "MSFT")
+
+
+def test_reduction_with_a_failure_of_its_own_stays() -> None:
+    turning = replace(CUT, held=D(1))  # −2 on +1 would turn the position
+    assert check(ONE, turning).permitted == ()
+
+
+def test_half_of_a_group_is_not_reduced_without_the_other() -> None:
+    long = replace(CUT, trade=trade("MSFT", -2, reduce_only=True, group="pair"))
+    short = replace(ONE, trade=trade("CSPX", -100, group="pair"))
+    assert check(long, short, excess_liquidity=D(1)).permitted == ()
+    both = replace(short, trade=trade("CSPX", 100, reduce_only=True, group="pair"), held=D(-500))
+    assert check(long, both, excess_liquidity=D(1)).permitted == ("MSFT", "CSPX")
+
+
+def test_reductions_do_not_count_as_orders() -> None:
+    small = replace(CUT, notional_usd=D(-1))
+    assert check(*[small] * 201).passed
