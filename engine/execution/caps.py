@@ -99,7 +99,7 @@ class _Room:
     def allows(self, sized: SizedTrade, lots: Decimal, spent: Decimal) -> bool:
         """Whether a leg may have so many lots when all legs then take ``spent`` of the budget."""
         in_volume = sized.largest_quantity is None or lots * sized.lot <= sized.largest_quantity
-        in_order = lots * sized.lot_usd <= _order_cap(sized, self.nav, self.policy)
+        in_order = sized.trade.reduce_only or lots * sized.lot_usd <= _order_cap(sized, self.nav, self.policy)
         return lots <= sized.lots and in_volume and in_order and spent <= self.budget
 
 
@@ -169,10 +169,11 @@ def _rank(unit: Sequence[SizedTrade]) -> int:
 
 
 def _order_factor(unit: Sequence[SizedTrade], nav: Decimal, policy: SafetyPolicy) -> Decimal:
+    """What the cap of one order allows of every leg; the guard exempts reductions, as where a cut meets a roll."""
     factor = _volume_factor(unit)
     for sized in unit:
         cap = _order_cap(sized, nav, policy)
-        if abs(sized.notional_usd) > cap:
+        if abs(sized.notional_usd) > cap and not sized.trade.reduce_only:
             factor = min(factor, cap / abs(sized.notional_usd))
     return factor
 

@@ -158,6 +158,15 @@ def test_rolls_take_nothing_of_the_turnover() -> None:
     assert (result.deferred, result.turnover_usd) == ((), 1_800_000)
 
 
+def test_cut_that_meets_a_roll_completes() -> None:
+    # Recorded on 2020-03-02: eight contracts of 15 % of NAV end and four of 7.5 % follow; only what opens is capped.
+    result = capped(
+        sized("OLD", -8, 190_000, group="roll:ES", reason=Reason.ROLL, reduce_only=True),
+        sized("NEW", 4, 190_000, group="roll:ES", reason=Reason.ROLL),
+    )
+    assert quantities(result) == {"OLD": D(-8), "NEW": D(4)}
+
+
 def test_volume_caps_an_order() -> None:
     assert quantities(capped(sized("A", 1000, largest=250))) == {"A": D(250)}
 
