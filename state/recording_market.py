@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, time
 from decimal import Decimal
 
@@ -27,16 +26,27 @@ def named_contracts(inputs: DayInputs, book: TargetBook, trades: TradeListDecisi
     return tuple(sorted(names))
 
 
+def shorted_contracts(inputs: DayInputs, book: TargetBook, trades: TradeListDecision) -> frozenset[str]:
+    """Contracts that are held short, wanted short or considered for a sale."""
+    held = {name for name, position in inputs.portfolio.positions.items() if position.quantity < 0}
+    wanted = {line.contract_id for line in book.lines if line.quantity < 0}
+    return frozenset(held | wanted | {row.contract_id for row in trades.decisions if row.quantity < 0})
+
+
 def market_rows(
-    run_id: str, inputs: DayInputs, names: Iterable[str], contracts: ContractBook, sessions: SessionTable
+    run_id: str,
+    inputs: DayInputs,
+    wanted: tuple[str, ...],
+    shorted: frozenset[str],
+    contracts: ContractBook,
+    sessions: SessionTable,
 ) -> Tables:
-    """Facts of the market about some contracts, as they were read for a decision."""
-    wanted = tuple(names)
+    """Facts of the market about some contracts, and the borrow of those that are or may be sold short."""
     scope: Record = {"run_id": run_id, "account": inputs.context.account}
     marks = {name: inputs.market.marks[name] for name in wanted if name in inputs.market.marks}
     return {
         "market_data": [_bar(scope, mark, contracts, sessions) for mark in marks.values()],
-        "borrow_quotes": _borrow_rows(scope, inputs, marks),
+        "borrow_quotes": _borrow_rows(scope, inputs, shorted, marks),
         "dividends": _dividend_rows(scope, inputs, frozenset(wanted), contracts),
         "instruments": _contract_rows(run_id, inputs, wanted, contracts),
     }
@@ -60,7 +70,9 @@ def _bar(scope: Record, mark: Mark, contracts: ContractBook, sessions: SessionTa
     }
 
 
-def _borrow_rows(scope: Record, inputs: DayInputs, marks: dict[str, Mark]) -> list[Record]:
+def _borrow_rows(
+    scope: Record, inputs: DayInputs, shorted: frozenset[str], marks: dict[str, Mark]
+) -> list[Record]:
     """Shares to borrow, with the source of the share's own price."""
     return [
         {
@@ -72,7 +84,7 @@ def _borrow_rows(scope: Record, inputs: DayInputs, marks: dict[str, Mark]) -> li
             "source": marks[name].source.value,
         }
         for name, quote in sorted(inputs.market.borrow.items())
-        if name in marks
+        if name in marks and name in shorted
     ]
 
 

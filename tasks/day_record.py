@@ -13,7 +13,7 @@ from state.executions import executed_parents
 from state.record_values import Record, RunRows, Tables
 from state.recording_book import ledger_rows
 from state.recording_execution import TradedDay, execution_rows
-from state.recording_market import market_rows, named_contracts
+from state.recording_market import market_rows, named_contracts, shorted_contracts
 from state.recording_risk import budget_rows, episode_rows, risk_rows, screen_rows
 from state.recording_trades import hedge_rows, incident_rows, merged, target_rows, trade_rows
 from tasks.day import TradingDay
@@ -26,7 +26,7 @@ def record_decision(day: TradingDay, inputs: DayInputs, decisions: DayDecisions)
     before = world.records.latest("regime_state", "trade_date", before=day.trade_date, account=account)
     control = world.control.control(account).state
     proposals = (*decisions.wishes.proposals, *decisions.fx_hedge.proposals)
-    names = named_contracts(inputs, decisions.targets.book, decisions.trades)
+    book, trades = decisions.targets.book, decisions.trades
     _record(
         day,
         merged(
@@ -34,11 +34,18 @@ def record_decision(day: TradingDay, inputs: DayInputs, decisions: DayDecisions)
             budget_rows(run_id, account, day.trade_date, decisions.tail.plan),
             screen_rows(run_id, inputs, decisions.targets.memory.screens),
             episode_rows(run_id, account, decisions.crisis, _known_episode(day, decisions.crisis.memory)),
-            target_rows(run_id, decisions.targets.book),
-            trade_rows(run_id, decisions.trades, decisions.safety, decisions.targets.book),
+            target_rows(run_id, book),
+            trade_rows(run_id, trades, decisions.safety, book),
             hedge_rows(run_id, inputs, decisions.nav.valuation, proposals, world.contracts),
         ),
-        market_rows(run_id, inputs, names, world.contracts, world.sessions),
+        market_rows(
+            run_id,
+            inputs,
+            named_contracts(inputs, book, trades),
+            shorted_contracts(inputs, book, trades),
+            world.contracts,
+            world.sessions,
+        ),
     )
 
 

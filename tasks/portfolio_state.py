@@ -5,7 +5,6 @@ An export, written whole or not at all and never read back: the database is the 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -148,7 +147,7 @@ def write_portfolio_state(home: Path, export: PortfolioExport) -> Path:
     path = home / FILE
     draft = path.with_name(f"{FILE}.{os.getpid()}.tmp")
     try:
-        draft.write_text(json.dumps(json.loads(encode(export)), indent=1) + "\n", encoding="utf-8")
+        draft.write_bytes(encode(export) + b"\n")
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

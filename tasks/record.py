@@ -24,7 +24,8 @@ def remember_close(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None
     """Keep the valuation that the next close's bridge starts from, the day record, and the exported state."""
     day.remember(CLOSED, _valued(inputs, fund))
     record_close(day, inputs)
-    write_portfolio_state(day.world.options.home, portfolio_export(day, inputs, fund))
+    if day.trade_date == day.world.options.last:  # of many days in a row only the last is anybody's present
+        write_portfolio_state(day.world.options.home, portfolio_export(day, inputs, fund))
 
 
 def _valued(inputs: DayInputs, fund: ValuedFund) -> PreviousDay:

@@ -13,8 +13,8 @@ from engine.model.portfolio import CashBasis, LineValue, Valuation
 from state.columns import Micros, Moment, Payload, Price
 from state.database import Database
 from state.ledger import LedgerStore
-from state.records import RECORD_TABLES, RecordStore, Value
 from state.recording_trades import target_rows
+from state.records import RECORD_TABLES, RecordStore, Value
 from state.runs import RunStore
 from state.tables import metadata
 from tests.engine.accounting.builders import bought

@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy import text
 
-from state.database import Database, migrate
+from state.database import REVISIONS, Database, migrate
 from state.ledger import LedgerStore
 from state.orders import OrderStore
 from state.runs import RunStore
@@ -75,4 +75,4 @@ def test_older_schema_is_the_only_finding(filled: Database) -> None:
     with filled.transaction() as connection:
         migrate(connection, "0002")
     (found,) = verify(filled)
-    assert found.detail == "expected version 0003, found 0002"
+    assert found.detail == f"expected version {REVISIONS[-1]}, found 0002"
