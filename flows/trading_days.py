@@ -21,7 +21,7 @@ from engine.report import DayReport
 from flows.book import open_book
 from flows.commands.errors import EXIT_DONE, EXIT_EMERGENCY, EXIT_HALTED
 from flows.commands.progress import DayProgress
-from flows.commands.terminal import print_report
+from flows.commands.terminal import halt_lines, print_report
 from flows.engine import FlowEngine
 from flows.outcome import Outcome
 from flows.planning import RunRequest, planned_days
@@ -170,8 +170,10 @@ def tell(world: World, reports: list[DayReport], json_file: Path | None, outcome
         text = json.dumps(results[0] if len(results) == 1 else results, indent=2, ensure_ascii=False)
         if str(json_file) == "-":
             print(text)
-            return
-        json_file.write_text(text + "\n", encoding="utf-8")
+        else:
+            json_file.write_text(text + "\n", encoding="utf-8")
+        for line in halt_lines(reports[-1]) if outcome.is_halted else ():
+            print(line, file=sys.stderr)
         return
     from rich.console import Console
 

@@ -7,7 +7,7 @@ end after that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -35,9 +35,10 @@ MARKING = (HaltChoice.MARK_MANUALLY, HaltChoice.WRITE_DOWN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A balance that the choice changes: a currency's cash or a contract's signed quantity."""
+    """A balance that the choice changes: a currency's cash or a contract's signed quantity, in ``unit``."""
 
     name: str
+    unit: str
     before: Decimal
     after: Decimal
 
@@ -91,8 +92,12 @@ def preview(world: World, halt_id: str, choice: HaltChoice, marks: Mapping[str, 
         choice=choice,
         nav_before=None if isinstance(before, str) else before.fund.valuation.nav,
         nav_after=None if isinstance(after, str) else after.fund.valuation.nav,
-        cash=_changes(book.cash, booked.cash),
-        quantities=_changes(_quantities(book), _quantities(booked)),
+        cash=_changes(book.cash, booked.cash, str),
+        quantities=_changes(
+            _quantities(book),
+            _quantities(booked),
+            lambda name: world.contracts.instrument(name).quantity_unit,
+        ),
         entries=entries,
         faults_ended=ended,
         orders_before=before.orders if decides and isinstance(before, Attempt) else None,
@@ -247,10 +252,12 @@ def _notes(
     return notes
 
 
-def _changes(before: Mapping[str, Decimal], after: Mapping[str, Decimal]) -> tuple[Change, ...]:
+def _changes(
+    before: Mapping[str, Decimal], after: Mapping[str, Decimal], unit: Callable[[str], str]
+) -> tuple[Change, ...]:
     names = sorted({*before, *after})
     return tuple(
-        Change(name=name, before=before.get(name, ZERO), after=after.get(name, ZERO))
+        Change(name=name, unit=unit(name), before=before.get(name, ZERO), after=after.get(name, ZERO))
         for name in names
         if before.get(name, ZERO) != after.get(name, ZERO)
     )

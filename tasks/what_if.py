@@ -22,6 +22,7 @@ from engine.model.context import DayContext, RunKind
 from engine.model.encoding import canonical, decode
 from engine.model.orders import Fill, Side
 from engine.model.policy import FundPolicy
+from engine.model.universe import Universe
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.faults import FaultedMarketData, active_faults, clear
 from state.runs import RunRecord
@@ -46,11 +47,12 @@ class Supposition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOrder:
-    """A parent order as the decision would plan it; the quantity is unsigned."""
+    """A parent order as the decision would plan it; the quantity is unsigned, in ``unit`` (shares, contracts)."""
 
     contract_id: str
     side: Side
     quantity: Decimal
+    unit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,17 +124,20 @@ def decide_attempt(world: World, inputs: DayInputs, kind: RunKind) -> Attempt:
     return Attempt(
         fund=fund,
         reconciliation=report,
-        orders=_planned(found.get("trades")),
+        orders=_planned(found.get("trades"), setup.universe),
         stops=_stop_reason(inputs, rates, fund, report, setup.policy),
     )
 
 
-def _planned(trades: object) -> tuple[PlannedOrder, ...]:
+def _planned(trades: object, universe: Universe) -> tuple[PlannedOrder, ...]:
     if not isinstance(trades, TradeListDecision):
         return ()
     return tuple(
         PlannedOrder(
-            contract_id=trade.contract_id, side=Side.of(trade.quantity), quantity=abs(trade.quantity)
+            contract_id=trade.contract_id,
+            side=Side.of(trade.quantity),
+            quantity=abs(trade.quantity),
+            unit=universe[trade.instrument_id].quantity_unit,
         )
         for trade in trades.trades
     )

@@ -95,7 +95,7 @@ def balance_rows(effect: ResolutionEffect) -> Iterator[Row]:
         )
     for held in effect.quantities:
         yield (
-            held.name,
+            f"{held.name}, {held.unit}",
             number(held.before),
             number(held.after),
             number(held.after - held.before, signed=True),
@@ -135,7 +135,7 @@ def _signed(orders: Iterable[PlannedOrder]) -> dict[str, PlannedOrder]:
 
 
 def _order_text(order: PlannedOrder | None) -> str:
-    return "no order" if order is None else f"{order.side.value} {number(order.quantity)}"
+    return "no order" if order is None else f"{order.side.value} {number(order.quantity)} {order.unit}"
 
 
 def money(value: Decimal, *, signed: bool = False) -> str:

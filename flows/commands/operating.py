@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,11 +17,17 @@ from engine.errors import ConfigurationError, RefusedError
 from engine.model.encoding import to_json
 from engine.model.halts import HaltChoice
 
+if TYPE_CHECKING:
+    from state.halts import HaltRecord
+
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 Reason = Annotated[str, typer.Option(help="why, for the record")]
-Operator = Annotated[str, typer.Option(help="who decides; an EMERGENCY needs it")]
+Operator = Annotated[
+    str,
+    typer.Option(help="who decides; default: the user of this computer, but an EMERGENCY needs a name"),
+]
 Account = Annotated[str | None, typer.Option(help="one account; without it, all of this FUND_HOME")]
 
 
@@ -62,6 +69,7 @@ def resolve(
 
     given = {**marks_in(reason), **_marks(mark or ())}
     with world_of_halt(halt_id) as world:
+        operator = _resolver(world.halts.halt(halt_id), operator)
         halt = world.halts.require_resolvable(halt_id, choice, reason, operator)
         effect = preview(world, halt_id, choice, given)
         if not as_json:
@@ -89,8 +97,9 @@ def halt(
     from flows.book import open_book
 
     _require_reason(reason)
+    person = operator.strip() or _user()
     with open_book() as book:
-        halts = {name: stop_account(book, name, reason, operator) for name in chosen_accounts(book, account)}
+        halts = {name: stop_account(book, name, reason, person) for name in chosen_accounts(book, account)}
     lines = [
         f'{name} is HALTED: only cancels leave; ./fund resolve {halt_id} --choice retry --reason "why" ends it'
         for name, halt_id in halts.items()
@@ -113,11 +122,12 @@ def kill(
     from tasks.day import wall_clock
 
     _require_reason(reason)
+    person = operator if release else operator.strip() or _user()
     states = {}
     with open_book() as book:
         for name in chosen_accounts(book, account):
             change = book.control.release_kill_switch if release else book.control.engage_kill_switch
-            states[name] = change(name, reason, operator, wall_clock()).state.value
+            states[name] = change(name, reason, person, wall_clock()).state.value
     word = "released" if release else "set"
     _tell(states, [f"{name}: kill switch {word}, {state}" for name, state in states.items()], as_json=as_json)
     return 0
@@ -155,6 +165,22 @@ def report(
     else:
         print_report(found, Console(), shown)
     return 0
+
+
+def _resolver(halt: HaltRecord | None, operator: str) -> str:
+    """Who resolves a halt: an EMERGENCY takes nobody who was not named."""
+    from state.halts import HaltSeverity
+
+    is_emergency = halt is None or halt.severity is HaltSeverity.EMERGENCY
+    return operator if is_emergency else operator.strip() or _user()
+
+
+def _user() -> str:
+    """Name of this computer's user, empty where the user has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account of a container that no password file lists
+        return ""
 
 
 def _marks(texts: Sequence[str]) -> Mapping[str, Decimal]:

@@ -41,7 +41,7 @@ from tasks.adapters.report_text import (
     usd,
 )
 
-__all__ = ["DayProgress", "StepLine", "print_day_line", "print_report"]
+__all__ = ["DayProgress", "StepLine", "halt_lines", "print_day_line", "print_report"]
 
 WIDTH = 100
 _MOST_ROWS = 30
@@ -60,6 +60,16 @@ def print_report(report: DayReport, console: Console, page: str | None = None) -
     target = Console(file=console.file, width=WIDTH, color_system=None) if narrow_file else console
     for part in _parts(report, page):
         target.print(part, width=min(target.width, WIDTH), highlight=False, markup=False)
+
+
+def halt_lines(report: DayReport) -> tuple[str, ...]:
+    """Each open halt of a day in one line, for a terminal that gets no report: id, kind, choices, the first answer."""
+    return tuple(
+        f"{halt.severity} {halt.halt_id}, {halt_name(halt.kind)} ({halt.kind}): choices {', '.join(halt.choices)}; "
+        f"answer it with {halt_command(halt, halt.choices[0])}, then ./fund resume"
+        for halt in report.halts
+        if is_open(halt.status) and halt.choices
+    )
 
 
 def print_day_line(report: DayReport, console: Console) -> None:

@@ -121,7 +121,7 @@ def _scale_tile(report: DayReport, result: Mapping[str, Json]) -> Html:
     return _tile(
         "Risk scale",
         _fact(result, "risk.scale", amount(risk.scale), "× targets"),
-        f"volatility {volatility} a year",
+        "the day was abandoned: only reductions" if risk.abandoned else f"volatility {volatility} a year",
     )
 
 
