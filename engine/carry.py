@@ -22,18 +22,29 @@ from engine.accounting.corporate_actions import (
 )
 from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, expiry, pair, variation
 from engine.errors import ConfigurationError, InvariantError, MissingMark
+from engine.model.encoding import significant
 from engine.model.instruments import Contract, Instrument, OptionRight
 from engine.model.market import Dividend, Split
 from engine.model.money import ZERO, round_money
 from engine.model.policy import CarryPolicy
 from engine.model.portfolio import Portfolio, Position
-from engine.model.universe import ContractBook
+from engine.model.universe import ContractBook, Universe
 
 DAY_START = time(0, 0, tzinfo=UTC)
 DAY_END = time(22, 30, tzinfo=UTC)
 WITHOUT_FINAL_PRICE = "expiry without a published final price, at the last recorded close"
 _BORROW_DAY_COUNT = 360
+_YEAR_DAYS = 365
 _BPS = Decimal(10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarryBook:
+    """Instruments whose carry is asked for, and the rates that finance them."""
+
+    names: tuple[str, ...]
+    universe: Universe
+    policy: CarryPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +154,42 @@ def daily_interest(currency: str, balance: Decimal, policy: CarryPolicy) -> Deci
 
     Raises `ConfigurationError` for a currency without a configured rate or day count.
     """
+    applied, day_count = _rate(currency, balance, policy)
+    return round_money(balance * applied / day_count)
+
+
+def _rate(currency: str, balance: Decimal, policy: CarryPolicy) -> tuple[Decimal, int]:
+    """Rate a year on a balance, and the days that it counts as a year."""
     rate, day_count = policy.cash_rate_annual.get(currency), policy.day_count.get(currency)
     if rate is None or day_count is None:
         raise ConfigurationError(
             f"expected a cash rate and a day count for {currency}, found none; add them to the carry settings"
         )
-    applied = rate + policy.debit_spread_annual if balance < 0 else rate
-    return round_money(balance * applied / day_count)
+    return (rate + policy.debit_spread_annual if balance < 0 else rate), day_count
+
+
+def expected_carry_annual(
+    dividends: Mapping[str, Decimal],
+    prices: Mapping[str, Decimal],
+    cash: Mapping[str, Decimal],
+    book: CarryBook,
+) -> Mapping[str, float]:
+    """Carry of a long share a year, as a fraction of its value: last year's dividends less what its cash costs.
+
+    ``carry = yearly dividends / price − rate · 365 / day count``, where borrowed cash pays the spread as well.
+    ``dividends`` are those of a year per share, ``prices`` in quote units, both by instrument; ``cash`` is by currency.
+    What has no price or no year of dividends is absent: nothing is guessed. Raises `ConfigurationError` for a currency without a rate.
+    """
+    found = {}
+    for name in book.names:
+        price, yearly = prices.get(name), dividends.get(name)
+        if price is None or yearly is None or price <= 0:
+            continue
+        instrument = book.universe[name]
+        value, currency = instrument.notional(Decimal(1), price), instrument.currency
+        rate, day_count = _rate(currency, cash.get(currency, ZERO), book.policy)
+        found[name] = significant(float(yearly / value - rate * _YEAR_DAYS / day_count))
+    return found
 
 
 def interest_entry(

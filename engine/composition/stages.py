@@ -16,6 +16,7 @@ from engine.accounting.ledger import LedgerEntry
 from engine.accounting.marks import MarkVerdict, PriceJump, price_jumps, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
+from engine.carry import CarryBook, expected_carry_annual
 from engine.composition.readings import latest_vix, strategy_return
 from engine.execution.establishing import GateMemory
 from engine.hedging.budget import TailMemory
@@ -323,11 +324,20 @@ def set_targets(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: Risk
         borrow=inputs.market.borrow,
         scaling_factor=risk.scaling_factor,
         core_scale=risk.core_scale,
-        expected_carry_annual={},
+        expected_carry_annual=expected_carry(setup, inputs),
     )
     book, memory = decide_targets(facts, setup.policy.sleeves, setup.policy.risk, inputs.memory.targets)
     weights = weights_at_scale_one(book, risk.scaling_factor, risk.core_scale)
     return TargetStep(book=book, memory=memory, weights=weights)
+
+
+def expected_carry(setup: DaySetup, inputs: DayInputs) -> Mapping[str, float]:
+    """Expected carry of the credit and carry lines; every other line is structural and expects none (R-108)."""
+    book = CarryBook(
+        names=tuple(setup.policy.sleeves.credit_weights), universe=setup.universe, policy=setup.policy.carry
+    )
+    prices = {name: mark.price for name, mark in day_marks(inputs).items()}
+    return expected_carry_annual(inputs.market.yearly_dividends, prices, inputs.portfolio.cash, book)
 
 
 def hedge_tails(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: RiskDecision) -> TailStep:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from engine.composition.stages import DayInputs, DaySetup, ValuedFund, contract_book
+from engine.composition.stages import DayInputs, DaySetup, ValuedFund, contract_book, expected_carry
 from engine.execution.caps import SizedTrade
 from engine.execution.establishing import gate_unit, unfinished_units
 from engine.execution.gating import GateCandidate, GateInputs
@@ -51,7 +51,7 @@ def gate_inputs(
         weights=weights,
         returns=history.returns,
         shrinkage=GATE_SHRINKAGE,
-        carry_annual={},
+        carry_annual=expected_carry(setup, inputs),
         regime=risk.regime.value,
         unfinished=frozenset(trade.contract_id for trade in trades if gate_unit(trade) in unfinished),
     )

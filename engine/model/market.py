@@ -277,6 +277,8 @@ class MarketInputs:
     trade date, nearest first, with ``marks`` for those that have a price. ``option_chains`` holds the options that
     were asked for and those held, not all that exist. ``average_daily_volume`` is in
     contracts or shares over complete sessions. ``sleeve_gaps`` names sleeves that have no data and why.
+    ``yearly_dividends`` is what a share went ex of in the last year, by instrument, in its own currency; a line whose
+    record is shorter, or that pays none, is absent.
     """
 
     as_of: datetime
@@ -292,6 +294,7 @@ class MarketInputs:
     splits: tuple[Split, ...]
     average_daily_volume: Mapping[str, Decimal]
     data_notes: tuple[str, ...] = field(default=())
+    yearly_dividends: Mapping[str, Decimal] = field(default_factory=dict)
 
     def mark(self, contract_id: str) -> Mark:
         """Mark of a contract; raises `MissingMark`."""

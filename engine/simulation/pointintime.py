@@ -18,7 +18,6 @@ from engine.errors import DataError
 from engine.model.instruments import CollarClass, Contract, Instrument
 from engine.model.market import (
     BorrowQuote,
-    Dividend,
     FundamentalRecord,
     FxRate,
     FxRates,
@@ -33,13 +32,13 @@ from engine.model.money import decimal_from_float
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.ages import mark_age
+from engine.simulation.dividend_facts import announced_dividends, yearly_dividends
 from engine.simulation.option_quotes import OptionBoard, OptionRequest, read_options
 from engine.simulation.panel import MarketPanel
 from engine.simulation.panel_index import PanelIndex, build_index, can_be_borrowed
 
 HISTORY_DAYS = 300
 VOLUME_SESSIONS = 20
-DIVIDEND_NOTICE_DAYS = 30
 NOTED_DAYS = 5
 """Rows of the panel for which recorded data problems are told again."""
 DAY_END = time(22, 0)
@@ -80,7 +79,8 @@ class PointInTimeMarket:
             option_chains=board.chains,
             fundamentals=_fundamentals(self._index, as_of.date()),
             borrow=_borrow(self, volumes),
-            dividends=_dividends(self.panel, trade_date),
+            dividends=announced_dividends(self.panel, trade_date),
+            yearly_dividends=yearly_dividends(self.panel, trade_date),
             splits=tuple(split for split in self.panel.splits if split.ex_date == trade_date),
             average_daily_volume=volumes,
             data_notes=_notes(self, cut, marks, frozenset(held)),
@@ -294,11 +294,6 @@ def _fundamentals(index: PanelIndex, day: date) -> tuple[FundamentalRecord, ...]
         if count:
             latest.append(filings[count - 1])
     return tuple(latest)
-
-
-def _dividends(panel: MarketPanel, trade_date: date) -> tuple[Dividend, ...]:
-    last = trade_date + timedelta(days=DIVIDEND_NOTICE_DAYS)
-    return tuple(dividend for dividend in panel.dividends if trade_date <= dividend.ex_date <= last)
 
 
 def _notes(

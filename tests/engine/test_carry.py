@@ -9,11 +9,13 @@ from engine.accounting.book import apply, fold
 from engine.accounting.ledger import EntryKind
 from engine.carry import (
     WITHOUT_FINAL_PRICE,
+    CarryBook,
     DayFacts,
     calendar_entries,
     daily_borrow_fee,
     daily_interest,
     day_end_entries,
+    expected_carry_annual,
 )
 from engine.errors import ConfigurationError, InvariantError, MissingMark
 from engine.model.market import Dividend, Split
@@ -171,3 +173,31 @@ def test_running_in_two_pieces_gives_the_same_entries() -> None:
     first = calendar_entries(book, at(1), at(3), days, BOOK, CARRY)
     second = calendar_entries(apply(book, *first), at(3), at(5), days, BOOK, CARRY)
     assert whole == (*first, *second)
+
+
+def carry_of(
+    price: str | None, dividends: dict[str, str], cash: dict[str, str] | None = None, name: str = "CS51"
+) -> dict[str, float]:
+    yearly = {key: D(amount) for key, amount in dividends.items()}
+    book = CarryBook(names=(name,), universe=BOOK.universe, policy=CARRY)
+    prices = {} if price is None else {name: D(price)}
+    return dict(expected_carry_annual(yearly, prices, {key: D(v) for key, v in (cash or {}).items()}, book))
+
+
+def test_expected_carry_is_the_yield_less_the_financing() -> None:
+    # 2.40 / 40 = 6 %; EUR cash costs 3 % · 365 / 360 = 3.0417 %
+    assert carry_of("40", {"CS51": "2.40"}) == {"CS51": pytest.approx(0.06 - 0.03 * 365 / 360)}
+
+
+def test_expected_carry_on_borrowed_cash_pays_the_spread() -> None:
+    # 3 % + 1.5 % on a EUR balance below zero; another currency's balance is not asked
+    expected = pytest.approx(0.06 - 0.045 * 365 / 360)
+    assert carry_of("40", {"CS51": "2.40"}, {"EUR": "-1", "USD": "5"}) == {"CS51": expected}
+
+
+@pytest.mark.parametrize(
+    ("price", "dividends"),
+    [("40", {}), ("40", {"CSPX": "1"}), (None, {"CS51": "2.40"}), ("0", {"CS51": "1"})],
+)
+def test_carry_without_its_facts_is_absent(price: str | None, dividends: dict[str, str]) -> None:
+    assert carry_of(price, dividends) == {}
