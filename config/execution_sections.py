@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from config.sections import ByCollar, ByRegime, Currency, InstrumentId, Section
 from config.units import (
+    AtLeastOne,
     BasisPoints,
     Clock,
     Count,
@@ -37,6 +40,41 @@ class Atomic(Section):
     pre_flight_check: bool
 
 
+class LowUrgency(Section):
+    """An order that can wait."""
+
+    passive_seconds: Positive
+
+
+class HighUrgency(Section):
+    """An order that has to finish soon."""
+
+    collar_multiple: AtLeastOne
+    replace_interval_seconds: Positive
+
+
+def _rising(rungs: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+    if not rungs or any(later <= earlier for earlier, later in pairwise(rungs)):
+        raise ValueError("expected one rung or more, each wider than the one before")
+    return rungs
+
+
+class EmergencyUrgency(Section):
+    """An order that has to finish now: a ladder of collars."""
+
+    collar_multiples: Annotated[tuple[AtLeastOne, ...], AfterValidator(_rising)]
+    rung_seconds: Positive
+    min_collar_ticks: Count
+
+
+class UrgencyRules(Section):
+    """What an order may do to finish, by its urgency; NORMAL follows the section around."""
+
+    LOW: LowUrgency
+    HIGH: HighUrgency
+    EMERGENCY: EmergencyUrgency
+
+
 class Execution(Section):
     """How a parent order is worked."""
 
@@ -64,6 +102,7 @@ class Execution(Section):
     max_data_age_seconds: Positive
     poll_interval_seconds: Positive
     parent_retry_seconds: Positive
+    urgency: UrgencyRules
     liquidity: LiquidityLimits
     atomic: Atomic
 

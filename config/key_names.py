@@ -156,6 +156,15 @@ _ORDERS = {
     "execution.avoid_after_open_minutes": "execution.avoid_first_minutes_after_open",
     "execution.avoid_before_close_minutes": "execution.avoid_last_minutes_before_close",
     "execution.parent_retry_seconds": "execution.parent_retry_seconds",
+    "execution.urgency.passive_seconds": "execution.urgency.LOW.passive_seconds",
+    "execution.urgency.high_collar_multiple": "execution.urgency.HIGH.collar_multiple",
+    "execution.urgency.high_replace_interval_seconds": "execution.urgency.HIGH.replace_interval_seconds",
+    "execution.urgency.emergency_collar_multiples": "execution.urgency.EMERGENCY.collar_multiples",
+    "execution.urgency.emergency_rung_seconds": "execution.urgency.EMERGENCY.rung_seconds",
+    "execution.urgency.emergency_minimum_ticks": "execution.urgency.EMERGENCY.min_collar_ticks",
+    "execution.slicing.adv_fraction_threshold": "execution.adv_fraction_threshold",
+    "execution.slicing.max_participation_fraction": "execution.max_participation_rate",
+    "execution.slicing.interval_seconds": "execution.slice_interval_seconds",
 }
 
 POLICY_KEYS: Mapping[str, str] = {**_SHARED, **_BOOK, **_RISK, **_SLEEVES, **_GATE, **_ORDERS}

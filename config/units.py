@@ -112,6 +112,12 @@ Multiple: TypeAlias = Annotated[
     AfterValidator(_between(Decimal(0), Decimal(10), "a multiple between 0 and 10")),
     _schema("a multiple between 0 and 10", "0", "10"),
 ]
+AtLeastOne: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_between(Decimal(1), Decimal(10), "a multiple between 1 and 10")),
+    _schema("a multiple between 1 and 10", "1", "10"),
+]
 Number: TypeAlias = Annotated[
     Decimal,
     BeforeValidator(_as_decimal),

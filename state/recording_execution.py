@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from engine.execution.analytics import ExecutionAnalytics, ExecutionRecord
+from engine.execution.pace import pace_of
 from engine.execution.pricing import collar
 from engine.execution.slippage import compute_slippage_bps
 from engine.model.encoding import encode, significant
@@ -194,8 +195,9 @@ def _ticket_rows(day: TradedDay) -> list[Record]:
 
 
 def _first_plan(day: TradedDay, parent: ExecutedParent, mid: Decimal) -> OrderPlan:
-    child, policy = parent.children[0].child, day.policy
-    floor, ceiling = collar(mid, day.contracts.instrument(child.contract_id), policy)
+    child, policy, urgency = parent.children[0].child, day.policy, parent.intent.urgency
+    floor, ceiling = collar(mid, day.contracts.instrument(child.contract_id), policy, urgency)
+    pace = pace_of(urgency, 0, policy)
     return OrderPlan(
         intent_id=child.intent_id,
         contract_id=child.contract_id,
@@ -206,10 +208,11 @@ def _first_plan(day: TradedDay, parent: ExecutedParent, mid: Decimal) -> OrderPl
         arrival_mid=mid,
         price_floor=floor,
         price_ceiling=ceiling,
-        ttl_seconds=policy.order_ttl_seconds,
-        replace_interval_seconds=policy.replace_interval_seconds,
-        max_replaces=policy.max_replaces,
+        ttl_seconds=pace.ttl_seconds,
+        replace_interval_seconds=pace.replace_interval_seconds,
+        max_replaces=pace.max_replaces,
         time_in_force=child.time_in_force,
+        urgency=urgency,
     )
 
 

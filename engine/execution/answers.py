@@ -41,7 +41,8 @@ def claimed(
     if state.phase is not Phase.CLAIMING or child is None:
         raise InvariantError(f"{core.intent.intent_id}: an answer of the send gate that nobody asked for")
     if outcome is GateOutcome.CLAIMED:
-        return arm_reprice(state._replace(phase=Phase.WORKING, status=ChildStatus.SENDING), now, policy)
+        sending = state._replace(phase=Phase.WORKING, status=ChildStatus.SENDING)
+        return arm_reprice(core, sending, now, policy)
     without = state._replace(child=None, status=None)
     if outcome is GateOutcome.STALE_EPOCH:
         return finish(without, FinishReason.STALE_EPOCH, "another run took over")

@@ -21,6 +21,7 @@ from engine.execution.rounds import (
     no_quote,
     open_round,
     quote_arrived,
+    reprice_due,
     rest,
 )
 from engine.execution.ticket import (
@@ -41,7 +42,6 @@ from engine.execution.ticket import (
     Phase,
     QuoteArrived,
     RecordStatus,
-    RequestQuote,
     Result,
     Start,
     TicketState,
@@ -82,7 +82,7 @@ def _react(
         case Start():
             return _start(core, state, now, policy)
         case NoQuote():
-            return no_quote(state, event.text, now, policy)
+            return no_quote(core, state, event.text, now, policy)
         case WindowClosing():
             return _window_closing(state)
         case HaltRequested():
@@ -129,7 +129,7 @@ def _resume(
     state, clock = open_round(core, state, now, policy)
     if state.status is ChildStatus.CANCEL_PENDING:
         return state._replace(phase=Phase.CANCELLING, goal=Goal.REPRICE), (*clock, Cancel(child.order_ref))
-    state, timer = arm_reprice(state._replace(phase=Phase.WORKING), now, policy)
+    state, timer = arm_reprice(core, state._replace(phase=Phase.WORKING), now, policy)
     return state, (*clock, *timer)
 
 
@@ -141,7 +141,7 @@ def _deadline(
         due = event.at == state.quote_at and state.phase in (Phase.QUOTING, Phase.RESTING)
         return ask(core, state, now, policy) if due else (state, ())
     if event.kind is DeadlineKind.REPRICE:
-        return _reprice_due(state, now, policy) if event.at == state.reprice_at else (state, ())
+        return reprice_due(core, state, now, policy) if event.at == state.reprice_at else (state, ())
     if event.at != state.expires_at:
         return state, ()
     if state.phase is Phase.QUOTING:
@@ -151,14 +151,6 @@ def _deadline(
     if state.phase is Phase.CANCELLING and state.goal is Goal.REPRICE:
         return state._replace(goal=Goal.REST), ()
     return state, ()
-
-
-def _reprice_due(state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
-    if state.phase is not Phase.WORKING or state.step >= policy.max_replaces:
-        return state, ()
-    if state.status is ChildStatus.SENDING:
-        return arm_reprice(state, now, policy)
-    return state, (RequestQuote(),)
 
 
 def _window_closing(state: TicketState) -> Result:

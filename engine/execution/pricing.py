@@ -2,19 +2,22 @@
 
 The collar is anchored at the mid on arrival of the parent (R-39); repricing follows the market inside it. The
 adverse side is hard: a buy's limit never exceeds the ceiling, a sell's never falls below the floor, also after
-rounding to ticks. On the favourable side the limit follows the market, so nothing is overpaid.
+rounding to ticks. On the favourable side the limit follows the market, so nothing is overpaid. How wide the collar
+is depends on the order's urgency too: see `engine.execution.pace`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from typing import NamedTuple
 
+from engine.execution.pace import Pace, pace_of, widest_collar
 from engine.model.instruments import CollarClass, Instrument
 from engine.model.market import Quote
-from engine.model.orders import OrderIntent, OrderPlan, OrderType, Side
+from engine.model.orders import OrderIntent, OrderPlan, OrderType, Side, Urgency
 from engine.model.policy import ExecutionPolicy
 
 _BPS = Decimal(10_000)
@@ -57,6 +60,15 @@ class Arrival:
 
 
 FRESH = Arrival()
+
+
+class Step(NamedTuple):
+    """Which price of which round is wanted, both counted from 0."""
+
+    step: int = 0
+    rounds: int = 0
+
+
 PlanOutcome = OrderPlan | PlanRefusal
 
 
@@ -82,7 +94,8 @@ def create_plan(
             text=f"quantity {intent.quantity} exceeds {arrival.largest_quantity}, the share of the day's volume",
         )
     mid = usable.mid if arrival.mid is None else arrival.mid
-    floor, ceiling = collar(mid, instrument, policy)
+    floor, ceiling = collar(mid, instrument, policy, intent.urgency)
+    pace = pace_of(intent.urgency, 0, policy)
     plan = OrderPlan(
         intent_id=intent.intent_id,
         contract_id=intent.contract_id,
@@ -93,29 +106,12 @@ def create_plan(
         arrival_mid=mid,
         price_floor=floor,
         price_ceiling=ceiling,
-        ttl_seconds=policy.order_ttl_seconds,
-        replace_interval_seconds=policy.replace_interval_seconds,
-        max_replaces=policy.max_replaces,
+        ttl_seconds=pace.ttl_seconds,
+        replace_interval_seconds=pace.replace_interval_seconds,
+        max_replaces=pace.max_replaces,
+        urgency=intent.urgency,
     )
-    return _with_limit(plan, limit_price(plan, usable, 0, policy, instrument, arrival.model_bps))
-
-
-def _with_limit(plan: OrderPlan, price: Decimal) -> OrderPlan:
-    return OrderPlan(
-        intent_id=plan.intent_id,
-        contract_id=plan.contract_id,
-        side=plan.side,
-        quantity=plan.quantity,
-        order_type=plan.order_type,
-        limit_price=price,
-        arrival_mid=plan.arrival_mid,
-        price_floor=plan.price_floor,
-        price_ceiling=plan.price_ceiling,
-        ttl_seconds=plan.ttl_seconds,
-        replace_interval_seconds=plan.replace_interval_seconds,
-        max_replaces=plan.max_replaces,
-        time_in_force=plan.time_in_force,
-    )
+    return replace(plan, limit_price=limit_price(plan, usable, Step(), policy, instrument, arrival.model_bps))
 
 
 def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> Quote | PlanRefusal:
@@ -133,23 +129,30 @@ def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> 
     return quote
 
 
-def collar(mid: Decimal, instrument: Instrument, policy: ExecutionPolicy) -> tuple[Decimal, Decimal]:
-    """Lowest and highest price around an arrival mid, on the tick grid."""
-    width = collar_width(mid, instrument, policy)
+def collar(
+    mid: Decimal, instrument: Instrument, policy: ExecutionPolicy, urgency: Urgency
+) -> tuple[Decimal, Decimal]:
+    """Lowest and highest price that a parent may ever reach around its arrival mid, on the tick grid."""
+    multiple, ticks = widest_collar(urgency, policy)
+    width = collar_width(mid, instrument, policy, multiple, ticks)
     return instrument.ceil_to_tick(mid - width), instrument.floor_to_tick(mid + width)
 
 
-def collar_width(mid: Decimal, instrument: Instrument, policy: ExecutionPolicy) -> Decimal:
-    """Distance from the arrival mid to the collar, in quote units (R-39, R-40).
+def collar_width(
+    mid: Decimal, instrument: Instrument, policy: ExecutionPolicy, multiple: Decimal, minimum_ticks: int
+) -> Decimal:
+    """Distance from the arrival mid to ``multiple`` times the collar, in quote units (R-39, R-40, R-61).
 
     Options: the smaller of a fraction of the premium and a number of ticks. Everything else: basis points of the
-    mid, but never less than a few ticks, where one tick is already wider than the basis points.
+    mid, but never less than a few ticks, where one tick is already wider than the basis points. ``minimum_ticks``
+    bounds the whole width of a future from below.
     """
     tick = instrument.tick_at(mid)
     if instrument.collar_class is CollarClass.OPT:
-        return min(mid * policy.option_collar_fraction, tick * policy.option_collar_ticks)
+        return multiple * min(mid * policy.option_collar_fraction, tick * policy.option_collar_ticks)
     bps = policy.collar_bps[instrument.collar_class]
-    return max(abs(mid) * bps / _BPS, tick * policy.minimum_collar_ticks)
+    width = multiple * max(abs(mid) * bps / _BPS, tick * policy.minimum_collar_ticks)
+    return max(width, tick * minimum_ticks) if instrument.is_future else width
 
 
 def is_marketable(side: Side, price: Decimal, quote: Quote) -> bool:
@@ -162,20 +165,47 @@ def is_marketable(side: Side, price: Decimal, quote: Quote) -> bool:
 def limit_price(
     plan: OrderPlan,
     quote: Quote,
-    step: int,
+    at: Step,
     policy: ExecutionPolicy,
     instrument: Instrument,
     model_bps: Decimal | None = None,
 ) -> Decimal:
-    """Limit of the ``step``-th child: ``mid ± (half spread + buffer × (1 + step))``, inside the collar.
+    """Limit of a child: ``mid ± (half spread + buffer × (1 + step))``, inside the collar.
 
-    ``model_bps`` narrows the offset to ``model × (1 + step)``. Rounded to the tick on the side away from the
-    collar, so rounding never breaches it.
+    ``model_bps`` narrows the offset to ``model × (1 + step)``. In an emergency the offset is at least the whole
+    collar of the rung; a passive order stays at its own side of the market. Rounded to the tick on the side away
+    from the collar, so rounding never breaches it.
     """
+    pace = pace_of(plan.urgency, at.rounds, policy)
+    if pace.is_passive:
+        return _passive_price(plan, quote, instrument)
     mid, spread = quote.mid, quote.spread
-    offset = spread / 2 + spread * policy.buffer_spread_fraction * (1 + step)
-    if model_bps is not None:
-        offset = min(offset, mid * model_bps * (1 + step) / _BPS)
+    offset = spread / 2 + spread * policy.buffer_spread_fraction * (1 + at.step)
+    if model_bps is not None and not pace.climbs:
+        offset = min(offset, mid * model_bps * (1 + at.step) / _BPS)
+    floor, ceiling = plan.price_floor, plan.price_ceiling
+    if pace.climbs:
+        width = _rung_width(plan, instrument, pace, at.step, policy)
+        offset = max(offset, width)
+        floor, ceiling = max(floor, plan.arrival_mid - width), min(ceiling, plan.arrival_mid + width)
     if plan.side is Side.BUY:
-        return instrument.floor_to_tick(min(mid + offset, plan.price_ceiling))
-    return instrument.ceil_to_tick(max(mid - offset, plan.price_floor))
+        return instrument.floor_to_tick(min(mid + offset, ceiling))
+    return instrument.ceil_to_tick(max(mid - offset, floor))
+
+
+def _rung_width(
+    plan: OrderPlan, instrument: Instrument, pace: Pace, step: int, policy: ExecutionPolicy
+) -> Decimal:
+    multiple = pace.collar_multiple(step)
+    return collar_width(plan.arrival_mid, instrument, policy, multiple, pace.minimum_ticks)
+
+
+def _passive_price(plan: OrderPlan, quote: Quote, instrument: Instrument) -> Decimal:
+    """Own side of the market, never meeting the other one, also where both stand at one price."""
+    half = quote.spread / 2
+    tick = instrument.tick_at(quote.mid)
+    if plan.side is Side.BUY:
+        own = min(quote.mid - half, quote.mid + half - tick)
+        return instrument.floor_to_tick(min(own, plan.price_ceiling))
+    own = max(quote.mid + half, quote.mid - half + tick)
+    return instrument.ceil_to_tick(max(own, plan.price_floor))

@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.errors import InvariantError
+from engine.execution.pace import Pace, pace_of
 from engine.execution.pricing import (
     Arrival,
     PlanRefusal,
+    Step,
     create_plan,
     is_marketable,
     limit_price,
@@ -41,17 +43,21 @@ from engine.model.orders import ChildOrder, ChildStatus, OrderPlan, order_refere
 from engine.model.policy import ExecutionPolicy
 
 
+def _pace(core: OrderCore, state: TicketState, policy: ExecutionPolicy) -> Pace:
+    return pace_of(core.intent.urgency, state.rounds, policy)
+
+
 def open_round(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
     """Begin a time to live, unless one runs."""
     if state.expires_at is not None:
         return state, ()
-    at = min(now + timedelta(seconds=policy.order_ttl_seconds), core.window_end)
+    at = min(now + timedelta(seconds=_pace(core, state, policy).ttl_seconds), core.window_end)
     return state._replace(expires_at=at, step=0), (SetDeadline(at, DeadlineKind.TIME_TO_LIVE),)
 
 
-def arm_reprice(state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+def arm_reprice(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
     """Look at the child's price again after the replace interval."""
-    at = now + timedelta(seconds=policy.replace_interval_seconds)
+    at = now + timedelta(seconds=_pace(core, state, policy).replace_interval_seconds)
     return state._replace(reprice_at=at), (SetDeadline(at, DeadlineKind.REPRICE),)
 
 
@@ -79,7 +85,7 @@ def finish(state: TicketState, reason: FinishReason, text: str) -> Result:
 
 def rest(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy, text: str) -> Result:
     """Wait before the next round, inside the window and the same collar."""
-    at = now + timedelta(seconds=policy.parent_retry_seconds)
+    at = now + timedelta(seconds=_pace(core, state, policy).rest_seconds)
     if at >= core.window_end:
         return finish(state, FinishReason.WINDOW_CLOSED, text)
     resting = state._replace(
@@ -109,11 +115,15 @@ def quote_arrived(
         return _unpriced(core, state, quote, now, policy)
     if state.phase is Phase.WORKING:
         return _reprice(core, state, plan, quote, now, policy)
-    price = limit_price(plan, quote, state.step, policy, core.instrument, core.model_bps)
+    price = _price(core, plan, quote, Step(state.step, state.rounds), policy)
     if state.rounds and not is_marketable(plan.side, price, quote):
         # It rested at its collar once; more orders that can not trade would only use up the day's count.
-        return no_quote(state, "the market is outside the collar of the arrival", now, policy)
+        return no_quote(core, state, "the market is outside the collar of the arrival", now, policy)
     return _new_child(core, state, plan, price)
+
+
+def _price(core: OrderCore, plan: OrderPlan, quote: Quote, at: Step, policy: ExecutionPolicy) -> Decimal:
+    return limit_price(plan, quote, at, policy, core.instrument, core.model_bps)
 
 
 def _plan(core: OrderCore, quote: Quote, now: datetime, policy: ExecutionPolicy) -> OrderPlan | PlanRefusal:
@@ -131,16 +141,18 @@ def _unpriced(
 ) -> Result:
     if not refusal.is_transient and state.phase is Phase.QUOTING:
         return finish(state, FinishReason.REFUSED, refusal.text)
-    return no_quote(state, refusal.text, now, policy)
+    return no_quote(core, state, refusal.text, now, policy)
 
 
-def no_quote(state: TicketState, text: str, now: datetime, policy: ExecutionPolicy) -> Result:
+def no_quote(
+    core: OrderCore, state: TicketState, text: str, now: datetime, policy: ExecutionPolicy
+) -> Result:
     """Nothing can be priced or sent now: ask again after the replace interval."""
     if state.phase is Phase.WORKING:
-        return arm_reprice(state, now, policy)
+        return arm_reprice(core, state, now, policy)
     if state.phase is not Phase.QUOTING:
         return state, ()
-    at = now + timedelta(seconds=policy.replace_interval_seconds)
+    at = now + timedelta(seconds=_pace(core, state, policy).replace_interval_seconds)
     return state._replace(quote_at=at, text=text), (SetDeadline(at, DeadlineKind.QUOTE),)
 
 
@@ -174,11 +186,28 @@ def _reprice(
     policy: ExecutionPolicy,
 ) -> Result:
     """Cancel for a new price, or keep the place in the queue where the price would be the same."""
-    price = limit_price(plan, quote, state.step + 1, policy, core.instrument, core.model_bps)
+    price = _price(core, plan, quote, Step(state.step + 1, state.rounds), policy)
     if state.child is not None and price != state.child.limit_price:
         return cancel_child(state, Goal.REPRICE)
-    stepped = state._replace(step=state.step + 1)
-    return arm_reprice(stepped, now, policy) if stepped.step < plan.max_replaces else (stepped, ())
+    return arm_reprice(core, state._replace(step=state.step + 1), now, policy)
+
+
+def reprice_due(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+    """Look for a better price, until the last one of the round, which rests until its time is over."""
+    if state.phase is not Phase.WORKING:
+        return state, ()
+    pace = _pace(core, state, policy)
+    if state.step >= pace.max_replaces:
+        return _ladder_ended(core, state) if pace.climbs and not state.rounds else (state, ())
+    if state.status is ChildStatus.SENDING:
+        return arm_reprice(core, state, now, policy)
+    return state, (RequestQuote(),)
+
+
+def _ladder_ended(core: OrderCore, state: TicketState) -> Result:
+    """Nothing wider may be paid: a person has to hedge or to decide what is left (R-61)."""
+    left = core.quantity - state.filled
+    return state, (Alarm(f"{core.intent.contract_id}: {left} unfilled on the last rung of the emergency"),)
 
 
 def cancel_child(state: TicketState, goal: Goal) -> Result:

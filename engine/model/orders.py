@@ -260,7 +260,8 @@ class OrderPlan:
     """How one parent is worked: limit, collar anchored at the arrival mid, time to live, repricing.
 
     ``price_ceiling`` bounds every limit of a buy, ``price_floor`` every limit of a sell, in quote units on the
-    tick grid; on its favourable side a limit follows the market.
+    tick grid, whatever the rung of an emergency; on its favourable side a limit follows the market. Time to live and
+    repricing are those of the first round.
     """
 
     intent_id: str
@@ -276,6 +277,7 @@ class OrderPlan:
     replace_interval_seconds: float
     max_replaces: int
     time_in_force: str = "DAY"
+    urgency: Urgency = Urgency.NORMAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

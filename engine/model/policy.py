@@ -234,6 +234,31 @@ class SafetyPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UrgencyPolicy:
+    """What an order may do beyond the plain rules to finish, by its urgency (R-61).
+
+    Multiples are of the class's collar, always around the arrival mid; ``emergency_collar_multiples`` rise, one each
+    ``emergency_rung_seconds``, and a future's rung is never narrower than ``emergency_minimum_ticks``.
+    """
+
+    passive_seconds: float
+    high_collar_multiple: Decimal
+    high_replace_interval_seconds: float
+    emergency_collar_multiples: tuple[Decimal, ...]
+    emergency_rung_seconds: float
+    emergency_minimum_ticks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlicingPolicy:
+    """When a parent is worked in slices (EXEC-08): fractions of the average daily volume, least seconds between two."""
+
+    adv_fraction_threshold: Decimal
+    max_participation_fraction: Decimal
+    interval_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionPolicy:
     """How a parent order is worked (EXEC-02…17, R-38…R-40)."""
 
@@ -252,6 +277,8 @@ class ExecutionPolicy:
     avoid_after_open_minutes: int
     avoid_before_close_minutes: int
     parent_retry_seconds: float
+    urgency: UrgencyPolicy
+    slicing: SlicingPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,9 @@ def test_limit_without_a_value_has_no_default(tmp_path: Path, old: str, new: str
         ("sleevs.core_index_rv=0.35", 'did you mean "sleeves"?'),
         ("portfolio.core_long=[{instrument: [ES]}]", 'did you mean "instruments"?'),
         ("costs.impact_coef.STOCK=3", "costs.impact_coef.STOCK"),
+        ("execution.urgency.HIGH.collar_multiple=0.5", "expected a multiple between 1 and 10"),
+        ("execution.urgency.EMERGENCY.collar_multiples=[1, 4, 2]", "each wider than the one before"),
+        ("execution.urgency.EMERGENCY.collar_multiples=[]", "one rung or more"),
         ("risk_states={NORMAL: 1}", "expected a value for ELEVATED, CRISIS, RECOVERY"),
     ],
 )

@@ -31,7 +31,15 @@ from engine.model.orders import (
     Trade,
     Urgency,
 )
-from engine.model.policy import CostPolicy, ExecutionPolicy, GatePolicy, SafetyPolicy, WindowPolicy
+from engine.model.policy import (
+    CostPolicy,
+    ExecutionPolicy,
+    GatePolicy,
+    SafetyPolicy,
+    SlicingPolicy,
+    UrgencyPolicy,
+    WindowPolicy,
+)
 from engine.model.portfolio import Portfolio, Position, Sleeve
 from engine.model.universe import ContractBook, Universe
 from engine.sessions import Session, SessionTable
@@ -150,6 +158,17 @@ def execution_policy(**changes: object) -> ExecutionPolicy:
         avoid_after_open_minutes=15,
         avoid_before_close_minutes=10,
         parent_retry_seconds=600.0,
+        urgency=UrgencyPolicy(
+            passive_seconds=300.0,
+            high_collar_multiple=D("1.5"),
+            high_replace_interval_seconds=5.0,
+            emergency_collar_multiples=(D(1), D(2), D(4)),
+            emergency_rung_seconds=10.0,
+            emergency_minimum_ticks=4,
+        ),
+        slicing=SlicingPolicy(
+            adv_fraction_threshold=D("0.01"), max_participation_fraction=D("0.10"), interval_seconds=20.0
+        ),
     )
     return replace(policy, **changes)  # type: ignore[arg-type]
 
@@ -223,6 +242,7 @@ def intent(
     name: str = "parent-1",
     reason: Reason = Reason.REBALANCE,
     reduce_only: bool = False,
+    urgency: Urgency = Urgency.NORMAL,
 ) -> OrderIntent:
     return OrderIntent(
         intent_id=name,
@@ -231,7 +251,7 @@ def intent(
         side=side,
         quantity=D(quantity),
         reason=reason,
-        urgency=Urgency.NORMAL,
+        urgency=urgency,
         group=None,
         reduce_only=reduce_only,
         sleeves={"core_index_rv": D(quantity * side.sign)},

@@ -23,6 +23,7 @@ from engine.model.orders import (
     Reason,
     Side,
     TransportEventKind,
+    Urgency,
     order_reference,
 )
 from engine.ports import ChildRecord
@@ -439,29 +440,33 @@ ANSWERS = st.lists(
 )
 
 
+WIDEST = {Urgency.LOW: D(1), Urgency.NORMAL: D(1), Urgency.HIGH: D("1.5"), Urgency.EMERGENCY: D(4)}
+
+
 @given(
     answers=ANSWERS,
     walk=st.lists(st.integers(-40, 40), min_size=1, max_size=20),
     side=st.sampled_from(Side),
+    urgency=st.sampled_from(Urgency),
 )
 def test_no_broker_makes_the_parent_trade_more_than_ordered_or_outside_the_collar(
-    answers: list[tuple[str, int, bool]], walk: list[int], side: Side
+    answers: list[tuple[str, int, bool]], walk: list[int], side: Side, urgency: Urgency
 ) -> None:
-    first = run_script(answers, walk, side)
-    assert run_script(answers, walk, side)[:2] == first[:2]
+    first = run_script(answers, walk, side, urgency)
+    assert run_script(answers, walk, side, urgency)[:2] == first[:2]
     sent, history, committed, arrival = first
     assert all(total <= 100 for total in committed)
-    width = arrival * execution_policy().collar_bps[CollarClass.ETF] / 10_000
+    width = arrival * execution_policy().collar_bps[CollarClass.ETF] / 10_000 * WIDEST[urgency]
     assert all((child.limit_price - arrival) * side.sign <= width for child in sent)
     assert len({child.order_ref for child in sent}) == len(sent)
     assert len(history) >= len(sent)
 
 
 def run_script(
-    answers: list[tuple[str, int, bool]], walk: list[int], side: Side
+    answers: list[tuple[str, int, bool]], walk: list[int], side: Side, urgency: Urgency
 ) -> tuple[list[ChildOrder], list[tuple[str, ChildStatus]], list[D], D]:
     """Work a parent for 100 against scripted answers; the price walks by ticks of 0.05 each 10 s."""
-    parent = intent(side=side)
+    parent = intent(side=side, urgency=urgency)
     made, broker, book = world(parent)
     script, committed = iter(answers), [D(0)]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.execution.pricing import Arrival, PlanRefusal, RefusalCode, create_plan, limit_price
+from engine.execution.pricing import Arrival, PlanRefusal, RefusalCode, Step, create_plan, limit_price
 from engine.model.orders import OrderPlan, OrderType, Side
 from tests.engine.execution.market import (
     NOON,
@@ -111,7 +111,7 @@ def test_order_above_its_share_of_volume_is_refused() -> None:
 @pytest.mark.parametrize(("step", "limit"), [(0, "734.375"), (1, "734.45"), (5, "734.75"), (7, "734.88")])
 def test_each_step_pays_one_buffer_more_up_to_the_collar(step: int, limit: str) -> None:
     # 734.15 + 0.15 + 0.075 × (1 + step)
-    assert limit_price(planned(), quote(), step, POLICY, UNIVERSE["CSPX"]) == D(limit)
+    assert limit_price(planned(), quote(), Step(step), POLICY, UNIVERSE["CSPX"]) == D(limit)
 
 
 @given(
@@ -130,6 +130,6 @@ def test_no_limit_breaches_the_collar_of_the_arrival(
     assert isinstance(plan, OrderPlan)
     line = UNIVERSE[name]
     width = max(arrival * POLICY.collar_bps[line.collar_class] / 10_000, line.tick_at(arrival) * 2)
-    price = limit_price(plan, market, step, POLICY, line)
+    price = limit_price(plan, market, Step(step), POLICY, line)
     assert (price - arrival) * side.sign <= width
     assert price % line.tick_at(arrival) == 0
