@@ -50,6 +50,8 @@ def halt_evidence(day: TradingDay, halt: HaltError) -> tuple[BreakRow, ...]:
         return stale_mark_rows(fund, inputs, day.world.contracts, day.policy.marks)
     if kind is HaltKind.BRIDGE_RESIDUAL and fund is not None:
         return residual_rows(fund)
+    if kind is HaltKind.DRAWDOWN and fund is not None:
+        return flatten_rows(fund.valuation, day.world.contracts)
     report = _decided(day, "reconcile", ReconciliationReport)
     return () if report is None else break_rows(report)
 
@@ -177,6 +179,26 @@ def impossible_price_row(contract_id: str, previous: PreviousDay | None, contrac
             if exposure is None or previous is None
             else _share(exposure, previous.valuation.nav),
         ),
+    )
+
+
+def flatten_rows(valuation: Valuation, contracts: ContractBook) -> tuple[BreakRow, ...]:
+    """What flattening would close, the largest exposure first."""
+    held = [line for line in valuation.lines if line.quantity != 0]
+    return tuple(
+        BreakRow(
+            kind=HaltKind.DRAWDOWN.value,
+            subject=line.contract_id,
+            ours=f"{line.quantity:+,f} {contracts.instrument(line.contract_id).quantity_unit}",
+            broker=NOT_COMPARED,
+            difference_usd=None,
+            explanation=(
+                f"to flatten, {'sell' if line.quantity > 0 else 'buy'} {abs(line.quantity):,f}: "
+                f"{-line.exposure_usd:+,.2f} USD of exposure; currency hedges follow what is left"
+            ),
+            proposed_choice=ALLOWED_CHOICES[HaltKind.DRAWDOWN][0].value,
+        )
+        for line in sorted(held, key=lambda line: (-abs(line.exposure_usd), line.contract_id))
     )
 
 

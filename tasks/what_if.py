@@ -16,7 +16,7 @@ from engine.accounting.fx_rates import FxVerdict
 from engine.accounting.ledger import LedgerEntry
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.day import decide_steps
-from engine.composition.stages import DayInputs, DayMemory, PreviousDay, ValuedFund
+from engine.composition.stages import DayInputs, DayMemory, PreviousDay, RiskStep, ValuedFund
 from engine.composition.trading import TradeListDecision
 from engine.model.context import DayContext, RunKind
 from engine.model.encoding import canonical, decode
@@ -31,6 +31,7 @@ from tasks.day import INPUTS, VALUED
 from tasks.fx import rates_text
 from tasks.nav import marks_text, residual_text
 from tasks.reconcile import reconciliation_text
+from tasks.risk import drawdown_text
 from tasks.runtime import World
 from tasks.sync import known_orders, live_quotes, named_contracts, quoted_contracts
 
@@ -125,8 +126,14 @@ def decide_attempt(world: World, inputs: DayInputs, kind: RunKind) -> Attempt:
         fund=fund,
         reconciliation=report,
         orders=_planned(found.get("trades"), setup.universe),
-        stops=_stop_reason(inputs, rates, fund, report, setup.policy),
+        stops=_stop_reason(inputs, rates, fund, report, setup.policy)
+        or _drawdown(inputs, found, setup.policy),
     )
+
+
+def _drawdown(inputs: DayInputs, found: Mapping[str, object], policy: FundPolicy) -> str:
+    risk = found.get("risk")
+    return drawdown_text(inputs, risk, policy.risk) if isinstance(risk, RiskStep) else ""
 
 
 def _planned(trades: object, universe: Universe) -> tuple[PlannedOrder, ...]:

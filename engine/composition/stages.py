@@ -25,7 +25,7 @@ from engine.hedging.fx import FxHedgeInputs, FxHedgePlan, plan_fx_hedge
 from engine.hedging.protection import TailInputs
 from engine.hedging.tail import TailHedgePlan, plan_tail_hedges
 from engine.model.context import DayContext
-from engine.model.halts import HaltChoice
+from engine.model.halts import HaltChoice, HaltKind
 from engine.model.instruments import Contract
 from engine.model.market import FxRates, Mark, MarketInputs, Quote
 from engine.model.orders import TargetBook, TradeProposal
@@ -91,6 +91,16 @@ class DayInputs:
     def abandoned(self) -> bool:
         """Whether a person chose to take no new risk today."""
         return HaltChoice.ABANDON_DAY.value in self.answers.values()
+
+    @property
+    def flattened(self) -> bool:
+        """Whether a person chose to close every position today."""
+        return HaltChoice.FLATTEN.value in self.answers.values()
+
+    @property
+    def drawdown_answered(self) -> bool:
+        """Whether a person answered today that the drawdown reached its last limit."""
+        return HaltKind.DRAWDOWN.value in self.answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.composition.pairs import lone_legs
-from engine.composition.stages import DayInputs, DaySetup, ValuedFund, contract_book, day_marks
+from engine.composition.stages import (
+    DayInputs,
+    DaySetup,
+    ValuedFund,
+    contract_book,
+    day_marks,
+    fx_hedge_instruments,
+)
 from engine.composition.trade_facts import gate_candidates, gate_inputs, held_by_instrument, sized_trade
 from engine.execution.caps import apply_caps
 from engine.execution.establishing import GateMemory, next_goals
@@ -23,6 +30,7 @@ from engine.execution.netting import (
 )
 from engine.execution.safety import SafetyFacts, SafetyVerdict, TradeFacts, check_execution_safety
 from engine.hedging.crisis import CrisisPlan
+from engine.hedging.flatten import flatten_proposals
 from engine.hedging.fx import FxHedgePlan
 from engine.hedging.tail import TailHedgePlan
 from engine.model.instruments import InstrumentType
@@ -38,10 +46,14 @@ _PAIRED = frozenset({Reason.REBALANCE, Reason.HEDGE_TAIL})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """Everything that the stages would like to trade, before netting; ``rolled`` maps old to new contracts."""
+    """Everything that the stages would like to trade, before netting; ``rolled`` maps old to new contracts.
+
+    ``crisis_began`` says that today is the first day of a crisis.
+    """
 
     proposals: tuple[TradeProposal, ...]
     rolled: Mapping[str, str]
+    crisis_began: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +93,15 @@ def collect_wishes(
     tail: TailHedgePlan,
     crisis: CrisisPlan,
 ) -> Wishes:
-    """Proposals of targets, rolls, protection and playbook; the FX hedge comes after them.
+    """Proposals of targets, rolls, protection and playbook, or of the way out; the FX hedge comes after them.
 
     A frozen line that its sleeve still names keeps its wish here: the control refuses what would grow it, and says so.
     A contract that the roll plan closes for good is the roll plan's alone; of a pair the other leg goes with it.
     """
+    if inputs.flattened:
+        hedges = fx_hedge_instruments(setup.policy)
+        closing = flatten_proposals(inputs.portfolio, contract_book(setup, inputs), hedges)
+        return Wishes(proposals=closing, rolled={}, crisis_began=crisis.starts)
     rolled = {r.old_contract: r.new_contract for r in rolls.rolls if r.new_contract is not None}
     closed = {r.old_contract for r in rolls.rolls if r.new_contract is None}
     unnamed = (fund.frozen | set(inputs.blocked)) - {line.contract_id for line in book.lines}
@@ -95,7 +111,7 @@ def collect_wishes(
     wanted = tuple(proposal for proposal in proposed if proposal.contract_id not in closed)
     lone = lone_legs(inputs.portfolio, book.held, closed, rolled)
     proposals = (*wanted, *rolls.proposals, *lone, *tail.proposals, *crisis.proposals)
-    return Wishes(proposals=proposals, rolled=rolled)
+    return Wishes(proposals=proposals, rolled=rolled, crisis_began=crisis.starts)
 
 
 def net_and_gate(
@@ -115,7 +131,7 @@ def net_and_gate(
         (*wishes.proposals, *hedge.proposals), inputs.portfolio, prices, setup.policy.execution
     )
     decisions = [_dropped(item, prices, "minimum size") for item in netted.dropped]
-    allowed, refused = _allowed(netted.trades, inputs, fund, risk)
+    allowed, refused = _allowed(netted.trades, inputs, fund, risk, crisis_began=wishes.crisis_began)
     decisions += [_dropped(item, prices, "control") for item in refused]
     closed = unworkable(allowed, prices, _window_rules(setup), inputs.context)
     decisions += [_dropped(item, prices, "venue") for item in closed]
@@ -227,9 +243,17 @@ def _borrowable(setup: DaySetup, inputs: DayInputs, trade: Trade) -> Decimal | N
 
 
 def _allowed(
-    trades: Sequence[Trade], inputs: DayInputs, fund: ValuedFund, risk: RiskDecision
+    trades: Sequence[Trade],
+    inputs: DayInputs,
+    fund: ValuedFund,
+    risk: RiskDecision,
+    *,
+    crisis_began: bool,
 ) -> tuple[tuple[Trade, ...], tuple[DroppedTrade, ...]]:
-    """Trades that the day's control lets through: no new risk on an abandoned or reduce-only day."""
+    """Trades that the day's control lets through: no new risk on an abandoned or reduce-only day.
+
+    On the first day of a crisis the sleeves' lines only shrink; hedges and rolls go on, for they add no risk.
+    """
     reason = _control_reason(inputs, risk)
     marks = day_marks(inputs)
     frozen = {t.contract_id for t in trades if _is_frozen(t, marks.get(t.contract_id), inputs, fund)}
@@ -239,6 +263,8 @@ def _allowed(
         shrinks = _shrinks(trade, inputs)
         partner = partners.get(trade.group) if trade.reason in _PAIRED else None
         why = reason
+        if why is None and crisis_began and trade.reason is Reason.REBALANCE:
+            why = "a crisis began today: nothing adds risk until tomorrow's decision"
         if trade.contract_id in frozen:
             why = "its price is old or its last order is unknown: reduce only"
         elif why is None and trade.group is not None and partner is not None:
@@ -265,6 +291,8 @@ def _shrinks(trade: Trade, inputs: DayInputs) -> bool:
 
 
 def _control_reason(inputs: DayInputs, risk: RiskDecision) -> str | None:
+    if inputs.flattened:
+        return "the operator chose to close every position: reduce only"
     if inputs.abandoned:
         return "the day was abandoned by the operator: reduce only"
     if risk.kill:

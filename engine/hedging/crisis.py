@@ -222,6 +222,6 @@ def _sell_down(keep: Mapping[str, Decimal], inputs: CrisisInputs) -> tuple[Trade
 def _alert(inputs: CrisisInputs, triggers: tuple[str, ...], proposals: tuple[TradeProposal, ...]) -> str:
     vix = "unknown" if inputs.vix is None else f"{inputs.vix:.2f}"
     closed = sum((-proposal.quantity for proposal in proposals), ZERO)
-    head = "KILL: trading stops until a person approves the flatten plan" if inputs.kill else "CRISIS"
+    head = "KILL: nothing adds risk, and trading stops until a person answers" if inputs.kill else "CRISIS"
     why = "; ".join(triggers) or "the drawdown limit is reached"
     return f"{head}. VIX {vix}. {why}. {closed} hedge contracts are closed at a profit, risk is cut to the CRISIS scale."

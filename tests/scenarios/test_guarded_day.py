@@ -55,3 +55,18 @@ def test_what_adds_risk_is_not_done_and_says_why(tmp_path: Path) -> None:
     refused = [row for row in found.trades if "exceed the day" in row.reason]
     assert refused
     assert {row.decision for row in found.trades} == {"not done"}
+
+
+def test_first_day_of_a_crisis_adds_no_risk_and_the_second_goes_to_the_small_scale(tmp_path: Path) -> None:
+    first, second = date(2026, 3, 2), date(2026, 3, 3)
+    world = World(WorldOptions(profile="fund", first=first, last=second, home=tmp_path))
+    run_day(world, first)
+    began = build_report(world, first)
+    run_day(world, second)
+    after = build_report(world, second)
+    world.close()
+    waiting = [row for row in began.trades if "a crisis began today" in row.reason]
+    assert len(waiting) > 20
+    assert {row.decision for row in waiting} == {"not done"}
+    assert not [row for row in began.trades if row.decision == "done" and row.purpose == "rebalance"]
+    assert [row for row in after.trades if row.decision == "done" and row.purpose == "rebalance"]
