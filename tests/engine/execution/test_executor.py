@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from engine.errors import HaltError
 from engine.execution.executor import execute
-from engine.execution.outcome import ExecutionReport, ExecutionWorld, ParentResult, Progress, ProgressKind
+from engine.execution.outcome import (
+    ExecutionReport,
+    ExecutionWorld,
+    ParentResult,
+    Progress,
+    ProgressKind,
+    why_unfilled,
+)
 from engine.execution.recovery import recover
 from engine.execution.ticket import FinishReason
 from engine.model.context import ControlState
@@ -132,6 +139,21 @@ def test_nothing_is_sent_outside_the_window() -> None:
     execute([one], made)
     assert times
     assert all(times)
+
+
+def test_job_notes_why_a_parent_was_not_filled() -> None:
+    made, broker, _ = world(intent())
+    broker.on_send = lambda b, c: b.report(TransportEventKind.REJECTED, c.order_ref, text="no margin")
+    note = execute([job(intent())], made).jobs[0].text
+    assert why_unfilled(note, intent().contract_id) == "no margin"
+    assert why_unfilled(note, "OTHER") == ""
+
+
+def test_job_whose_parents_are_filled_has_no_note() -> None:
+    made, broker, _ = world(intent())
+    broker.on_send = fakes.fill_all
+    report = execute([job(intent())], made)
+    assert (only(report).reason, report.jobs[0].text) == (FinishReason.FILLED, "")
 
 
 def test_window_that_ended_before_the_start_is_skipped_with_an_alarm() -> None:

@@ -13,6 +13,7 @@ from engine.execution.jobs import (
     is_us_underlying,
     liquidity_window,
     precompute_jobs,
+    unworkable,
 )
 from engine.model.context import Mode
 from engine.model.orders import ExecutionStyle, Reason, Side, Trade, Urgency
@@ -121,6 +122,29 @@ def test_pair_is_not_opened_when_one_venue_is_closed() -> None:
     reasons = {s.contract_id: s.reason for s in result.skipped}
     assert "closed" in reasons["CS51"]
     assert "not traded without CS51" in reasons["CSPX"]
+
+
+def test_reduction_waits_for_its_partner_s_venue_too() -> None:
+    cut = (
+        trade("CSPX", -60, group="core", reduce_only=True),
+        trade("CS51", 250, group="core", reduce_only=True),
+    )
+    table = sessions(frozenset({"LSE"}))
+    found = {item.contract_id: item.reason for item in unworkable(cut, PRICES, rules(table), context())}
+    assert found.keys() == {"CSPX", "CS51"}
+    assert found["CSPX"] == f"venue closed: LSE does not trade on {DAY}"
+    assert found["CS51"].startswith("venue closed: not traded without CSPX")
+
+
+def test_what_can_be_worked_is_what_gets_a_job() -> None:
+    day = (*PAIR, trade("MSFT", 5), trade(ES_SEP, 1))
+    for closed in ("LSE", "XETRA", "NYSE", "CME"):
+        refused = unworkable(day, PRICES, rules(sessions(frozenset({closed}))), context())
+        made = plan(*day, closed=closed)
+        assert made.skipped == refused
+        worked = {intent.contract_id for job in made.jobs for intent in job.intents}
+        assert worked == {t.contract_id for t in day} - {item.contract_id for item in refused}
+        assert refused
 
 
 def test_leg_that_obeys_a_limit_goes_alone() -> None:
