@@ -12,6 +12,7 @@ from engine.model.context import RunStatus
 from flows.outcome import Outcome, halted
 from tasks.artifacts import publish_decision, publish_fills, publish_summary
 from tasks.crisis import run_playbook
+from tasks.crosses import book_crosses
 from tasks.day import TradingDay
 from tasks.day_record import record_executions
 from tasks.execute import decision_inputs, find_open_orders, work_jobs
@@ -62,6 +63,7 @@ def decide(day: TradingDay) -> Outcome:
         trades = choose_trades(day, inputs, fund, risk, wishes, hedge)
         verdict = verify_safety(day, inputs, fund, risk, trades, rates, report)
         jobs = precompute(day, inputs, trades, verdict)
+        book_crosses(day, trades, verdict)
         decisions = DayDecisions(
             fx=rates,
             nav=fund,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.composition.crossing import crosses_of_the_day
 from engine.composition.pairs import lone_legs
 from engine.composition.stages import (
     DayInputs,
@@ -163,7 +164,7 @@ def net_and_gate(
     ]
     return TradeListDecision(
         trades=capped.trades,
-        crosses=netted.crosses,
+        crosses=crosses_of_the_day(netted, capped.trades, prices, fund.frozen | set(inputs.blocked)),
         decisions=tuple(decisions),
         gate=gate,
         saved_notional_usd=round_money(netted.saved_notional_usd),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.accounting.book import allocate
 from engine.errors import InvariantError, MissingMark
 from engine.model.instruments import CollarClass, Instrument
 from engine.model.market import FxRates, MarketInputs
@@ -85,10 +86,14 @@ class PriceBook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InternalCross:
-    """Opposite wishes of sleeves that need no market: signed quantities that sum to zero, booked at the mid."""
+    """Opposite wishes of sleeves that need no market: signed quantities that sum to zero, booked at ``price``.
+
+    The price is the decision's, in quote units: the mark, of an option without one the middle of its quote.
+    """
 
     contract_id: str
     sleeves: Mapping[str, Decimal]
+    price: Decimal
 
     def __post_init__(self) -> None:
         if sum(self.sleeves.values(), ZERO) != 0:
@@ -146,8 +151,7 @@ def net_trades(
         )
         quantity = sum(sleeves.values(), ZERO)
         if quantity == 0:
-            if len(sleeves) > 1:
-                crosses.append(InternalCross(contract_id=contract_id, sleeves=sleeves))
+            crosses += internal_cross(contract_id, sleeves, prices)
             continue
         held = portfolio.quantity(contract_id)
         notional = abs(prices.notional_usd(contract_id, quantity))
@@ -155,6 +159,7 @@ def net_trades(
         if notional >= policy.minimum_notional_usd or _is_exempt(parts, held, quantity):
             trades.append(_trade(contract_id, parts, sleeves, held, prices.contracts))
         else:
+            crosses += internal_cross(contract_id, sleeves, prices)
             why = f"below the minimum of {policy.minimum_notional_usd} USD"
             dropped.append(DroppedTrade(contract_id=contract_id, quantity=quantity, reason=why))
     return NettedTrades(
@@ -183,6 +188,25 @@ def _trade(
         reduce_only=reduces(held, quantity),
         sleeves=sleeves,
     )
+
+
+def internal_cross(
+    contract_id: str, sleeves: Mapping[str, Decimal], prices: PriceBook
+) -> tuple[InternalCross, ...]:
+    """The part of sleeves' signed wishes that needs no market, none when all are on one side.
+
+    The smaller side is met in full, the larger side's sleeves by their shares. A wish that is traded needs no cross:
+    its executions are split over all its sleeves, those of the other side too.
+    """
+    buying = {name: quantity for name, quantity in sleeves.items() if quantity > 0}
+    selling = {name: quantity for name, quantity in sleeves.items() if quantity < 0}
+    bought, sold = sum(buying.values(), ZERO), -sum(selling.values(), ZERO)
+    crossed = min(bought, sold)
+    if crossed == 0:
+        return ()
+    shares = {**allocate(crossed, buying, ZERO, bought), **allocate(-crossed, selling, ZERO, -sold)}
+    moved = {name: quantity for name, quantity in sorted(shares.items()) if quantity != 0}
+    return (InternalCross(contract_id=contract_id, sleeves=moved, price=prices.price(contract_id)),)
 
 
 def _by_priority(trades: Iterable[Trade], contracts: ContractBook) -> tuple[Trade, ...]:

@@ -29,7 +29,7 @@ from tasks.step import Step
 from tests import factories as fund
 
 FIRST, DAY = fund.DAYS[:2]
-FOLLOWED = (2, 14, -3, -1)
+FOLLOWED = (2, 14, -4, -1)
 """Moments of kills that are followed through execution and close: before and after the books were read, before the
 jobs were stored, and after everything was remembered."""
 
