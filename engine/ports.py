@@ -98,6 +98,24 @@ class GateOutcome(Enum):
     LIMIT = "limit"
 
 
+class Permission(Enum):
+    """What may leave now, from everything to nothing, and with it what becomes of the orders that work.
+
+    REDUCTIONS lets only reductions leave and cancels the rest. HALTED lets nothing leave and spares what only reduces
+    or unwinds. STOPPED (kill switch, EMERGENCY) lets nothing leave and cancels everything.
+    """
+
+    ALL = "all"
+    REDUCTIONS = "reductions"
+    HALTED = "halted"
+    STOPPED = "stopped"
+
+    def is_stricter_than(self, other: Permission) -> bool:
+        """Whether less is allowed than under the other."""
+        members = tuple(Permission)
+        return members.index(self) > members.index(other)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildRecord:
     """Durable state of one child order: what a restart finds."""
@@ -129,8 +147,8 @@ class OrderBook(Protocol):
     def unresolved(self) -> tuple[ChildRecord, ...]:
         """All children of the account that still hold a reservation, or are PLANNED."""
 
-    def may_send(self) -> bool:
-        """Whether the control state lets new risk leave."""
+    def permission(self) -> Permission:
+        """What the control state lets leave now."""
 
 
 RatesByCurrency = Mapping[str, Decimal]

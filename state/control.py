@@ -80,6 +80,7 @@ def _fresh(account: str) -> ControlRecord:
         set_state=ControlState.ACTIVE,
         kill_switch=False,
         open_halts=0,
+        emergencies=0,
         epoch=0,
         reason="",
         operator="",

@@ -17,9 +17,13 @@ _OPEN_HALTS = (
     .select_from(halts)
     .where(halts.c.account == bindparam("account"), halts.c.status.not_in(("RESOLVED", "CONSUMED")))
 )
-_CONTROL = select(control, _OPEN_HALTS.scalar_subquery().label("open_halts")).where(
-    control.c.account == bindparam("account")
-)
+# A severity that can not be read counts as the worse one.
+_EMERGENCIES = _OPEN_HALTS.where(halts.c.severity != "HALT")
+_CONTROL = select(
+    control,
+    _OPEN_HALTS.scalar_subquery().label("open_halts"),
+    _EMERGENCIES.scalar_subquery().label("emergencies"),
+).where(control.c.account == bindparam("account"))
 _CONTROL_SHARED = _CONTROL.with_for_update(read=True, of=control)
 
 
@@ -28,6 +32,7 @@ class ControlRecord:
     """Control of an account.
 
     ``state`` is what holds now; ``set_state`` is what was set, before halts and kill switch are looked at.
+    ``emergencies`` are the open halts of that severity.
     """
 
     account: str
@@ -35,11 +40,17 @@ class ControlRecord:
     set_state: ControlState
     kill_switch: bool
     open_halts: int
+    emergencies: int
     epoch: int
     reason: str
     operator: str
     requested_at: datetime | None
     effective_at: datetime | None
+
+    @property
+    def stops_everything(self) -> bool:
+        """Whether orders that work are cancelled too, also those that only reduce (REC-04)."""
+        return self.kill_switch or self.emergencies > 0
 
     @property
     def is_effective(self) -> bool:
@@ -70,6 +81,7 @@ def read_control(connection: Connection, account: str, *, share: bool = False) -
         set_state=set_state,
         kill_switch=row.kill_switch,
         open_halts=open_halts,
+        emergencies=int(row.emergencies),
         epoch=row.epoch,
         reason=row.reason,
         operator=row.operator,

@@ -14,12 +14,13 @@ from decimal import Decimal
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from engine.errors import InvariantError
+from engine.model.context import ControlState
 from engine.model.encoding import decode, encode
 from engine.model.money import ZERO
 from engine.model.order_states import CHILD_TRANSITIONS, child_transition
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
 from engine.model.universe import ContractBook
-from engine.ports import ChildRecord, GateOutcome
+from engine.ports import ChildRecord, GateOutcome, Permission
 from state.control_row import ControlRecord, read_control
 from state.database import Database
 from state.fills import book_fill, fill_of, filled_quantity
@@ -28,6 +29,11 @@ from state.jobs import JobStore, read_intent
 from state.ledger import KEYS_A_QUERY
 from state.tables import fills, intents, order_events, orders
 
+_PERMISSIONS = {
+    ControlState.ACTIVE: Permission.ALL,
+    ControlState.REDUCING: Permission.REDUCTIONS,
+    ControlState.HALTED: Permission.HALTED,
+}
 _UNRESOLVED = tuple(
     status.value for status in ChildStatus if status.holds_reservation or status is ChildStatus.PLANNED
 )
@@ -164,10 +170,14 @@ class OrderStore(JobStore):
             found = connection.execute(_UNRESOLVED_ORDERS, {"account": self._account})
             return tuple(_child_record(row) for row in found)
 
-    def may_send(self) -> bool:
-        """Whether the control state lets new risk leave, and this run is still the one that sends."""
+    def permission(self) -> Permission:
+        """What the control state lets leave; a run that is no longer the one that sends is halted."""
         control = self._control()
-        return control is not None and control.state.value == "ACTIVE" and control.epoch == self._epoch
+        if control is not None and control.stops_everything:
+            return Permission.STOPPED
+        if control is None or control.epoch != self._epoch:
+            return Permission.HALTED
+        return _PERMISSIONS[control.state]
 
     def fills(self, since: datetime | None = None, account: str | None = None) -> tuple[Fill, ...]:
         """Valid executions from a time on, in the order of their times."""

@@ -19,7 +19,7 @@ from engine.model.orders import (
     TransportEvent,
     TransportEventKind,
 )
-from engine.ports import ChildRecord, GateOutcome
+from engine.ports import ChildRecord, GateOutcome, Permission
 
 ZERO = Decimal(0)
 
@@ -31,6 +31,7 @@ class MemoryOrderBook:
         """``parents`` maps intent ids to quantity and whether the parent only reduces."""
         self.parents = dict(parents)
         self.control = ControlState.ACTIVE
+        self.stopped = False
         self.epoch_is_mine = True
         self.notional_limit_usd: Decimal | None = None
         self.records: dict[str, ChildRecord] = {}
@@ -53,7 +54,7 @@ class MemoryOrderBook:
             return GateOutcome.STALE_EPOCH
         if record.status is not ChildStatus.PLANNED:
             return GateOutcome.ALREADY_CLAIMED
-        if self.control is ControlState.HALTED:
+        if self.stopped or self.control is ControlState.HALTED:
             return GateOutcome.HALTED
         if self.control is ControlState.REDUCING and not reduce_only:
             return GateOutcome.REDUCE_ONLY
@@ -101,8 +102,15 @@ class MemoryOrderBook:
             r for r in self.records.values() if r.status.holds_reservation or r.status is ChildStatus.PLANNED
         )
 
-    def may_send(self) -> bool:
-        return self.control is ControlState.ACTIVE
+    def permission(self) -> Permission:
+        if self.stopped:
+            return Permission.STOPPED
+        allowed = {
+            ControlState.ACTIVE: Permission.ALL,
+            ControlState.REDUCING: Permission.REDUCTIONS,
+            ControlState.HALTED: Permission.HALTED,
+        }
+        return allowed[self.control]
 
 
 OnSend = Callable[["ScriptedTransport", ChildOrder], None]
@@ -118,6 +126,7 @@ class ScriptedTransport:
         self.on_cancel: Callable[[ScriptedTransport, str], None] = confirm_cancel
         self.sent: list[ChildOrder] = []
         self.cancelled: list[str] = []
+        self.cancel_times: list[tuple[datetime, str]] = []
         self.queue: list[tuple[datetime, int, TransportEvent]] = []
         self.at_times: list[tuple[datetime, Callable[[], None]]] = []
         self.open: dict[str, OpenOrder] = {}
@@ -135,6 +144,7 @@ class ScriptedTransport:
 
     def cancel(self, order_ref: str) -> None:
         self.cancelled.append(order_ref)
+        self.cancel_times.append((self.clock, order_ref))
         self.on_cancel(self, order_ref)
 
     def next_event(self, until: datetime) -> TransportEvent | None:

@@ -27,7 +27,7 @@ from engine.model.money import round_money
 from engine.model.orders import ORDER_REFERENCE_PREFIX, ChildOrder, ExecutionJob, JobStatus, OrderIntent
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
-from engine.ports import GateOutcome
+from engine.ports import GateOutcome, Permission
 
 
 def execute(jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> ExecutionReport:
@@ -51,7 +51,8 @@ class OrderManager:
         self._heap: list[tuple[datetime, int, Action]] = []
         self._inbox: deque[tuple[str, t.Event]] = deque()
         self._alarms: list[str] = []
-        self._pushed, self._may_send, self._fenced, self._ended = 0, True, False, False
+        self._pushed, self._fenced, self._ended = 0, False, False
+        self._permission = Permission.ALL
         self._look_at = world.transport.now()
         unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
         self._blocked = {record.child.contract_id: record.child.intent_id for record in unresolved}
@@ -95,10 +96,9 @@ class OrderManager:
         if now < self._look_at:
             return
         self._look_at = now + timedelta(seconds=self._world.control_poll_seconds)
-        may_send = self._world.book.may_send()
-        if self._may_send and not may_send:
-            self._inbox.extend((name, t.HaltRequested()) for name in self._tickets)
-        self._may_send = may_send
+        before, self._permission = self._permission, self._world.book.permission()
+        if self._permission.is_stricter_than(before):
+            self._inbox.extend((name, t.HaltRequested(self._permission)) for name in self._tickets)
         self._settle()
 
     # ------------------------------------------------------------ jobs
@@ -110,6 +110,9 @@ class OrderManager:
             self._routes.update({record.child.order_ref: intent.intent_id for record in core.children})
             self._tickets[intent.intent_id] = t.new_ticket(core)
             self._inbox.append((intent.intent_id, t.Start()))
+            if self._permission is not Permission.ALL:
+                # An order found alive from an earlier attempt has not heard of what was forbidden since.
+                self._inbox.append((intent.intent_id, t.HaltRequested(self._permission)))
         self._ended = True  # A job without parents is over at once.
         self._push(job.window.end, lambda now: self._send_all(job, t.WindowClosing()))
         drained = job.window.end + timedelta(seconds=self._world.drain_seconds)
@@ -179,8 +182,11 @@ class OrderManager:
                 self._stop(text)
 
     def _quote(self, intent: OrderIntent) -> t.Event:
-        if not self._may_send and not intent.reduce_only:
-            return t.NoQuote("trading is halted or only reduces")
+        if self._permission is Permission.REDUCTIONS and not intent.reduce_only:
+            return t.NoQuote("only reductions may leave")
+        if self._permission in (Permission.HALTED, Permission.STOPPED):
+            # A new price would cancel the order that works, and the send gate would refuse the next.
+            return t.NoQuote("trading is halted")
         if self._blocked.get(intent.contract_id, intent.intent_id) != intent.intent_id:
             return t.NoQuote(f"{intent.contract_id} is blocked by an order whose outcome is not known")
         quote = self._world.transport.quote(intent.contract_id)

@@ -51,6 +51,7 @@ from engine.execution.ticket import (
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Reason
 from engine.model.policy import ExecutionPolicy
+from engine.ports import Permission
 
 
 def step(
@@ -86,7 +87,7 @@ def _react(
         case WindowClosing():
             return _window_closing(state)
         case HaltRequested():
-            return _halt(core, state)
+            return _halt(core, state, event.permission)
         case VisibilityLost():
             return visibility_lost(state, event.text)
 
@@ -164,8 +165,10 @@ def _window_closing(state: TicketState) -> Result:
     return finish(state, reason, state.text)
 
 
-def _halt(core: OrderCore, state: TicketState) -> Result:
-    if core.intent.reduce_only or core.intent.reason is Reason.OVERLAY_UNWIND:
+def _halt(core: OrderCore, state: TicketState, permission: Permission) -> Result:
+    """Orders that reduce or unwind outlive a halt by their own rules; a full stop spares nothing (REC-04)."""
+    shrinks = core.intent.reduce_only or core.intent.reason is Reason.OVERLAY_UNWIND
+    if shrinks and permission is not Permission.STOPPED:
         return state, ()
     if state.phase is Phase.CANCELLING and state.goal is Goal.REPRICE:
         return state._replace(goal=Goal.REST), ()

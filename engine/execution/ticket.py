@@ -14,7 +14,7 @@ from engine.model.instruments import Instrument
 from engine.model.market import Quote
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent, OrderPlan, TransportEvent
-from engine.ports import ChildRecord, GateOutcome
+from engine.ports import ChildRecord, GateOutcome, Permission
 
 
 class Phase(Enum):
@@ -169,7 +169,9 @@ class WindowClosing(NamedTuple):
 
 
 class HaltRequested(NamedTuple):
-    """Trading halted: cancel what works, unless it only reduces; go on when the halt is resolved."""
+    """Less may leave than before: cancel what works unless it is spared; go on when the halt is resolved."""
+
+    permission: Permission
 
 
 class VisibilityLost(NamedTuple):

@@ -14,8 +14,8 @@ from engine.model.context import ControlState, RunKind
 from engine.model.order_states import CHILD_TRANSITIONS, JOB_TRANSITIONS
 from engine.model.orders import ChildOrder, ChildStatus, ExecutionJob, JobStatus, OrderIntent, Side
 from engine.model.portfolio import Sleeve
-from engine.ports import GateOutcome, OrderBook
-from state.control import ControlStore
+from engine.ports import GateOutcome, OrderBook, Permission
+from state.control import ControlStore, HaltSeverity
 from state.database import Database, open_database
 from state.gate import GateFacts, OrderLimits, counted_notional, judge
 from state.ledger import LedgerStore
@@ -117,18 +117,33 @@ def test_halt_closes_the_gate_and_its_resolution_opens_it(database: Database) ->
     child = planned(store)
     stop(database)
     assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
-    assert not store.may_send()
+    assert store.permission() is Permission.HALTED
     with database.transaction() as connection:
         connection.execute(text("UPDATE halts SET status = 'RESOLVED', choice = 'retry'"))
-    assert store.may_send()
+    assert store.permission() is Permission.ALL
     assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.CLAIMED
 
 
 def test_kill_switch_closes_the_gate(database: Database) -> None:
     store = open_orders(database)
     child = planned(store)
+    closing = planned(store, make_intent("close", side=Side.SELL, reduce_only=True))
     ControlStore(database).engage_kill_switch(ACCOUNT, "stop", "me", NOW)
     assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
+    assert store.claim(closing.order_ref, D(1), NOW) is GateOutcome.HALTED
+    assert store.permission() is Permission.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("severity", "permission"),
+    [(HaltSeverity.HALT, Permission.HALTED), (HaltSeverity.EMERGENCY, Permission.STOPPED)],
+)
+def test_severity_of_a_halt_decides_what_goes_on_working(
+    database: Database, severity: HaltSeverity, permission: Permission
+) -> None:
+    store = open_orders(database)
+    stop(database, severity=severity)
+    assert store.permission() is permission
 
 
 def test_missing_control_row_closes_the_gate(database: Database) -> None:
@@ -137,7 +152,7 @@ def test_missing_control_row_closes_the_gate(database: Database) -> None:
     with database.transaction() as connection:
         connection.execute(text("DELETE FROM control"))
     assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
-    assert not store.may_send()
+    assert store.permission() is Permission.HALTED
 
 
 def test_reducing_lets_only_reductions_leave(database: Database) -> None:
@@ -154,7 +169,7 @@ def test_older_epoch_is_fenced(database: Database) -> None:
     child = planned(store)
     RunStore(database).claim(make_key(RunKind.EXECUTION), later(61), "code", "config")
     assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.STALE_EPOCH
-    assert not store.may_send()
+    assert store.permission() is Permission.HALTED
 
 
 def test_unknown_child_keeps_its_quantity_and_blocks_its_contract(database: Database) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal as D
@@ -272,6 +273,70 @@ def test_reduce_only_order_keeps_working_when_only_reductions_may_leave() -> Non
     book.control = ControlState.REDUCING
     broker.on_send = fakes.fill_all
     assert only(execute([job(cut)], made)).filled == 100
+
+
+def halted_cut(
+    change: Callable[[MemoryOrderBook], None], *, reason: Reason = Reason.REBALANCE, reduce_only: bool = True
+) -> tuple[ScriptedTransport, MemoryOrderBook, ExecutionReport]:
+    """A cut that does not fill, and what becomes of its order when the control changes after 7 seconds."""
+    cut = intent(side=Side.SELL, reduce_only=reduce_only, reason=reason)
+    made, broker, book = world(cut)
+    broker.at_times = [(NOON + timedelta(seconds=7), lambda: change(book))]
+    return broker, book, execute([job(cut, minutes=10)], made)
+
+
+def halt(book: MemoryOrderBook) -> None:
+    book.control = ControlState.HALTED
+
+
+def kill(book: MemoryOrderBook) -> None:
+    book.stopped = True
+
+
+@pytest.mark.parametrize(
+    ("reason", "reduce_only"), [(Reason.REBALANCE, True), (Reason.OVERLAY_UNWIND, False)]
+)
+def test_halt_leaves_a_reduction_at_work_until_its_own_time_is_over(
+    reason: Reason, reduce_only: bool
+) -> None:
+    broker, _, _ = halted_cut(halt, reason=reason, reduce_only=reduce_only)
+    assert [c.attempt for c in broker.sent] == [1]
+    assert broker.cancelled == [REF1]
+    # Neither the halt at 7 s nor a new price at 15 s takes it away, only its time to live of 120 s.
+    assert next(at for at, name in broker.cancel_times if name == REF1) == NOON + timedelta(seconds=120)
+
+
+@pytest.mark.parametrize(
+    ("reason", "reduce_only"), [(Reason.REBALANCE, True), (Reason.OVERLAY_UNWIND, False)]
+)
+def test_kill_switch_or_emergency_cancels_a_reduction_too(reason: Reason, reduce_only: bool) -> None:
+    broker, book, report = halted_cut(kill, reason=reason, reduce_only=reduce_only)
+    at, name = broker.cancel_times[0]
+    # Noticed at the next look, at most five seconds later.
+    assert (name, at) == (REF1, NOON + timedelta(seconds=10))
+    assert book.records[REF1].status is ChildStatus.CANCELLED
+    assert [c.attempt for c in broker.sent] == [1]
+    assert only(report).unfilled == 100
+
+
+def test_halt_that_becomes_an_emergency_cancels_what_it_had_spared() -> None:
+    cut = intent(side=Side.SELL, reduce_only=True)
+    made, broker, book = world(cut)
+    broker.at_times = [
+        (NOON + timedelta(seconds=7), lambda: halt(book)),
+        (NOON + timedelta(seconds=32), lambda: kill(book)),
+    ]
+    execute([job(cut, minutes=10)], made)
+    assert broker.cancel_times == [(NOON + timedelta(seconds=35), REF1)]
+
+
+def test_restart_under_the_kill_switch_cancels_the_reduction_that_it_finds() -> None:
+    cut = intent(side=Side.BUY, reduce_only=True)
+    made, broker, book, _ = with_child(ChildStatus.WORKING)
+    book.stopped = True
+    execute([job(cut, minutes=10)], made)
+    assert broker.cancelled == [REF1]
+    assert broker.sent == []
 
 
 def test_another_run_that_took_over_stops_this_one_at_once() -> None:

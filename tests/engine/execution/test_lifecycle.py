@@ -10,7 +10,7 @@ from engine.execution import ticket as t
 from engine.execution.lifecycle import step
 from engine.model.orders import Fill, TransportEvent, TransportEventKind
 from engine.model.policy import ExecutionPolicy
-from engine.ports import GateOutcome
+from engine.ports import GateOutcome, Permission
 from tests.engine.execution.market import NOON, UNIVERSE, execution_policy, intent, quote
 
 POLICY: ExecutionPolicy = execution_policy()
@@ -101,7 +101,7 @@ def test_answer_of_the_gate_that_nobody_asked_for_is_refused() -> None:
 
 def test_rejection_of_a_child_being_cancelled_is_illegal() -> None:
     ticket, _ = after(*SENT)
-    for event in (told(TransportEventKind.ACKNOWLEDGED, ticket), t.HaltRequested()):
+    for event in (told(TransportEventKind.ACKNOWLEDGED, ticket), t.HaltRequested(Permission.HALTED)):
         ticket, _ = step(ticket, event, NOON, POLICY)
     with pytest.raises(IllegalTransition, match="CANCEL_PENDING to REJECTED"):
         step(ticket, told(TransportEventKind.REJECTED, ticket), NOON, POLICY)
@@ -173,7 +173,8 @@ def event_of(name: object, ticket: t.OrderTicket, now: datetime, number: int) ->
         "old quote": t.QuoteArrived(quote(at=now - timedelta(seconds=40))),
         "none": t.NoQuote("none"),
         "window": t.WindowClosing(),
-        "halt": t.HaltRequested(),
+        "halt": t.HaltRequested(Permission.HALTED),
+        "stop": t.HaltRequested(Permission.STOPPED),
         "lost": t.VisibilityLost("cut"),
     }
     return plain[name]
