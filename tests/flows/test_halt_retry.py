@@ -75,7 +75,7 @@ def test_halt_is_resolved_by_the_form_and_the_run_retried(home: Path, client: Pr
     decision = client.start("daily-decision", PARAMETERS)
     first = client.await_end(decision)
     assert (first.type, first.name) == ("FAILED", "HALTED")
-    assert "cash-break of USD" in first.message
+    assert "Cash break: expected" in first.message
     assert "resolve-halt" in client.artifacts(decision)["halt"]
     (halt,) = halts(home)
 
