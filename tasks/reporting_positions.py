@@ -19,6 +19,8 @@ _MANAGED = {
 }
 """Sleeves that no weight decides: their plan is in contracts."""
 
+_UNWANTED = "no target: being closed, or waiting for an operator"
+
 Key = tuple[str, str]
 """A sleeve and a contract."""
 
@@ -61,7 +63,7 @@ def position_rows(
                 weight=significant(float(exposure / nav)),
                 target_weight=weights.get(key, _planned_weight(target, quantity, exposure, nav)),
                 stale_sessions=0 if line is None else line.stale_sessions,
-                note=_note(sleeve, is_weighted=key in weights),
+                note="" if decision.targets is None or key in weights else _MANAGED.get(sleeve, _UNWANTED),
             )
         )
     return tuple(rows)
@@ -131,12 +133,6 @@ def _planned_weight(
     if target == 0:
         return 0.0
     return None if quantity == 0 else significant(float(exposure * target / quantity / nav))
-
-
-def _note(sleeve: str, *, is_weighted: bool) -> str:
-    if is_weighted:
-        return ""
-    return _MANAGED.get(sleeve, "no target: being closed, or waiting for an operator")
 
 
 def _sleeve_rank(name: str) -> int:

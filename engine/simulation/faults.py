@@ -236,7 +236,8 @@ def _read_poisoned(inputs: MarketInputs, contract_id: str) -> None:
         decimal_from_float(float("nan"))
     except NonFiniteValue as error:
         raise NonFiniteValue(
-            f"{error} as the daily close of {contract_id} in the row of {row.isoformat()}",
+            f"expected a finite daily close of {contract_id}, found one that is not a number in the row of "
+            f"{row.isoformat()}",
             subject=contract_id,
         ) from error
 

@@ -32,7 +32,9 @@ from tasks.adapters.report_text import (
     paragraph,
     percent,
     plain,
+    price_text,
     reason_text,
+    residual_text,
     share,
     signed_quantity,
     sleeve_name,
@@ -127,7 +129,8 @@ def _summary(report: DayReport) -> Iterator[tuple[str, str]]:
     yield "NAV at the decision", "not yet valued" if nav is None else usd(nav)
     yield "NAV at the close", "not yet valued" if report.closing_nav is None else usd(report.closing_nav)
     change = None if bridge is None else bridge.closing_nav - bridge.opening_nav
-    yield "Change of NAV", "no earlier valuation" if change is None else usd(change, signed=True)
+    unchanged = "not yet valued" if nav is None else "no earlier valuation"
+    yield "Change of NAV", unchanged if change is None else usd(change, signed=True)
     yield "Regime", "not yet judged" if risk is None else risk.regime
     for name, value in (("Gross exposure", report.gross_exposure), ("Net exposure", report.net_exposure)):
         yield name, "not yet valued" if nav is None else f"{usd(value, 0)}, {share(value, nav)}"
@@ -176,7 +179,7 @@ def _bridge(report: DayReport) -> Iterator[Text | Table]:
         (component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge_rows(bridge)
     ]
     rows += [
-        ("Unexplained", amount(bridge.residual, signed=True)),
+        ("Unexplained", residual_text(bridge.residual, signed=True)),
         ("NAV at this valuation", amount(bridge.closing_nav)),
     ]
     yield _table(("Cause", ">USD"), rows)
@@ -193,7 +196,7 @@ def _exposure(report: DayReport) -> Iterator[Text | Table]:
                     amount(row.long_usd, 0),
                     amount(row.short_usd, 0),
                     amount(row.long_usd - row.short_usd, 0),
-                    gross_wanted_text(row),
+                    gross_wanted_text(row, report.positions),
                 )
                 for row in report.exposures
             ),
@@ -253,7 +256,7 @@ def _position_rows(rows: Sequence[PositionRow]) -> Iterator[Cells]:
                 f"  {row.contract_id}",
                 plain(row.quantity),
                 target_text(row),
-                "not priced" if row.price is None else f"{plain(row.price)}\u00a0{row.price_unit}",
+                "not priced" if row.price is None else price_text(row.price, row.price_unit),
                 amount(row.exposure_usd, 0),
                 amount(row.weight * 100),
             )

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import zlib
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from functools import cache
 from html import escape
 from itertools import accumulate, groupby
@@ -29,6 +30,8 @@ _FRAME_PIXELS = 66
 _LETTER_PIXELS = 7.3
 _LONGEST_NAME = 18
 _HISTORY_PIXELS = 380
+_FEW_DAYS = 3
+_CENT = Decimal("0.01")
 _Figure = dict[str, Json]
 
 
@@ -70,7 +73,7 @@ def chart(name: str, figure: _Figure, description: str) -> Html:
 def bridge_figure(bridge: BridgeView) -> _Figure:
     """Change of NAV by cause, each bar starting where the one before ended; the last is the whole change."""
     causes = [(component_name(row.component), float(row.amount_usd)) for row in bridge_rows(bridge)]
-    if bridge.residual:
+    if abs(bridge.residual) >= _CENT:
         causes.append(("Unexplained", float(bridge.residual)))
     change = float(bridge.closing_nav - bridge.opening_nav)
     names, amounts = [name for name, _ in causes], [value for _, value in causes]
@@ -139,7 +142,13 @@ def history_figure(report: DayReport) -> _Figure:
     layout: _Figure = {
         "height": _HISTORY_PIXELS,
         "margin": {"l": 62, "r": 14, "t": 26, "b": 44},
-        "xaxis": {"gridcolor": "--grid", "linecolor": "--line", "nticks": 6, "anchor": "y2", "type": "date"},
+        "xaxis": {
+            "gridcolor": "--grid",
+            "linecolor": "--line",
+            "anchor": "y2",
+            "type": "date",
+            **_day_ticks(days),
+        },
         "yaxis": {**axis, "domain": [0.5, 1.0], "tickformat": ".4~s"},
         "yaxis2": {**axis, "domain": [0.0, 0.38], "nticks": 4},
         "annotations": [_panel_title("NAV, USD", 1.0), _panel_title("Gross and net exposure, USD", 0.38)],
@@ -149,6 +158,13 @@ def history_figure(report: DayReport) -> _Figure:
         **_common(),
     }
     return {"data": data, "layout": layout}
+
+
+def _day_ticks(days: Sequence[str]) -> _Figure:
+    """A tick for each of a few days; plotly would divide them into hours."""
+    if len(days) > _FEW_DAYS:
+        return {"nticks": 6}
+    return {"tickmode": "array", "tickvals": list[Json](days), "tickformat": "%-d %b %Y"}
 
 
 def _bars(name: str, color: str, names: Sequence[str], values: Sequence[float]) -> Json:

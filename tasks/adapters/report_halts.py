@@ -84,7 +84,7 @@ def _evidence(rows: Sequence[BreakRow]) -> Iterator[Html]:
 def _doubted(row: BreakRow, fact: PriceFact) -> Row:
     return (
         row.subject,
-        row.ours if fact.age is None else age_text(fact),
+        row.ours if fact.age is None else f"{age_text(fact)} old",
         fact.limit,
         last_good_text(fact),
         "not valued" if fact.exposure_usd is None else amount(fact.exposure_usd),

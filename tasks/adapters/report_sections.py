@@ -68,7 +68,7 @@ def _sleeves(report: DayReport) -> Iterator[Html]:
             amount(row.long_usd, 0),
             amount(row.short_usd, 0),
             amount(row.long_usd - row.short_usd, 0),
-            gross_wanted_text(row),
+            gross_wanted_text(row, report.positions),
         )
         for row in rows
     ]

@@ -80,6 +80,7 @@ footer { color: var(--soft); font-size: 13px; padding-bottom: 36px; }
   .stack tbody th, .stack tfoot th { grid-column: 1 / -1; font-weight: 600; }
   .stack td[data-label]::before { content: attr(data-label); display: block; color: var(--soft); font-size: 12px; line-height: 1.3; font-weight: 400; }
   .stack td.text:last-child { grid-column: 1 / -1; } .stack td:empty { display: none; }
+  #halts .stack tr { align-items: start; }
   .stack tr.group { display: block; padding: 0; border: 0; } .stack tr.group th { display: block; padding: 7px 8px; }
 }
 @media print {

@@ -30,8 +30,10 @@ from tasks.adapters.report_text import (
     opened,
     percent,
     plain,
+    price_text,
     purpose_name,
     reason_text,
+    residual_text,
     signed_quantity,
     sleeve_name,
     sleeve_rank,
@@ -71,7 +73,7 @@ def bridge_section(report: DayReport) -> Html:
     change = bridge.closing_nav - bridge.opening_nav
     lead = (
         f"NAV went from {usd(bridge.opening_nav)} to {usd(bridge.closing_nav)}: {usd(change, signed=True)}."
-        f" What no posting explains: {usd(bridge.residual)}."
+        f" What no posting explains: {residual_text(bridge.residual)}\u00a0USD."
     )
     drawn = chart(
         "bridge",
@@ -99,7 +101,7 @@ def _bridge_table(bridge: BridgeView) -> Html:
     rows += [
         (component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge_rows(bridge)
     ]
-    rows.append(("Unexplained", amount(bridge.residual, signed=True)))
+    rows.append(("Unexplained", residual_text(bridge.residual, signed=True)))
     columns = words("Cause"), figures("USD")
     return table(
         "NAV bridge, to the cent", columns, rows, total=("NAV at this valuation", amount(bridge.closing_nav))
@@ -176,7 +178,7 @@ def _sum(rows: Sequence[PositionRow]) -> str:
 
 
 def _position(row: PositionRow) -> Row:
-    price = "not priced" if row.price is None else f"{plain(row.price)}\u00a0{row.price_unit}"
+    price = "not priced" if row.price is None else price_text(row.price, row.price_unit)
     return (
         named(row.name, row.contract_id),
         plain(row.quantity),

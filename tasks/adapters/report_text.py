@@ -50,7 +50,7 @@ _COMPONENTS: Mapping[str, str] = {
     "adjustments": "Adjustments",
 }
 _REASONS: Mapping[str, str] = {
-    "rebalance": "back to target",
+    "rebalance": "rebalance",
     "roll": "roll into the next contract",
     "hedge_fx": "currency hedge",
     "hedge_tail": "tail hedge",
@@ -71,7 +71,6 @@ _GROUPS: Mapping[str, str] = {
     "strategy": "Strategy",
     "single": "Single name",
     "tail": "Tail hedges",
-    "hedge": "Hedge",
     "fx": "FX hedge",
     "core": "Core index RV",
     "sector": "Sector RV",
@@ -195,7 +194,21 @@ def reason_text(reason: str) -> str:
     """Why a trade was done or not, as a sentence: a code becomes words, what stands around it stays."""
     head, end, rest = reason.partition(";")
     stage, colon, code = head.rpartition(": ")
-    return opened(f"{stage}{colon}{_REASONS.get(code, code)}{end}{rest}")
+    first, _, following = stage.partition(": ")
+    stage = following if following.startswith(first) else stage
+    told = f"{stage}{colon}{_REASONS.get(code, code)}{end}{rest}"
+    # An instrument's name stays as it is written.
+    return told[:1].upper() + told[1:] if told.partition(" ")[0].rstrip(":;").isalpha() else told
+
+
+def price_text(price: Decimal, unit: str) -> str:
+    """A price with its unit; of a large one no more than four decimals, which is all that an adjusted price knows."""
+    return f"{plain(_rounded(price, 4) if abs(price) >= 10 else price)}{NO_BREAK}{unit}"
+
+
+def residual_text(residual: Decimal, *, signed: bool = False) -> str:
+    """What a bridge leaves unexplained, to the cent: below it stand the roundings of its parts."""
+    return amount(_rounded(residual, 2), signed=signed)
 
 
 def group_name(group: str) -> str:
@@ -212,10 +225,12 @@ def control_text(risk: RiskView) -> str:
     return "only reductions are allowed" if risk.reduce_only else "increases are allowed"
 
 
-def gross_wanted_text(row: ExposureRow) -> str:
+def gross_wanted_text(row: ExposureRow, positions: Sequence[PositionRow]) -> str:
     """Gross exposure that a sleeve should have in USD, or who decides it instead."""
     if row.target_gross_usd is not None:
         return amount(row.target_gross_usd, 0)
+    if all(position.target_quantity is None for position in positions):
+        return "not decided"
     return "set in contracts" if row.name in _IN_CONTRACTS else "no target"
 
 

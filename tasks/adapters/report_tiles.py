@@ -23,8 +23,15 @@ def _tiles(report: DayReport, result: Mapping[str, Json]) -> Iterator[Html]:
     tone = None if change is None else "gain" if change > 0 else "loss" if change < 0 else None
     yield _tile(
         "Change of NAV",
-        _money(result, "change.usd", change, "no earlier valuation", signed=True, tone=tone),
-        _change_fraction(result),
+        _money(
+            result,
+            "change.usd",
+            change,
+            "not yet valued" if nav is None else "no earlier valuation",
+            signed=True,
+            tone=tone,
+        ),
+        "the run stopped before" if nav is None else _change_fraction(result),
     )
     yield _tile(
         "Gross exposure",
@@ -136,7 +143,7 @@ def _reconciliation_tile(result: Mapping[str, Json], view: ReconciliationView | 
     title = "Reconciliation"
     if view is None:
         return _tile(
-            title, _fact(result, "reconciliation.status", "not yet compared"), "no answer from the broker"
+            title, _fact(result, "reconciliation.status", "not yet compared"), "the run stopped before"
         )
     tone = "gain" if view.status == "PASS" else "loss"
     if view.difference_usd is None:

@@ -67,6 +67,7 @@ def test_halt_says_what_was_expected_what_was_found_and_what_to_do(fault: str, t
         assert len(evidence(world)) > 0
         assert halt.message.startswith("expected ")
         assert ", found " in halt.message
+        assert "nan" not in halt.message.split()
         assert halt.message.endswith(WHAT_TO_DO[HaltKind(halt.kind)])
         assert f"./fund resolve {halt.halt_id} --choice {halt.choices[0].value}" in outcome.text
         assert outcome.text.endswith("./fund resume")

@@ -1,5 +1,6 @@
 """The page in a browser, on a desk and on a telephone, in light and in dark: nothing overlaps, nothing is fetched."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +194,42 @@ def test_every_tile_of_a_figure_has_a_unit_or_says_why_not(look, name: str) -> N
     tiles = look(name, 1280).tiles
     assert len(tiles) == 10
     assert [tile for tile in tiles if not any(unit in tile for unit in units)] == []
+
+
+# Every number in a tile or a table cell, with the words that may carry its unit: its own, its column's, its caption's.
+FIGURES = """() => {
+  const said = element => element ? element.textContent : "";
+  const cells = [...document.querySelectorAll("td")].map(cell => {
+    const table = cell.closest("table");
+    return { text: cell.textContent, head: cell.dataset.label || "", row: said(cell.parentElement.querySelector("th")),
+             caption: said(table.querySelector("caption")) };
+  });
+  const tiles = [...document.querySelectorAll(".tile .value, .tile .under")].map(part =>
+    ({ text: part.textContent, head: said(part.parentElement.querySelector("dt")), row: "", caption: "" }));
+  return [...cells, ...tiles].filter(cell => /^[\\s+\u2212-]*[\\d,.]+/.test(cell.text));
+}"""
+IDENTITIES = ("Execution", "Order reference", "Job")
+UNIT = re.compile(
+    r"USD|EUR|GBP|GBX|CHF|own currency|%|bps|shares|contracts|points|×|UTC|quote units|number|sessions|hours|"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "hostile"])  # its units are hostile too
+def test_every_figure_has_its_unit_in_its_cell_its_heading_or_its_caption(
+    browser: Browser, tmp_path: Path, name: str, width: int
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(render_page(SAMPLES[name]()), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(path.as_uri())
+    figures = page.evaluate(FIGURES)
+    page.close()
+    assert len(figures) > 10 or name in ("missing",)
+    figures = [cell for cell in figures if cell["head"] not in IDENTITIES]
+    bare = [cell for cell in figures if not UNIT.search(f"{cell['text']} {cell['head']} {cell['caption']}")]
+    assert bare == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,7 +7,7 @@ import re
 import time
 import zlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NonFiniteValue
+from engine.report import NOT_COMPARED, BreakRow, PriceFact
 from tasks.adapters import report_text
 from tasks.adapters.report_charts import (
     bridge_figure,
@@ -26,6 +27,7 @@ from tasks.adapters.report_charts import (
 from tasks.adapters.report_html import element, join
 from tasks.adapters.report_json import figure, to_result_json
 from tasks.adapters.report_page import render_page
+from tasks.adapters.report_text import group_name, reason_text
 from tests.factories_report import SAMPLES, calm_day, crisis_day, halted_day, hostile_words, missing_values
 
 ADDRESS = re.compile(
@@ -311,3 +313,73 @@ def test_figure_is_written(written: str, expected: str, reason: str) -> None:
 def test_amount_that_is_not_finite_is_refused(value: Decimal | float) -> None:
     with pytest.raises(NonFiniteValue):
         report_text.amount(value)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("hedge_tail", "Tail hedge"),
+        ("rebalance; 4 left unfilled at the collar", "Rebalance; 4 left unfilled at the collar"),
+        ("gate: cost_exceeds_benefit", "Gate: the cost exceeds the benefit"),
+        ("venue: venue closed: LSE does not trade", "Venue closed: LSE does not trade"),
+        ("the benefit of 1.20 USD is too small", "The benefit of 1.20 USD is too small"),
+    ],
+)
+def test_reason_is_told_in_words(reason: str, words: str) -> None:
+    assert reason_text(reason) == words
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("strategy/single:AAPL", "Single name AAPL"),
+        ("tail/tail", "Tail hedges"),
+        ("tail/sovereign_spread", "Sovereign spread"),
+    ],
+)
+def test_group_of_orders_is_told_in_words(group: str, words: str) -> None:
+    assert group_name(group) == words
+
+
+def test_abandoned_day_says_that_only_reductions_are_traded() -> None:
+    day = calm_day()
+    assert day.risk is not None
+    page = Page(render_page(replace(day, risk=replace(day.risk, abandoned=True)))).text
+    assert "the day was abandoned by an operator: only reductions are traded" in page
+    assert "increases are allowed" not in page
+
+
+def test_doubted_price_stands_with_age_limit_last_price_and_exposure() -> None:
+    fact = PriceFact(
+        age=5.0,
+        age_unit="sessions",
+        limit="3 sessions",
+        last_price=Decimal("5800.25"),
+        unit="USD",
+        last_date=date(2026, 11, 13),
+        exposure_usd=Decimal("-290012.5"),
+        nav_fraction=0.029,
+    )
+    row = BreakRow(
+        kind="stale-mark",
+        subject="ES_20261218",
+        ours="5 sessions",
+        broker=NOT_COMPARED,
+        difference_usd=None,
+        explanation="its venue held 5 sessions without a price of it",
+        proposed_choice="abandon-day",
+        price=fact,
+    )
+    day = halted_day()
+    halt = replace(day.halts[0], kind="stale-mark", evidence=(row,), choices=("abandon-day", "mark-manually"))
+    page = Page(render_page(replace(day, halts=(halt,)))).text.replace("\u00a0", " ")
+    for told in (
+        "Stale prices",
+        "5 sessions old",
+        "3 sessions",
+        "5,800.25 USD of 2026-11-13",
+        "\u2212290,012.50",
+        "2.90",
+        "--mark ES_20261218=PRICE",
+    ):
+        assert told in page, told
