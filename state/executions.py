@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -71,3 +72,16 @@ def executed_parents(database: Database, account: str, trade_date: date) -> tupl
         )
         for row in parents
     )
+
+
+def parents_of(database: Database, account: str, references: Collection[str]) -> Mapping[str, OrderIntent]:
+    """Parents of some order references of ours, by every order reference that those parents have."""
+    named = select(orders.c.intent_id).where(orders.c.account == account, orders.c.order_ref.in_(references))
+    wanted = (
+        select(orders.c.order_ref, intents.c.payload)
+        .join(intents, intents.c.intent_id == orders.c.intent_id)
+        .where(orders.c.intent_id.in_(named))
+        .order_by(orders.c.order_ref)
+    )
+    with database.read() as connection:
+        return {row.order_ref: decode(OrderIntent, row.payload) for row in connection.execute(wanted)}

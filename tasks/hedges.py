@@ -19,7 +19,10 @@ from tasks.step import step
 @step("plan tail hedges")
 def plan_tails(day: TradingDay, inputs: DayInputs, fund: ValuedFund, risk: RiskStep) -> TailStep:
     """Options, sovereign spread and volatility future within their premium budgets."""
-    return day.decide("tail", TailStep, lambda: hedge_tails(day.setup, inputs, fund, risk.decision))
+    tail = day.decide("tail", TailStep, lambda: hedge_tails(day.setup, inputs, fund, risk.decision))
+    for alert in tail.plan.alerts:
+        day.alert("WARNING", alert)
+    return tail
 
 
 @step("hedge currencies")

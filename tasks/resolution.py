@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.accounting.adoption import adoption
+from engine.accounting.adoption import adoption, missed_splits
 from engine.accounting.book import apply as book_with
 from engine.accounting.differences import OurPrices, Sides
 from engine.accounting.ledger import LedgerEntry
@@ -24,6 +24,7 @@ from engine.model.money import ZERO
 from engine.model.portfolio import Portfolio
 from engine.report import BreakRow
 from engine.simulation.faults import active_faults, clear
+from state.executions import parents_of
 from state.halts import HaltRecord
 from state.runs import RunRecord
 from tasks.day import marks_in, wall_clock
@@ -151,7 +152,12 @@ def adoption_entries(world: World, run: RunRecord, halt_id: str) -> tuple[Ledger
         prices=_our_prices(inputs),
         contracts=contract_book(setup, inputs),
     )
-    return adoption(sides, report, world.broker.now, halt_id, ledger=world.ledger.entries(world.account))
+    ledger = world.ledger.entries(world.account)
+    missed = [row for found in report.quantities for row in found.missed]
+    references = sorted({row.fill.order_ref for row in missed if row.fill.order_ref is not None})
+    parents = parents_of(world.database, world.account, references) if references else {}
+    splits = missed_splits(missed, parents, ledger)
+    return adoption(sides, report, world.broker.now, halt_id, splits, ledger)
 
 
 def _our_prices(inputs: DayInputs) -> OurPrices:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from engine.accounting.book import apply
+from engine.accounting.book import allocate, apply
 from engine.accounting.differences import MissedExecution, QuantityDifference, Sides, cash_differences
 from engine.accounting.ledger import (
     ADOPTED,
     CASH,
+    POSITION_PREFIX,
     REVERSAL_PREFIX,
     EntryKind,
     LedgerEntry,
@@ -21,6 +22,8 @@ from engine.accounting.ledger import (
 )
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.errors import MissingMark
+from engine.model.money import ZERO
+from engine.model.orders import OrderIntent
 from engine.model.portfolio import Sleeve
 
 
@@ -58,6 +61,48 @@ def adoption(
         if left.unexplained != 0:
             entries.append(_cash_entry(left.currency, -left.unexplained, booked_at, reference))
     return tuple(entries)
+
+
+def missed_splits(
+    missed: Sequence[MissedExecution], parents: Mapping[str, OrderIntent], ledger: Sequence[LedgerEntry]
+) -> Mapping[str, Mapping[str, Decimal]]:
+    """Sleeve quantities of missed executions of our own parents, by execution id: as if they had come in time.
+
+    ``parents`` maps every order reference of the parents concerned, not only those of the missed executions. What the
+    ledger booked for a parent counts as filled before; an execution of another order has no split.
+    """
+    given: dict[str, dict[str, Decimal]] = {}
+    replaced = {f"trade:{row.replaces.execution_id}" for row in missed if row.replaces is not None}
+    for entry in ledger:
+        parent = parents.get(entry.reference)
+        if parent is None or entry.kind is not EntryKind.TRADE or entry.entry_id in replaced:
+            continue
+        _add(given.setdefault(parent.intent_id, {}), _sleeves_of(entry))
+    splits = {}
+    for row in sorted(missed, key=lambda found: (found.fill.executed_at, found.fill.execution_id)):
+        parent = parents.get(row.fill.order_ref or "")
+        if parent is None:
+            continue
+        before = given.setdefault(parent.intent_id, {})
+        filled = sum(before.values(), ZERO) + row.fill.signed_quantity
+        share = allocate(filled, parent.sleeves, ZERO, parent.quantity * parent.side.sign)
+        split = {name: share[name] - before.get(name, ZERO) for name in sorted(share)}
+        splits[row.fill.execution_id] = split
+        _add(before, split)
+    return splits
+
+
+def _sleeves_of(entry: LedgerEntry) -> Mapping[str, Decimal]:
+    return {
+        line.account.removeprefix(POSITION_PREFIX): line.amount
+        for line in entry.lines
+        if line.account.startswith(POSITION_PREFIX)
+    }
+
+
+def _add(totals: dict[str, Decimal], more: Mapping[str, Decimal]) -> None:
+    for name, quantity in more.items():
+        totals[name] = totals.get(name, ZERO) + quantity
 
 
 def _missed_entries(

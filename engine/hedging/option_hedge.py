@@ -20,6 +20,8 @@ from engine.model.universe import Universe
 from engine.sleeves.crisis_alpha import affordable_contracts
 
 TAIL_GROUP = "tail"
+ALERT = "ALERT "
+"""Begins a note that a person has to hear: the budget allows protection and no market offers it (HEDGE-22)."""
 CALL_CATEGORY = "vol_options"
 """Instrument category whose protection is a call; all others protect by puts."""
 
@@ -119,8 +121,13 @@ def buy_options(
     """Buy within each category's available premium; the record counts what is planned."""
     proposals = []
     for category, budget in available.items():
-        listed = [name for name in policy.candidates.get(category, ()) if inputs.option_chains.get(name)]
-        if budget <= 0 or not listed:
+        candidates = policy.candidates.get(category, ())
+        listed = [name for name in candidates if inputs.option_chains.get(name)]
+        if budget <= 0 or not candidates:
+            continue
+        if not listed:
+            if policy.volatility_future is None:  # else that future stands in for the missing chains
+                notes.append(f"{ALERT}{category}: no chain of {', '.join(candidates)}")
             continue
         plan = _choose_purchase(category, budget, listed, inputs, policy, held, notes)
         if plan is not None:
@@ -159,7 +166,7 @@ def _choose_purchase(
                 premium_usd=round_money(count * cost),
             )
     if cheapest is None:
-        notes.append(f"ALERT {category}: no liquid option in range on {', '.join(listed)}")
+        notes.append(f"{ALERT}{category}: no liquid option in range on {', '.join(listed)}")
     else:
         notes.append(f"{category}: {budget:,.0f} USD buy no contract yet, the cheapest costs {cheapest:,.0f}")
     return None

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from engine.hedging.budget import TailMemory, available_today, is_new_month, open_month, settle_planned
 from engine.hedging.future_hedge import plan_spread, plan_volatility
-from engine.hedging.option_hedge import buy_options, close_options
+from engine.hedging.option_hedge import ALERT, buy_options, close_options
 from engine.hedging.protection import TailInputs, protection_held
 from engine.model.money import ZERO, round_money
 from engine.model.orders import TradeProposal
@@ -33,11 +33,19 @@ class TailBudgetLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailHedgePlan:
-    """Trades of the day's protection, the state of its budgets, and what was done or not done and why."""
+    """Trades of the day's protection, the state of its budgets, and what was done or not done and why.
+
+    ``alerts`` are those notes that a person has to hear: protection that the budget allows and no market offers.
+    """
 
     proposals: tuple[TradeProposal, ...]
     budgets: tuple[TailBudgetLine, ...]
     notes: tuple[str, ...]
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """Notes that must reach the people who watch, without their mark."""
+        return tuple(note.removeprefix(ALERT) for note in self.notes if note.startswith(ALERT))
 
 
 def plan_tail_hedges(

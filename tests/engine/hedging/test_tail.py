@@ -136,10 +136,13 @@ class TestBudget:
     def test_no_liquid_option_is_an_alert(self) -> None:
         result, _ = plan(tail_inputs(option(open_interest=0)))
         assert result.proposals == ()
-        assert result.notes == (
-            "ALERT equity_puts: no liquid option in range on SPY_OPT",
-            "crisis_alpha is empty: no sovereign spread is configured for this date",
+        assert result.alerts == (
+            "bank_puts: no chain of BNP_OPT",
+            "credit_puts: no chain of HYG_OPT, JNK_OPT",
+            "equity_puts: no liquid option in range on SPY_OPT",
+            "vix_calls: no chain of VIX_OPT",
         )
+        assert "crisis_alpha is empty: no sovereign spread is configured for this date" in result.notes
 
 
 @pytest.mark.parametrize(
