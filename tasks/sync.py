@@ -5,14 +5,14 @@ Everything that a decision looks at is read here, once, and recorded before the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.differences import KnownOrders
 from engine.accounting.ledger import EntryKind, deposit
-from engine.carry import calendar_entries
+from engine.carry import DAY_START, DayFacts, calendar_entries
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
 from engine.errors import HaltError, NonFiniteValue, UnknownContract
 from engine.execution.recovery import RecoveryReport, recover
@@ -151,18 +151,38 @@ def settle_calendar(world: World, until: datetime) -> int:
     )
     if after >= until:
         return 0
-    book = world.ledger.portfolio(world.account, until)
+    traded = {e.contract_id for e in entries if e.booked_at > after and e.contract_id is not None}
+    names = tuple(sorted({*world.ledger.portfolio(world.account, until).positions, *traded}))
     days = [after.date() + timedelta(days=ahead) for ahead in range((until.date() - after.date()).days + 1)]
-    made = calendar_entries(
-        book,
-        after,
-        until,
-        {day: world.market.day_facts(day, tuple(book.positions)) for day in days},
-        world.contracts,
-        world.policy(until.date()).carry,
-        unpaid_dividends(entries),
-    )
-    return world.ledger.post(world.account, made)
+    facts = {day: world.market.day_facts(day, names) for day in days}
+    posted = 0
+    # What was bought in the meantime was not there at 00:00, and earns no dividend of that day.
+    for moment in (*_share_moments(facts, names, after, until), until):
+        made = calendar_entries(
+            world.ledger.portfolio(world.account, moment),
+            after,
+            moment,
+            facts,
+            world.contracts,
+            world.policy(until.date()).carry,
+            unpaid_dividends(world.ledger.entries(world.account)),
+        )
+        posted += world.ledger.post(world.account, made)
+        after = moment
+    return posted
+
+
+def _share_moments(
+    facts: Mapping[date, DayFacts], names: Sequence[str], after: datetime, until: datetime
+) -> list[datetime]:
+    """Starts of days on which a share that the book names went ex or was split."""
+    starts = [
+        datetime.combine(day, DAY_START)
+        for day, known in sorted(facts.items())
+        if any(row.instrument_id in names for row in known.dividends)
+        or any(row.instrument_id in names for row in known.splits)
+    ]
+    return [start for start in starts if after < start < until]
 
 
 def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:

@@ -26,7 +26,7 @@ from tests import factories as fund
 
 ZERO, NEAR = Decimal(0), Decimal("0.05")
 SLEEVES = {"core_index_rv", "sector_rv", "single_name", "credit_carry"}
-UK_HOLIDAY, US_HOLIDAY = date(2026, 8, 31), date(2026, 1, 19)
+UK_HOLIDAY, US_HOLIDAY = date(2026, 8, 31), date(2026, 9, 7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,11 @@ def _distances(world: World, day: date) -> dict[str, Decimal]:
         (2, date(2025, 3, 10), "a core leg of 23 % of NAV takes three orders"),
         (3, date(2024, 8, 1), "a core leg of 20 % of NAV"),
         (7, UK_HOLIDAY, "London is closed on the first day, and bond futures are rolled on the second"),
-        (4, US_HOLIDAY, "New York is closed on the first day"),
+        (
+            1,
+            US_HOLIDAY,
+            "New York is closed on the first day; two shares go ex on the day on which they are bought",
+        ),
     ],
 )
 def test_every_sleeve_is_built_by_the_fourth_day(seed: int, first: date, why: str) -> None:
@@ -102,7 +106,21 @@ def test_goals_are_forgotten_once_they_are_reached() -> None:
     assert "group:core" not in last.memory.goals
 
 
-@pytest.fixture(params=[(7, UK_HOLIDAY), (4, US_HOLIDAY)], ids=["London closed", "New York closed"])
+def test_share_that_is_bought_on_its_ex_date_earns_no_dividend() -> None:
+    """ARCC is bought on 2026-09-08, on which it goes ex: who held it at 00:00 UTC is paid, and the fund did not."""
+    days = first_days(1, US_HOLIDAY, 4)
+    (bought,) = (
+        row for row in days.reports[date(2026, 9, 8)].trades if row.contract_id == "ARCC" and row.filled
+    )
+    assert bought.filled > 0
+    bridges = [report.bridge for report in days.reports.values()]
+    assert all(bridge is not None and abs(bridge.residual) < Decimal("0.01") for bridge in bridges)
+    assert not any(
+        row.component == "dividends" for bridge in bridges if bridge is not None for row in bridge.rows
+    )
+
+
+@pytest.fixture(params=[(7, UK_HOLIDAY), (1, US_HOLIDAY)], ids=["London closed", "New York closed"])
 def holiday(request: pytest.FixtureRequest) -> tuple[FirstDays, date]:
     seed, first = request.param
     return first_days(seed, first, 4), first
