@@ -109,7 +109,7 @@ def calm_day() -> DayReport:
 
 
 FOREIGN = BreakRow(
-    kind="quantity",
+    kind="missed-fill",
     subject="XLK",
     ours="2,100 shares",
     broker="2,600 shares",
@@ -125,9 +125,10 @@ def halted_day() -> DayReport:
         halt_id="H-2026-11-20-7f3a91",
         kind="missed-fill",
         severity="HALT",
-        message="The broker holds 500 shares of XLK more than our book.",
+        message="expected 2,100 shares of XLK as in our book, found 2,600 shares at the broker, a difference of "
+        "-115,700.00 USD; compare with the broker's statement, then adopt the broker to book the execution",
         status="OPEN",
-        choices=("adopt-broker", "retry", "abandon-day"),
+        choices=("adopt-broker", "retry"),
         choice=None,
         operator=None,
         reason=None,
@@ -154,7 +155,7 @@ def halted_day() -> DayReport:
 def crisis_day() -> DayReport:
     """A crash with an emergency halt, one earlier halt that was resolved, and real past data."""
     gap = BreakRow(
-        kind="cash",
+        kind="cash-break",
         subject="USD",
         ours="8,803,204.17 USD",
         broker="8,662,704.17 USD",
@@ -168,7 +169,7 @@ def crisis_day() -> DayReport:
         severity="EMERGENCY",
         message="Cash in USD differs by 140,500.00 USD, 1.5 % of NAV.",
         status="OPEN",
-        choices=("adopt-broker", "adopt-book", "retry", "abandon-day"),
+        choices=("adopt-broker", "retry"),
         choice=None,
         operator=None,
         reason=None,
