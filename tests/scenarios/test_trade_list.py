@@ -167,4 +167,13 @@ def test_every_trade_of_a_completed_day_ends_with_its_reason(holiday: tuple[Firs
         assert all("; " in row.reason for row in undone), "a trade that went to the market says what kept it"
 
 
+def test_report_says_what_tracking_error_the_gate_left(holiday: tuple[FirstDays, date]) -> None:
+    days, _ = holiday
+    for day, report in days.reports.items():
+        left = days.trades[day].gate.tracking_error_annual
+        told = [note for note in report.notes if "tracking error" in note]
+        assert len(told) == (1 if left > 0 else 0)
+        assert all(f"{left:.2%}" in note for note in told)
+
+
 PURPOSES = ("rebalance", "hedge_tail", "hedge_fx", "roll", "close", "crisis", "derisk", "limit_breach")
