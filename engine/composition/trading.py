@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.composition.crossing import crosses_of_the_day
+from engine.composition.cuts import cut_reason
 from engine.composition.pairs import lone_legs
 from engine.composition.stages import (
     DayInputs,
@@ -129,7 +130,11 @@ def net_and_gate(
     """
     prices = price_book(setup, inputs)
     netted = net_trades(
-        (*wishes.proposals, *hedge.proposals), inputs.portfolio, prices, setup.policy.execution
+        (*wishes.proposals, *hedge.proposals),
+        inputs.portfolio,
+        prices,
+        setup.policy.execution,
+        cut=cut_reason(setup, inputs, fund, risk),
     )
     decisions = [_dropped(item, prices, "minimum size") for item in netted.dropped]
     allowed, refused = _allowed(netted.trades, inputs, fund, risk, crisis_began=wishes.crisis_began)

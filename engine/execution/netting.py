@@ -131,10 +131,12 @@ def net_trades(
     prices: PriceBook,
     policy: ExecutionPolicy,
     working: Mapping[str, Decimal] | None = None,
+    cut: Reason | None = None,
 ) -> NettedTrades:
     """Net the sleeves' proposals into one trade a contract.
 
     ``working`` is the signed quantity of orders still alive by contract: it is on its way and not ordered again.
+    ``cut`` is the reason of what only reduces a holding, on a day on which the fund has to get smaller.
     Trades below ``minimum_notional_usd`` are dropped unless they close a position, roll, hedge, obey a limit or
     were asked for as reduce-only.
     """
@@ -156,8 +158,9 @@ def net_trades(
         held = portfolio.quantity(contract_id)
         notional = abs(prices.notional_usd(contract_id, quantity))
         net += notional
-        if notional >= policy.minimum_notional_usd or _is_exempt(parts, held, quantity):
-            trades.append(_trade(contract_id, parts, sleeves, held, prices.contracts))
+        reason = _reason(parts, held, quantity, cut)
+        if notional >= policy.minimum_notional_usd or _is_exempt(parts, held, quantity, reason):
+            trades.append(_trade(contract_id, parts, sleeves, held, reason, prices.contracts))
         else:
             crosses += internal_cross(contract_id, sleeves, prices)
             why = f"below the minimum of {policy.minimum_notional_usd} USD"
@@ -176,6 +179,7 @@ def _trade(
     parts: Sequence[TradeProposal],
     sleeves: Mapping[str, Decimal],
     held: Decimal,
+    reason: Reason,
     contracts: ContractBook,
 ) -> Trade:
     quantity = sum(sleeves.values(), ZERO)
@@ -183,7 +187,7 @@ def _trade(
         contract_id=contract_id,
         instrument_id=contracts.contract(contract_id).instrument_id,
         quantity=quantity,
-        reason=min((part.reason for part in parts), key=REASON_PRIORITY.index),
+        reason=reason,
         group=_group(parts, quantity),
         reduce_only=reduces(held, quantity),
         sleeves=sleeves,
@@ -207,6 +211,14 @@ def internal_cross(
     shares = {**allocate(crossed, buying, ZERO, bought), **allocate(-crossed, selling, ZERO, -sold)}
     moved = {name: quantity for name, quantity in sorted(shares.items()) if quantity != 0}
     return (InternalCross(contract_id=contract_id, sleeves=moved, price=prices.price(contract_id)),)
+
+
+def _reason(parts: Sequence[TradeProposal], held: Decimal, quantity: Decimal, cut: Reason | None) -> Reason:
+    """The foremost reason of the parts; a rebalancing that only reduces the holding takes the day's cut."""
+    found = min((part.reason for part in parts), key=REASON_PRIORITY.index)
+    if cut is not None and found is Reason.REBALANCE and reduces(held, quantity):
+        return cut
+    return found
 
 
 def _by_priority(trades: Iterable[Trade], contracts: ContractBook) -> tuple[Trade, ...]:
@@ -251,10 +263,10 @@ def _in_lots(sleeves: dict[str, Decimal], instrument: Instrument, working: Decim
     return {name: quantity for name, quantity in adjusted.items() if quantity != 0}
 
 
-def _is_exempt(parts: Iterable[TradeProposal], held: Decimal, quantity: Decimal) -> bool:
+def _is_exempt(parts: Iterable[TradeProposal], held: Decimal, quantity: Decimal, reason: Reason) -> bool:
     closes = held != 0 and held + quantity == 0
     asked = all(part.reduce_only for part in parts) and reduces(held, quantity)
-    return closes or asked or any(part.reason is not Reason.REBALANCE for part in parts)
+    return closes or asked or reason is not Reason.REBALANCE
 
 
 def _group(parts: Sequence[TradeProposal], quantity: Decimal) -> str | None:

@@ -111,6 +111,33 @@ def test_roll_and_rebalance_of_one_contract_become_one_roll() -> None:
     assert trades[ES_SEP].group == "roll:ES"
 
 
+@pytest.mark.parametrize(
+    ("quantity", "sleeves", "held", "reason", "why"),
+    [
+        (-40, {CORE: -40}, 100, Reason.DERISK, "it only reduces"),
+        (-1, {CORE: -1}, 100, Reason.DERISK, "a cut has no minimum size: 734 USD"),
+        (40, {CORE: 40}, 100, Reason.REBALANCE, "it adds"),
+        (-140, {CORE: -140}, 100, Reason.REBALANCE, "it would turn the holding round"),
+        (20, {CORE: -40, SECTOR: 60}, 100, Reason.REBALANCE, "one sleeve cuts, the contract grows"),
+        (-40, {CORE: -40}, 0, Reason.REBALANCE, "nothing is held"),
+    ],
+)
+def test_rebalancing_that_only_reduces_takes_the_day_s_cut(
+    quantity: int, sleeves: dict[str, int], held: int, reason: Reason, why: str
+) -> None:
+    wishes = [wish("CSPX", part, sleeve) for sleeve, part in sleeves.items()]
+    result = net_trades(wishes, portfolio(CSPX=held), PRICES, execution_policy(), cut=Reason.DERISK)
+    assert [(t.quantity, t.reason) for t in result.trades] == [(D(quantity), reason)], why
+
+
+@pytest.mark.parametrize("reason", [Reason.ROLL, Reason.CLOSE, Reason.HEDGE_FX, Reason.CRISIS])
+def test_reduction_for_another_reason_keeps_it_on_the_day_of_a_cut(reason: Reason) -> None:
+    result = net_trades(
+        [wish("CSPX", -40, reason=reason)], portfolio(CSPX=100), PRICES, execution_policy(), cut=Reason.DERISK
+    )
+    assert [t.reason for t in result.trades] == [reason]
+
+
 def test_order_already_working_is_not_ordered_again() -> None:
     result = net_trades([wish("CSPX", 100)], portfolio(), PRICES, execution_policy(), working={"CSPX": D(60)})
     assert result.trades[0].quantity == 40
