@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
+
 import numpy as np
 
 from engine.accounting.bridge import NavBridge
 from engine.model.encoding import significant
 from engine.model.market import MarketInputs
 from engine.model.money import ZERO
-from engine.model.portfolio import Sleeve
+from engine.model.policy import FxPolicy
+from engine.model.portfolio import LineValue, Sleeve, Valuation
+from engine.model.universe import Universe
 
 VIX_ROWS = 3
 SCALED_SLEEVES = (Sleeve.CORE, Sleeve.SECTOR, Sleeve.SINGLE_NAME, Sleeve.CREDIT)
@@ -32,3 +37,31 @@ def latest_vix(market: MarketInputs) -> float | None:
     recent = market.history.vix[-VIX_ROWS:]
     published = recent[np.isfinite(recent)]
     return float(published[-1]) if len(published) else None
+
+
+def future_rates(policy: FxPolicy, market: MarketInputs) -> Mapping[str, Decimal]:
+    """Currency futures as the second source of a jump, by currency (R-116)."""
+    rates = {}
+    for currency, (micro, full) in policy.hedge_contracts.items():
+        for name in (full, micro):
+            chain = market.chains.get(name, ()) if name is not None else ()
+            priced = [c.contract_id for c in chain if c.contract_id in market.marks]
+            if priced:
+                rates[currency] = market.marks[priced[0]].price
+                break
+    return rates
+
+
+def option_exposures(valuation: Valuation, universe: Universe) -> tuple[float, ...]:
+    """Signed delta exposure of every option held, as fractions of NAV."""
+    return tuple(float(line.exposure_usd / valuation.nav) for line in _options(valuation, universe))
+
+
+def option_value(valuation: Valuation, universe: Universe) -> float:
+    """What the options held are worth together, as a fraction of NAV."""
+    worth = sum((line.value_usd for line in _options(valuation, universe)), ZERO)
+    return float(worth / valuation.nav)
+
+
+def _options(valuation: Valuation, universe: Universe) -> list[LineValue]:
+    return [line for line in valuation.lines if line.quantity != 0 and universe[line.instrument_id].is_option]

@@ -17,7 +17,13 @@ from engine.accounting.marks import MarkVerdict, PriceJump, price_jumps, stale_m
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
 from engine.carry import CarryBook, expected_carry_annual
-from engine.composition.readings import latest_vix, strategy_return
+from engine.composition.readings import (
+    future_rates,
+    latest_vix,
+    option_exposures,
+    option_value,
+    strategy_return,
+)
 from engine.execution.establishing import GateMemory
 from engine.hedging.budget import TailMemory
 from engine.hedging.crisis import CrisisInputs, CrisisMemory, CrisisPlan, plan_crisis
@@ -222,21 +228,8 @@ def judge_rates(setup: DaySetup, inputs: DayInputs) -> FxVerdict:
         setup.policy.fx,
         inputs.context.as_of,
         sorted(needed),
-        _future_rates(setup, inputs),
+        future_rates(setup.policy.fx, inputs.market),
     )
-
-
-def _future_rates(setup: DaySetup, inputs: DayInputs) -> Mapping[str, Decimal]:
-    """Currency futures as the second source of a jump (R-116)."""
-    rates = {}
-    for currency, (micro, full) in setup.policy.fx.hedge_contracts.items():
-        for name in (full, micro):
-            chain = inputs.market.chains.get(name, ()) if name is not None else ()
-            priced = [c.contract_id for c in chain if c.contract_id in inputs.market.marks]
-            if priced:
-                rates[currency] = inputs.market.marks[priced[0]].price
-                break
-    return rates
 
 
 def value_fund(setup: DaySetup, inputs: DayInputs) -> ValuedFund:
@@ -335,6 +328,8 @@ def set_targets(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: Risk
         scaling_factor=risk.scaling_factor,
         core_scale=risk.core_scale,
         expected_carry_annual=expected_carry(setup, inputs),
+        option_exposures=option_exposures(fund.valuation, setup.universe),
+        option_value=option_value(fund.valuation, setup.universe),
     )
     book, memory = decide_targets(facts, setup.policy.sleeves, setup.policy.risk, inputs.memory.targets)
     weights = weights_at_scale_one(book, risk.scaling_factor, risk.core_scale)

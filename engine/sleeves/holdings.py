@@ -12,6 +12,7 @@ from engine.model.orders import TargetBook
 from engine.model.policy import SleevePolicy
 from engine.model.portfolio import Portfolio, Sleeve
 from engine.sleeves.credit_carry import credit_lines
+from engine.sleeves.funding import is_funded
 from engine.sleeves.relative_value import core_pair, sector_basket
 from engine.sleeves.sizing import PriceList
 
@@ -83,7 +84,7 @@ def held_contract(portfolio: Portfolio, prices: PriceList, instrument_id: str) -
 def exposures(
     sleeves: tuple[Sleeve, ...], holdings: Holdings, prices: PriceList, nav: Decimal
 ) -> list[float]:
-    """Signed exposures of sleeves' holdings as fractions of NAV, without options (their delta is the valuation's)."""
+    """Signed exposures of sleeves' holdings as fractions of NAV, without options, whose delta the valuation knows."""
     result = []
     for sleeve in sleeves:
         for name, quantity in holdings.get(sleeve, {}).items():
@@ -91,3 +92,14 @@ def exposures(
             if contract is not None and not prices.instrument(contract).is_option:
                 result.append(float(quantity * prices.unit_value_usd(contract) / nav))
     return result
+
+
+def funded_longs(sleeves: tuple[Sleeve, ...], holdings: Holdings, prices: PriceList, nav: Decimal) -> float:
+    """Value of what sleeves hold long and paid in full, as a fraction of NAV."""
+    total = 0.0
+    for sleeve in sleeves:
+        for name, quantity in holdings.get(sleeve, {}).items():
+            contract = prices.contract_id(name)
+            if contract is not None and quantity > 0 and is_funded(prices.instrument(contract)):
+                total += float(quantity * prices.unit_value_usd(contract) / nav)
+    return total

@@ -7,7 +7,7 @@ Crisis alpha is planned by `engine.hedging.tail` and counts here as exposure tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -24,9 +24,11 @@ from engine.model.portfolio import Portfolio, Sleeve
 from engine.risk.limits import limit_weights
 from engine.sleeves.borrow import needs_locate, route_short, shares_to_borrow
 from engine.sleeves.credit_carry import credit_lines
+from engine.sleeves.funding import FundedLeg, is_funded, limit_funding
 from engine.sleeves.holdings import (
     Holdings,
     exposures,
+    funded_longs,
     held_contract,
     holdings_by_sleeve,
     listed_instruments,
@@ -48,6 +50,9 @@ class TargetInputs:
 
     ``nav`` in USD. ``scaling_factor``/``core_scale`` come from the risk decision. ``prices`` name the contract to
     hold of each future. ``expected_carry_annual`` is the carry net of financing per instrument (fraction a year).
+    ``option_exposures`` are held options' signed delta exposures, one a contract, and ``option_value`` what they are
+    worth, all as fractions of NAV: the limits count protection as the valuation does, so puts add to gross and lower
+    net.
     """
 
     trade_date: date
@@ -60,6 +65,8 @@ class TargetInputs:
     scaling_factor: float
     core_scale: float
     expected_carry_annual: Mapping[str, float]
+    option_exposures: tuple[float, ...]
+    option_value: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +113,7 @@ def decide_targets(
             lines += _current_lines(sleeve, current, inputs)
             continue
         lines += _target_lines(sleeve, sized, inputs)
-    lines = _floor_to_limits(lines, inputs, holdings, limits)
+    lines = _floor_to_limits(lines, inputs, holdings, policy, limits)
     book = TargetBook(lines=tuple(lines), held=held, notes=tuple(notes))
     return book, TargetMemory(screens=screens)
 
@@ -177,14 +184,36 @@ def _scaled_weights(
     policy: SleevePolicy,
     limits: RiskPolicy,
 ) -> dict[Sleeve, list[float]]:
-    """Weights at today's scale inside gross and net limits, per sleeve in the order of its wish."""
-    wanted = [_scaled(line, sleeve, inputs, policy) for sleeve, wish in wishes.items() for line in wish.lines]
-    kept = [sleeve for sleeve, wish in wishes.items() if wish.gap is not None]
-    fixed = exposures((*kept, *UNSCALED_SLEEVES), holdings, inputs.prices, inputs.nav)
-    weights = np.array([*wanted, *fixed], dtype=np.float64)
-    mask = np.arange(len(weights)) >= len(wanted)
-    limited = iter(limit_weights(weights, mask, limits).tolist())
+    """Weights at today's scale inside the limits, per sleeve in the order of its wish."""
+    legs = [
+        FundedLeg(
+            sleeve=sleeve.value,
+            weight=_scaled(line, sleeve, inputs, policy),
+            is_funded=is_funded(inputs.prices.contracts.universe[line.instrument_id]),
+        )
+        for sleeve, wish in wishes.items()
+        for line in wish.lines
+    ]
+    kept = tuple(sleeve for sleeve, wish in wishes.items() if wish.gap is not None)
+    limited = iter(_limited(legs, (*kept, *UNSCALED_SLEEVES), inputs, holdings, policy, limits))
     return {sleeve: [next(limited) for _ in wish.lines] for sleeve, wish in wishes.items()}
+
+
+def _limited(
+    legs: Sequence[FundedLeg],
+    fixed_sleeves: tuple[Sleeve, ...],
+    inputs: TargetInputs,
+    holdings: Holdings,
+    policy: SleevePolicy,
+    limits: RiskPolicy,
+) -> list[float]:
+    """Weights inside cash, gross and net, beside what ``fixed_sleeves`` and options hold anyway."""
+    fixed = [*exposures(fixed_sleeves, holdings, inputs.prices, inputs.nav), *inputs.option_exposures]
+    paid = funded_longs(fixed_sleeves, holdings, inputs.prices, inputs.nav) + inputs.option_value
+    payable = limit_funding(legs, paid, 1.0 - policy.weights[Sleeve.CASH.value])
+    weights = np.array([*payable, *fixed], dtype=np.float64)
+    limited: list[float] = limit_weights(weights, np.arange(len(weights)) >= len(legs), limits).tolist()
+    return limited[: len(legs)]
 
 
 def _scaled(line: WantedLine, sleeve: Sleeve, inputs: TargetInputs, policy: SleevePolicy) -> float:
@@ -305,29 +334,38 @@ def _current_lines(sleeve: Sleeve, current: Mapping[str, Decimal], inputs: Targe
 
 
 def _floor_to_limits(
-    lines: list[TargetLine], inputs: TargetInputs, holdings: Holdings, limits: RiskPolicy
+    lines: list[TargetLine],
+    inputs: TargetInputs,
+    holdings: Holdings,
+    policy: SleevePolicy,
+    limits: RiskPolicy,
 ) -> list[TargetLine]:
     """Where rounding to lots broke a limit, shrink once more and round towards zero.
 
     Flooring both sides may tip the net again; a further pass then floors the larger side alone.
     """
-    fixed = exposures(UNSCALED_SLEEVES, holdings, inputs.prices, inputs.nav)
     for _ in range(FLOOR_PASSES):
-        values = [
-            float(line.quantity * inputs.prices.unit_value_usd(line.contract_id) / inputs.nav)
-            for line in lines
-        ]
-        weights = np.array([*values, *fixed], dtype=np.float64)
-        limited = limit_weights(weights, np.arange(len(weights)) >= len(lines), limits)[: len(lines)].tolist()
+        legs = [_leg(line, inputs) for line in lines]
+        limited = _limited(legs, UNSCALED_SLEEVES, inputs, holdings, policy, limits)
         if all(
-            significant(after) == significant(before) for before, after in zip(values, limited, strict=True)
+            significant(after) == significant(leg.weight) for leg, after in zip(legs, limited, strict=True)
         ):
             break
         lines = [
-            _shrunk(line, before, after, inputs.prices)
-            for line, before, after in zip(lines, values, limited, strict=True)
+            _shrunk(line, leg.weight, after, inputs.prices)
+            for line, leg, after in zip(lines, legs, limited, strict=True)
         ]
     return lines
+
+
+def _leg(line: TargetLine, inputs: TargetInputs) -> FundedLeg:
+    """A line at the size of its whole lots."""
+    value = line.quantity * inputs.prices.unit_value_usd(line.contract_id)
+    return FundedLeg(
+        sleeve=line.sleeve,
+        weight=float(value / inputs.nav),
+        is_funded=is_funded(inputs.prices.instrument(line.contract_id)),
+    )
 
 
 def _shrunk(line: TargetLine, before: float, after: float, prices: PriceList) -> TargetLine:

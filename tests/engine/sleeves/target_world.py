@@ -77,6 +77,8 @@ def target_inputs(scale: float = 1.0, held: Portfolio | None = None, **changes: 
         scaling_factor=scale,
         core_scale=scale,
         expected_carry_annual={},
+        option_exposures=(),
+        option_value=0.0,
     )
     return replace(base, **changes)
 
