@@ -26,7 +26,9 @@ from flows.engine import FlowEngine
 from flows.outcome import Outcome
 from flows.planning import RunRequest, planned_days
 from flows.watching import Watcher
+from state.runs import ClaimOutcome
 from tasks.adapters.report_json import to_result_json
+from tasks.day import run_key, wall_clock
 from tasks.opening import require_claimable
 from tasks.operator import scripted_answer
 from tasks.options import WorldOptions, fund_home
@@ -73,6 +75,7 @@ def drive(
             if day != plan[0]:  # the fault was of the first day; what it did lasts as long as it lasts
                 world.options = replace(world.options, fault=None)
             require_claimable(world, day)
+            require_unfinished(world, day)
             if not is_closed(world, day):
                 world.runs.record_memory(world.account, "request", day, encode(request))
             watcher.begin_day(day)
@@ -114,10 +117,21 @@ def exit_status(outcome: Outcome) -> int:
 
 def is_closed(world: World, day: date) -> bool:
     """Whether the close of a date is finished."""
-    return any(
-        run.key.trade_date == day and run.status is RunStatus.COMPLETED
-        for run in world.runs.runs(world.account, RunKind.CLOSE)
-    )
+    return _is_finished(world, day, RunKind.CLOSE)
+
+
+def _is_finished(world: World, day: date, kind: RunKind) -> bool:
+    return world.runs.outlook(run_key(world, day, kind), wall_clock()) is ClaimOutcome.COMPLETED
+
+
+def require_unfinished(world: World, day: date) -> None:
+    """Refuse a fault that would come too late: it strikes before the decision, and this one is made."""
+    if world.options.fault is not None and _is_finished(world, day, RunKind.DECISION):
+        raise ConfigurationError(
+            f"expected a date without a decision for --fault {world.options.fault}, found that {day} is decided and "
+            "nothing can strike before it any more; take a later --date, start over with `./fund simulated reset`, "
+            "or use another FUND_HOME"
+        )
 
 
 # ---------------------------------------------------------------- the world and what is told

@@ -122,7 +122,7 @@ _ZERO = Decimal(0)
 
 def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
     """Everything about the data and the decision that a reader should know."""
-    notes: list[str] = []
+    notes: list[str] = [] if world.panel.generated else [DRAWN_PATHS]
     if decision.inputs is not None:
         notes += decision.inputs.market.data_notes
     if decision.targets is not None:
@@ -141,6 +141,11 @@ def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
 
 
 NOTES_SHOWN = 8
+DRAWN_PATHS = (
+    "the store records one price a day: the exchange traded on a generated path from the day before to that price, "
+    "through open, high and low where they are recorded, with generated spreads and depth; the decision saw none of it"
+)
+"""How a day of a store was traded: its fills are as real as this path."""
 
 
 def operator_acts(world: World, trade_date: date) -> tuple[str, ...]:

@@ -9,7 +9,11 @@ from tasks.adapters.expectations import QualityFinding, Table, Tables, ask_besid
 
 
 def bars_table(inputs: MarketInputs) -> Table:
-    """Marks of the day, with the last daily return of their instrument where it has one."""
+    """Marks of the day, with the last daily return of their instrument where it has one.
+
+    An option may be worth nothing: its zero is a price and no row.
+    """
+    options = {quote.contract.contract_id for chain in inputs.option_chains.values() for quote in chain}
     last = inputs.history.returns[-1] if len(inputs.history.dates) else []
     returns = dict(zip(inputs.history.instrument_ids, last, strict=False))
     return [
@@ -20,6 +24,7 @@ def bars_table(inputs: MarketInputs) -> Table:
             "days_ahead": (mark.session_date - inputs.trade_date).days,
         }
         for _, mark in sorted(inputs.marks.items())  # the order of the record, before and after it is written
+        if mark.price != 0 or mark.contract_id not in options
     ]
 
 

@@ -22,6 +22,7 @@ from engine.model.orders import Reason, TradeProposal
 from engine.model.policy import CrisisPolicy
 from engine.model.portfolio import Portfolio, Position, Sleeve
 from engine.risk.regime import RiskRegime
+from engine.sleeves.holdings import held_contract
 from engine.sleeves.sizing import PriceList
 
 CRISIS_GROUP = "crisis"
@@ -154,14 +155,19 @@ def _keep_after_monetising(inputs: CrisisInputs, policy: CrisisPolicy) -> dict[s
 
 
 def _line(contract_id: str, inputs: CrisisInputs) -> str:
-    """What is sold for a holding: an option itself; of a future the contract that stands for it today.
+    """What a holding is remembered as: an option by its contract, a future by its instrument.
 
-    A contract that is due counts as its successor, for the roll plan moves it on the same day.
+    An episode may outlive the contract that it began with: a future is rolled on, an option expires.
     """
     instrument = inputs.prices.instrument(contract_id)
-    if not instrument.is_future:
-        return contract_id
-    return inputs.prices.contract_id(instrument.instrument_id) or contract_id
+    return instrument.instrument_id if instrument.is_future else contract_id
+
+
+def _contract(line: str, inputs: CrisisInputs) -> str:
+    """What is sold of a line: of a future the contract that stands for it today, for a due one is rolled there."""
+    if line not in inputs.prices.contracts.universe:
+        return line
+    return inputs.prices.contract_id(line) or held_contract(inputs.portfolio, inputs.prices, line)
 
 
 def _held_lines(inputs: CrisisInputs) -> dict[str, Decimal]:
@@ -199,17 +205,17 @@ def _sell_down(keep: Mapping[str, Decimal], inputs: CrisisInputs) -> tuple[Trade
     sold: dict[str, Decimal] = {}
     for proposal in inputs.planned:
         if proposal.sleeve == Sleeve.CRISIS_ALPHA.value:
-            sold[proposal.contract_id] = sold.get(proposal.contract_id, ZERO) + min(ZERO, proposal.quantity)
+            line = _line(proposal.contract_id, inputs)
+            sold[line] = sold.get(line, ZERO) + min(ZERO, proposal.quantity)
     held = _held_lines(inputs)
     proposals = []
-    for name, quantity in sorted(keep.items()):
-        line = _line(name, inputs)
+    for line, quantity in sorted(keep.items()):
         excess = held.get(line, ZERO) + sold.get(line, ZERO) - quantity
         if excess > 0:
             proposals.append(
                 TradeProposal(
                     sleeve=Sleeve.CRISIS_ALPHA.value,
-                    contract_id=line,
+                    contract_id=_contract(line, inputs),
                     quantity=-excess,
                     reason=Reason.CRISIS,
                     group=CRISIS_GROUP,

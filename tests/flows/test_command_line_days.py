@@ -191,6 +191,13 @@ def test_fault_of_several_days_strikes_on_the_first_one_only(fund: CommandLine) 
     assert answered == [(FIRST, "cash-break")]
 
 
+def test_fault_on_a_decided_day_is_refused(after_a_day: CommandLine) -> None:
+    told = after_a_day.refuse("run", "--date", FIRST, PLAIN, "--fault", "cash-break")
+
+    assert f"{FIRST} is decided" in told
+    assert "another FUND_HOME" in told
+
+
 def test_finished_days_of_a_list_are_not_run_again(three_days: Path, after_a_day: CommandLine) -> None:
     answer = after_a_day("run", "--date", FIRST, "--to", SECOND, PLAIN, "--report", "none")
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
 import pandas as pd
 import pytest
 
+from engine.simulation.pointintime import market_inputs
 from tasks.adapters.expectations import GateBeside, QualityGate
+from tasks.tables import bars_table
+from tests.engine.simulation import worlds
 
 BARS = {
     "contract": ["ES_20261218", "CSPX"],
@@ -94,3 +101,16 @@ def test_corrupted_value_is_named_by_its_expectation(
 
 def test_empty_table_has_no_finding(gate: QualityGate) -> None:
     assert gate.check("fx", []) == ()
+
+
+def test_option_that_is_worth_nothing_is_no_finding_and_a_share_that_is_is_one(gate: QualityGate) -> None:
+    put = "SPX_OPT_20261218_P_1000"
+    at = datetime(2026, 11, 4, 6, tzinfo=UTC)
+    inputs = market_inputs(
+        worlds.world(), worlds.universe(), worlds.sessions(), at.date(), at, (put,), worlds.option_ranges()
+    )
+    nothing = {name: replace(inputs.marks[name], price=Decimal(0)) for name in (put, "CSPX")}
+    marks = {**inputs.marks, put: nothing[put]}
+    assert gate.check("bars", bars_table(replace(inputs, marks=marks))) == ()
+    (found,) = gate.check("bars", bars_table(replace(inputs, marks={**marks, "CSPX": nothing["CSPX"]})))
+    assert (found.column, found.found) == ("price", ("0.0",))

@@ -134,6 +134,27 @@ def test_volatility_future_that_is_due_is_sold_under_its_successor() -> None:
     assert sold(decide(rolled, memory)[0]) == {"VX_Z6": 2}
 
 
+def test_episode_outlives_the_contracts_that_it_began_with() -> None:
+    """A crisis of months: the future was rolled twice, the option expired, and no chain lists either any more."""
+    began = crisis_inputs({"VX_U6": 5, name(DEEP): 15}, prices=prices(*ALL, VX_U6="40", VX_Z6="38"))
+    plan, memory = decide(began)
+    assert sold(plan) == {"VX_Z6": 5, name(DEEP): 7}  # 12 of 20, the most valuable first
+    listed = prices(*ALL, VX_Z6="38").contracts.contracts
+    left = {key: contract for key, contract in listed.items() if key not in ("VX_U6", name(DEEP))}
+    later = prices(*ALL, VX_Z6="38")
+    later = replace(later, contracts=replace(later.contracts, contracts=left))
+    months = replace(
+        began,
+        trade_date=TODAY + timedelta(days=60),
+        prices=later,
+        portfolio=holding({"VX_Z6": 2}),
+        option_chains=chains(NEAR, FAR, CALL),
+    )
+    assert sold(decide(months, memory)[0]) == {
+        "VX_Z6": 2
+    }  # none of the futures was to stay, whatever it is called
+
+
 def test_calm_day_asks_for_nothing() -> None:
     plan, _ = decide(crisis_inputs({name(DEEP): 10}, vix=15.0, regime=RiskRegime.NORMAL))
     assert plan.proposals == ()
