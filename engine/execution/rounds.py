@@ -20,6 +20,7 @@ from engine.execution.pricing import (
     limit_price,
     usable_quote,
 )
+from engine.execution.slicing import Slices
 from engine.execution.ticket import (
     Alarm,
     Cancel,
@@ -71,8 +72,27 @@ def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPol
     if state.unknown:
         text = f"blocked: the outcome of {', '.join(sorted(state.unknown))} is not known"
         return state._replace(phase=Phase.BLOCKED, text=text), (Alarm(text),)
+    if core.slices is not None and state.filled >= state.released:
+        if state.next_slice_at is not None and now < state.next_slice_at:
+            return _wait_for_slice(state, state.next_slice_at)
+        state = _release_slice(core, state, core.slices, now)
     state, clock = open_round(core, state, now, policy)
     return state._replace(phase=Phase.QUOTING, quote_at=None), (*clock, RequestQuote())
+
+
+def _wait_for_slice(state: TicketState, at: datetime) -> Result:
+    waiting = state._replace(phase=Phase.RESTING, expires_at=None, reprice_at=None, quote_at=at)
+    return waiting, (SetDeadline(at, DeadlineKind.QUOTE),)
+
+
+def _release_slice(core: OrderCore, state: TicketState, slices: Slices, now: datetime) -> TicketState:
+    """Let the next slice trade, with a time to live and prices of its own; a slow one is not made good for."""
+    return state._replace(
+        released=min(state.filled + slices.quantity, core.quantity),
+        next_slice_at=now + timedelta(seconds=slices.interval_seconds),
+        expires_at=None,
+        step=0,
+    )
 
 
 def finish(state: TicketState, reason: FinishReason, text: str) -> Result:
@@ -164,7 +184,7 @@ def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Deci
         attempt=attempt,
         contract_id=core.intent.contract_id,
         side=core.intent.side,
-        quantity=core.quantity - state.filled,
+        quantity=(core.quantity if core.slices is None else state.released) - state.filled,
         order_type=plan.order_type,
         limit_price=price,
         time_in_force=plan.time_in_force,

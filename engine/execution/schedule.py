@@ -8,6 +8,7 @@ from functools import partial
 
 from engine.execution.jobs import followed_fraction
 from engine.execution.outcome import ExecutionWorld, JobResult, ParentResult, job_note
+from engine.execution.slicing import plan_slices
 from engine.execution.ticket import OrderCore, OrderTicket
 from engine.model.orders import ExecutionJob, JobStatus, OrderIntent
 from engine.model.policy import ExecutionPolicy
@@ -98,6 +99,8 @@ def order_core(
         if leg.intent_id in tickets
     ]
     wanted = intent.quantity * followed_fraction(intent, legs, world.prices)
+    volume = world.liquidity.volume(intent.contract_id, intent.instrument_id)
+    seconds = (job.window.end - job.window.start).total_seconds()
     return OrderCore(
         intent=intent,
         instrument=instrument,
@@ -108,4 +111,5 @@ def order_core(
         largest_quantity=world.liquidity.largest_quantity(
             intent.contract_id, intent.instrument_id, world.safety.max_adv_fraction, instrument.lot
         ),
+        slices=plan_slices(intent, volume, instrument.lot, seconds, world.execution.slicing),
     )

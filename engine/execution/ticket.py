@@ -10,6 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from engine.execution.slicing import Slices
 from engine.model.instruments import Instrument
 from engine.model.market import Quote
 from engine.model.money import ZERO
@@ -65,7 +66,8 @@ class TicketState(NamedTuple):
 
     ``step`` counts the prices of this round, ``rounds`` the times to live that ran out before;
     ``unknown`` maps the references of children whose outcome is not known to the quantity that they may still
-    trade; ``fills`` maps execution roots to the latest version of each execution; ``quote_at``, ``reprice_at`` and
+    trade; ``released`` is how much the slices so far let trade in all, and ``next_slice_at`` when the next may begin;
+    ``fills`` maps execution roots to the latest version of each execution; ``quote_at``, ``reprice_at`` and
     ``expires_at`` are the deadlines in force.
     """
 
@@ -80,6 +82,8 @@ class TicketState(NamedTuple):
     child_filled: Decimal = ZERO
     unknown: Mapping[str, Decimal] = MappingProxyType({})
     fills: Mapping[str, Fill] = MappingProxyType({})
+    released: Decimal = ZERO
+    next_slice_at: datetime | None = None
     goal: Goal = Goal.REPRICE
     quote_at: datetime | None = None
     reprice_at: datetime | None = None
@@ -99,6 +103,7 @@ class OrderCore:
     children: tuple[ChildRecord, ...] = ()
     model_bps: Decimal | None = None
     largest_quantity: Decimal | None = None
+    slices: Slices | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.errors import HaltError
 from engine.execution.executor import execute
+from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import (
     ExecutionReport,
     ExecutionWorld,
@@ -535,26 +536,40 @@ WIDEST = {Urgency.LOW: D(1), Urgency.NORMAL: D(1), Urgency.HIGH: D("1.5"), Urgen
     walk=st.lists(st.integers(-40, 40), min_size=1, max_size=20),
     side=st.sampled_from(Side),
     urgency=st.sampled_from(Urgency),
+    volume=st.sampled_from([None, 1500]),
 )
 def test_no_broker_makes_the_parent_trade_more_than_ordered_or_outside_the_collar(
-    answers: list[tuple[str, int, bool]], walk: list[int], side: Side, urgency: Urgency
+    answers: list[tuple[str, int, bool]],
+    walk: list[int],
+    side: Side,
+    urgency: Urgency,
+    volume: int | None,
 ) -> None:
-    first = run_script(answers, walk, side, urgency)
-    assert run_script(answers, walk, side, urgency)[:2] == first[:2]
+    first = run_script(answers, walk, side, urgency, volume)
+    assert run_script(answers, walk, side, urgency, volume)[:2] == first[:2]
     sent, history, committed, arrival = first
     assert all(total <= 100 for total in committed)
     width = arrival * execution_policy().collar_bps[CollarClass.ETF] / 10_000 * WIDEST[urgency]
     assert all((child.limit_price - arrival) * side.sign <= width for child in sent)
+    # 1 % of 1,500: at most 15 a slice, seven of 100 / 7
+    sliced = volume is not None and urgency is not Urgency.EMERGENCY
+    assert all(child.quantity <= (15 if sliced else 100) for child in sent)
     assert len({child.order_ref for child in sent}) == len(sent)
     assert len(history) >= len(sent)
 
 
 def run_script(
-    answers: list[tuple[str, int, bool]], walk: list[int], side: Side, urgency: Urgency
+    answers: list[tuple[str, int, bool]],
+    walk: list[int],
+    side: Side,
+    urgency: Urgency,
+    volume: int | None,
 ) -> tuple[list[ChildOrder], list[tuple[str, ChildStatus]], list[D], D]:
     """Work a parent for 100 against scripted answers; the price walks by ticks of 0.05 each 10 s."""
     parent = intent(side=side, urgency=urgency)
     made, broker, book = world(parent)
+    if volume is not None:
+        made = replace(made, liquidity=LiquidityEstimator(average_daily_volume={"CSPX": D(volume)}))
     script, committed = iter(answers), [D(0)]
 
     def price(_: str, at: datetime) -> Quote:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from engine.errors import IllegalTransition, InvariantError
 from engine.execution import ticket as t
 from engine.execution.lifecycle import step
-from engine.model.orders import Fill, TransportEvent, TransportEventKind
+from engine.execution.slicing import Slices
+from engine.model.orders import Fill, TransportEvent, TransportEventKind, Urgency
 from engine.model.policy import ExecutionPolicy
 from engine.ports import GateOutcome, Permission
 from tests.engine.execution.market import NOON, UNIVERSE, execution_policy, intent, quote
@@ -17,10 +18,11 @@ POLICY: ExecutionPolicy = execution_policy()
 KINDS = [kind for kind in TransportEventKind if kind is not TransportEventKind.FILL]
 
 
-def fresh() -> t.OrderTicket:
+def fresh(urgency: Urgency = Urgency.NORMAL, slices: Slices | None = None) -> t.OrderTicket:
     return t.new_ticket(
         t.OrderCore(
-            intent=intent(),
+            intent=intent(urgency=urgency),
+            slices=slices,
             instrument=UNIVERSE["CSPX"],
             window_end=NOON + timedelta(hours=1),
             quantity=D(100),
@@ -148,7 +150,7 @@ def test_overfill_commands_a_halt() -> None:
 
 
 EVENTS = st.one_of(
-    st.sampled_from(["start", "quote", "old quote", "none", "window", "halt", "lost"]),
+    st.sampled_from(["start", "quote", "old quote", "none", "window", "halt", "stop", "lost"]),
     st.sampled_from(list(t.DeadlineKind)),
     st.sampled_from(KINDS),
     st.sampled_from(list(GateOutcome)),
@@ -180,9 +182,23 @@ def event_of(name: object, ticket: t.OrderTicket, now: datetime, number: int) ->
     return plain[name]
 
 
-@given(st.lists(EVENTS, max_size=40))
-def test_any_order_of_events_keeps_the_reservation_and_is_repeatable(names: list[object]) -> None:
-    ticket, now = fresh(), NOON
+CEILINGS = {
+    Urgency.LOW: D("734.88"),
+    Urgency.NORMAL: D("734.88"),
+    Urgency.HIGH: D("735.25"),
+    Urgency.EMERGENCY: D("737.085"),
+}
+
+
+@given(
+    names=st.lists(EVENTS, max_size=40),
+    urgency=st.sampled_from(Urgency),
+    slices=st.sampled_from([None, Slices(quantity=D(30), interval_seconds=20.0)]),
+)
+def test_any_order_of_events_keeps_the_reservation_and_is_repeatable(
+    names: list[object], urgency: Urgency, slices: Slices | None
+) -> None:
+    ticket, now = fresh(urgency, slices), NOON
     ticket, _ = step(ticket, t.Start(), now, POLICY)
     sent: set[str] = set()
     for number, name in enumerate(names):
@@ -202,6 +218,7 @@ def test_any_order_of_events_keeps_the_reservation_and_is_repeatable(names: list
         for child in claims:
             assert child.order_ref not in sent
             sent.add(child.order_ref)
-            assert child.limit_price <= D("734.88")
+            assert child.limit_price <= CEILINGS[urgency]
+            assert 0 < child.quantity <= (100 if slices is None else slices.quantity)
         if claims:
             assert ticket.state.filled + ticket.reserved <= 100
