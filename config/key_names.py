@@ -156,6 +156,7 @@ _ORDERS = {
     "execution.avoid_after_open_minutes": "execution.avoid_first_minutes_after_open",
     "execution.avoid_before_close_minutes": "execution.avoid_last_minutes_before_close",
     "execution.parent_retry_seconds": "execution.parent_retry_seconds",
+    "execution.max_legging_seconds": "execution.pair_max_legging_seconds",
     "execution.urgency.passive_seconds": "execution.urgency.LOW.passive_seconds",
     "execution.urgency.high_collar_multiple": "execution.urgency.HIGH.collar_multiple",
     "execution.urgency.high_replace_interval_seconds": "execution.urgency.HIGH.replace_interval_seconds",

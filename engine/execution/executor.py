@@ -10,9 +10,11 @@ import heapq
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from engine.errors import BrokerUnavailable, HaltError
 from engine.execution import ticket as t
+from engine.execution.legging import LeggingWatch
 from engine.execution.lifecycle import step
 from engine.execution.outcome import (
     ExecutionReport,
@@ -56,6 +58,9 @@ class OrderManager:
         self._look_at = world.transport.now()
         unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
         self._blocked = {record.child.contract_id: record.child.intent_id for record in unresolved}
+        self._legging = LeggingWatch(
+            self._tickets, world.execution.max_legging_seconds, self._push, self._alarm
+        )
         self._schedule = JobSchedule(jobs, world.execution, self._push, self._start, self._job_closed)
 
     def run(self) -> ExecutionReport:
@@ -113,6 +118,7 @@ class OrderManager:
             if self._permission is not Permission.ALL:
                 # An order found alive from an earlier attempt has not heard of what was forbidden since.
                 self._inbox.append((intent.intent_id, t.HaltRequested(self._permission)))
+            self._push(self._now(), partial(self._legging.look, intent))
         self._ended = True  # A job without parents is over at once.
         self._push(job.window.end, lambda now: self._send_all(job, t.WindowClosing()))
         drained = job.window.end + timedelta(seconds=self._world.drain_seconds)
@@ -142,7 +148,8 @@ class OrderManager:
         if intent_id is None:
             return self._alarm("", f"{event.kind.value} of {event.order_ref}, which this run does not work")
         self._inbox.append((intent_id, t.Broker(event)))
-        return self._settle()
+        self._settle()
+        return self._legging.look(self._tickets[intent_id].core.intent, self._now())
 
     def _settle(self) -> None:
         """Let every waiting event take its step, and do what the steps command."""

@@ -277,6 +277,7 @@ class ExecutionPolicy:
     avoid_after_open_minutes: int
     avoid_before_close_minutes: int
     parent_retry_seconds: float
+    max_legging_seconds: float
     urgency: UrgencyPolicy
     slicing: SlicingPolicy
 

@@ -158,6 +158,7 @@ def execution_policy(**changes: object) -> ExecutionPolicy:
         avoid_after_open_minutes=15,
         avoid_before_close_minutes=10,
         parent_retry_seconds=600.0,
+        max_legging_seconds=60.0,
         urgency=UrgencyPolicy(
             passive_seconds=300.0,
             high_collar_multiple=D("1.5"),
