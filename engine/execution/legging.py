@@ -1,4 +1,4 @@
-"""Has one leg of a roll been done for too long without the other?
+"""How long one leg of a roll has stood without the other.
 
 The two legs of a roll are worked at the same time. From the first moment at which their filled parts differ by more
 than a lot, the other leg has the policy's seconds to follow; after that a person hears of it (ROLL-02).
