@@ -1,6 +1,7 @@
 """The executor on the simulated exchange: the same loop, a broker with a mind of its own."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -10,8 +11,10 @@ from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
 from engine.execution.outcome import ExecutionReport, ExecutionWorld
 from engine.execution.recovery import recover
+from engine.model.context import ControlState
 from engine.model.instruments import VenueGroup
 from engine.model.orders import (
+    ChildStatus,
     ExecutionJob,
     ExecutionStyle,
     LiquidityWindow,
@@ -21,6 +24,7 @@ from engine.model.orders import (
     Urgency,
 )
 from engine.model.universe import ContractBook
+from engine.ports import Permission
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
 from tests.engine.execution.market import execution_policy, safety_policy
@@ -121,6 +125,46 @@ def test_order_larger_than_the_depth_is_worked_in_several_children_without_exces
     assert report.parents[0].filled == filled <= 300
     assert book.committed("parent-AAA") == filled
     assert len({r.child.order_ref for r in book.records.values()}) == len(broker.orders())
+
+
+class _ChangedBook(MemoryOrderBook):
+    """A book whose control changes when it is looked at for the third time, ten seconds into the window."""
+
+    stops = False
+    looks = 0
+    cancelled_at: datetime | None = None
+
+    def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
+        super().record_status(order_ref, status, now, text)
+        if status is ChildStatus.CANCELLED:
+            self.cancelled_at = now
+
+    def permission(self) -> Permission:
+        self.looks += 1
+        if self.looks == 3:
+            self.stopped, self.control = self.stops, ControlState.HALTED
+        return super().permission()
+
+
+@pytest.mark.parametrize(
+    ("stops", "end"),
+    [(False, ChildStatus.FILLED), (True, ChildStatus.CANCELLED)],
+    ids=["halt spares it", "kill switch cancels it"],
+)
+def test_control_that_changes_in_a_window_decides_over_the_reduction_at_work(
+    stops: bool, end: ChildStatus
+) -> None:
+    # A depth of 40 lets the order of 300 trade in parts over more than ten seconds.
+    broker = new_broker(World(depth=D(40), drift=1))
+    cut = replace(parent("AAA", 300), reduce_only=True)
+    book = _ChangedBook({cut.intent_id: (cut.quantity, True)})
+    book.stops = stops
+    report = run(broker, book, (cut,))
+    (order,), (child,) = broker.orders(), book.records.values()
+    assert order.status is child.status is end
+    assert child.filled == order.filled == broker_quantities(broker)["AAA"] == report.parents[0].filled
+    assert (child.filled < 300) is stops
+    assert (book.cancelled_at is not None and book.cancelled_at - OPEN < timedelta(seconds=15)) is stops
 
 
 @pytest.mark.parametrize("calls", range(1, 14))
