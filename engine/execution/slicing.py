@@ -33,7 +33,8 @@ def plan_slices(
     ``volume`` is the average daily volume in the intent's units, ``None`` where unknown. It is taken to trade evenly
     over the window, which stands where the venue trades most. With symbols q = slice, p = largest share of the
     volume, V = volume and W = window, the interval is ``W · q / (p · V)`` seconds, and never below the policy's.
-    An emergency is not sliced: its ladder counts seconds.
+    A cut of the risk (HIGH) has to end today: its slices follow at the policy's interval, for the market may have
+    left the collar before it has traded enough. An emergency is not sliced: its ladder counts seconds.
     """
     if volume is None or volume <= 0 or intent.urgency is Urgency.EMERGENCY:
         return None
@@ -42,6 +43,8 @@ def plan_slices(
     largest = max(volume * policy.adv_fraction_threshold // lot * lot, lot)
     count = _up(intent.quantity / largest)
     quantity = _up(intent.quantity / (count * lot)) * lot
+    if intent.urgency is Urgency.HIGH:
+        return Slices(quantity=quantity, interval_seconds=policy.interval_seconds)
     share = quantity / (volume * policy.max_participation_fraction)
     return Slices(
         quantity=quantity, interval_seconds=max(policy.interval_seconds, float(share) * window_seconds)

@@ -71,7 +71,10 @@ def test_slices_never_follow_faster_than_the_least_interval() -> None:
 
 def test_emergency_is_not_sliced() -> None:
     assert slices(110, "10000", urgency=Urgency.EMERGENCY) is None
-    assert slices(110, "10000", urgency=Urgency.HIGH) is not None
+
+
+def test_slices_of_a_cut_do_not_wait_for_the_market_s_volume() -> None:
+    assert slices(110, "10000", urgency=Urgency.HIGH) == Slices(quantity=D(55), interval_seconds=20.0)
 
 
 @given(quantity=st.integers(1, 10_000), volume=st.integers(1, 1_000_000), lot=st.sampled_from([1, 5, 100]))
