@@ -31,6 +31,8 @@ _BOOK = {
     "marks.flagged_sessions_max": "marks.flagged_sessions_max",
     "marks.flagged_gross_fraction": "marks.flagged_gross_pct_nav",
     "marks.jump_quarantine_fraction": "marks.jump_quarantine_pct",
+    "marks.jump_quarantine_by_class": "marks.jump_quarantine_pct_by_asset_class",
+    "marks.jump_halt_fraction": "marks.jump_halt_pct_nav",
 }
 _RISK = {
     "risk.volatility_target_annual": "vol_target_annual",

@@ -172,7 +172,7 @@ class Reconciliation(Section):
 
     halt_threshold_pct: Fraction
     emergency_threshold_pct: Fraction
-    cash_basis: Literal["COST_LEDGER", "SETTLED", "BROKER_TOTAL"]
+    cash_basis: Literal["SETTLED"]
     cash_break_usd: Number
     cash_break_pct_nav: Fraction
     mark_break_bps: BasisPoints
@@ -192,6 +192,8 @@ class Marks(Section):
     flagged_sessions_max: Count
     flagged_gross_pct_nav: Fraction
     jump_quarantine_pct: Fraction
+    jump_quarantine_pct_by_asset_class: dict[CollarName, Positive]
+    jump_halt_pct_nav: Fraction
 
 
 class FxContracts(Section):

@@ -48,6 +48,8 @@ def halt_evidence(day: TradingDay, halt: HaltError) -> tuple[BreakRow, ...]:
     fund = _decided(day, "nav", ValuedFund)
     if kind is HaltKind.STALE_MARK and fund is not None and inputs is not None:
         return stale_mark_rows(fund, inputs, day.world.contracts, day.policy.marks)
+    if kind is HaltKind.PRICE_JUMP and fund is not None and inputs is not None:
+        return jump_rows(fund, inputs, day.world.contracts, day.policy.marks)
     if kind is HaltKind.BRIDGE_RESIDUAL and fund is not None:
         return residual_rows(fund)
     if kind is HaltKind.DRAWDOWN and fund is not None:
@@ -108,6 +110,43 @@ def _stale_explanation(row: StaleMark, fund: ValuedFund, policy: MarkPolicy) -> 
             f"allowed are {fund.marks.limit_usd:,.2f} USD"
         )
     return "old, but within the limits: it is frozen, not a reason to stop"
+
+
+def jump_rows(
+    fund: ValuedFund, inputs: DayInputs, contracts: ContractBook, policy: MarkPolicy
+) -> tuple[BreakRow, ...]:
+    """One row per held contract whose price jumped, the largest effect first: the former price and the new one."""
+    marks = day_marks(inputs)
+    former = {} if inputs.previous is None else inputs.previous.marks
+    rows = []
+    for found in fund.jumps.jumps:
+        name, instrument = found.jump.contract_id, contracts.instrument(found.jump.contract_id)
+        allowed = policy.jump_fraction(instrument.collar_class)
+        rows.append(
+            BreakRow(
+                kind=HaltKind.PRICE_JUMP.value,
+                subject=name,
+                ours=f"{found.jump.price:f} {instrument.price_unit} ({found.jump.move:+.2%})",
+                broker=NOT_COMPARED,
+                difference_usd=found.effect_usd,
+                explanation=(
+                    f"its price of {marks[name].session_date} is {found.jump.move:+.2%} from the one before, without a "
+                    f"corporate action; its class may move by {allowed:.0%}"
+                ),
+                proposed_choice=ALLOWED_CHOICES[HaltKind.PRICE_JUMP][0].value,
+                price=PriceFact(
+                    age=None,
+                    age_unit="",
+                    limit=f"{allowed:.0%} a move, and {fund.jumps.limit_usd:,.2f} USD of NAV for all jumps together",
+                    last_price=found.jump.previous,
+                    unit=instrument.price_unit,
+                    last_date=former[name].session_date if name in former else None,
+                    exposure_usd=found.exposure_usd,
+                    nav_fraction=_share(found.exposure_usd, fund.valuation.nav),
+                ),
+            )
+        )
+    return tuple(rows)
 
 
 def rate_rows(

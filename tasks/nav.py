@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.accounting.bridge import RESIDUAL_LIMIT_USD, NavBridge
-from engine.accounting.marks import MarkVerdict
+from engine.accounting.marks import JumpVerdict, MarkVerdict
 from engine.composition.stages import DayInputs, ValuedFund, value_fund
 from engine.errors import HaltError
 from engine.model.halts import HaltKind
@@ -28,12 +28,19 @@ def compute_nav(day: TradingDay, inputs: DayInputs) -> ValuedFund:
 
 @step("judge marks")
 def judge_marks(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
-    """Stop on marks that are too old, unless a person chose to go on without new risk."""
-    if fund.marks.halt_kind is not None and not inputs.abandoned:
-        raise HaltError(
-            fund.marks.halt_kind.value,
-            marks_text(fund.marks, day.policy.marks),
-        )
+    """Stop on marks that are too old or jumped, unless a person chose to go on without new risk."""
+    doubt = None if inputs.abandoned else doubtful_prices(fund, day.policy.marks)
+    if doubt is not None:
+        raise doubt
+
+
+def doubtful_prices(fund: ValuedFund, policy: MarkPolicy) -> HaltError | None:
+    """The halt that old or jumped marks ask for, ``None`` where the fund may trade on them."""
+    if fund.marks.halt_kind is not None:
+        return HaltError(fund.marks.halt_kind.value, marks_text(fund.marks, policy))
+    if fund.jumps.halt_kind is not None:
+        return HaltError(fund.jumps.halt_kind.value, jumps_text(fund.jumps, policy))
+    return None
 
 
 def residual_text(bridge: NavBridge) -> str:
@@ -49,4 +56,17 @@ def marks_text(marks: MarkVerdict, policy: MarkPolicy) -> str:
     return (
         f"expected every held price at most {policy.flagged_sessions_max} sessions old, and at most "
         f"{marks.limit_usd:,.2f} USD ({policy.flagged_gross_fraction:.2%} of NAV) at old prices, found {marks.text}"
+    )
+
+
+def jumps_text(found: JumpVerdict, policy: MarkPolicy) -> str:
+    """What was expected of the moves and what was found, in one paragraph."""
+    moves = ", ".join(
+        f"{row.jump.contract_id} from {row.jump.previous:f} to {row.jump.price:f} ({row.jump.move:+.0%})"
+        for row in found.jumps
+    )
+    return (
+        f"expected no held price to move by more than {policy.jump_quarantine_fraction:.0%} without a corporate "
+        f"action, or such moves to change NAV by at most {found.limit_usd:,.2f} USD ({policy.jump_halt_fraction:.2%} "
+        f"of NAV), found {found.effect_usd:,.2f} USD: {moves}"
     )

@@ -1,6 +1,6 @@
 """The scripted operator: answers by rule where a person would decide, in runs of many days (R-118).
 
-``resolve_as_evidence``: quantity and cash breaks adopt the broker, old marks abandon the day, transient faults are
+``resolve_as_evidence``: quantity and cash breaks adopt the broker, old or jumped marks abandon the day, transient faults are
 retried; anything else stops the run, and so does every EMERGENCY: that one needs a person. Every act is written
 into the halt with the operator ``scripted``.
 """
@@ -20,6 +20,7 @@ ANSWERS = {
     HaltKind.FOREIGN_POSITION: HaltChoice.ADOPT_BROKER,
     HaltKind.CASH_BREAK: HaltChoice.ADOPT_BROKER,
     HaltKind.STALE_MARK: HaltChoice.ABANDON_DAY,
+    HaltKind.PRICE_JUMP: HaltChoice.ABANDON_DAY,
     HaltKind.STALE_FX: HaltChoice.RETRY,
     HaltKind.NAN_PRICE: HaltChoice.RETRY,
     HaltKind.NLV_DRIFT: HaltChoice.RETRY,

@@ -29,7 +29,7 @@ from state.runs import RunRecord
 from tasks.adapters.simulated_account import account_path, copy_account
 from tasks.day import INPUTS, VALUED
 from tasks.fx import rates_text
-from tasks.nav import marks_text, residual_text
+from tasks.nav import doubtful_prices, residual_text
 from tasks.reconcile import reconciliation_text
 from tasks.risk import drawdown_text
 from tasks.runtime import World
@@ -165,9 +165,8 @@ def _stop_reason(
         return residual_text(fund.bridge)
     if not report.can_trade:
         return reconciliation_text(report)
-    if fund.marks.halt_kind is not None and not inputs.abandoned:
-        return marks_text(fund.marks, policy.marks)
-    return ""
+    doubt = None if inputs.abandoned else doubtful_prices(fund, policy.marks)
+    return "" if doubt is None else str(doubt)
 
 
 def _context(world: World, run: RunRecord, now: datetime) -> DayContext:

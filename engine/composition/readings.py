@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import numpy as np
 
 from engine.accounting.bridge import NavBridge
+from engine.accounting.ledger import LedgerEntry
+from engine.accounting.marks import JumpVerdict, jump_verdict, paid_prices, price_jumps
 from engine.model.encoding import significant
-from engine.model.market import MarketInputs
+from engine.model.market import Mark, MarketInputs
 from engine.model.money import ZERO
-from engine.model.policy import FxPolicy
+from engine.model.policy import FxPolicy, MarkPolicy
 from engine.model.portfolio import LineValue, Sleeve, Valuation
-from engine.model.universe import Universe
+from engine.model.universe import ContractBook, Universe
 
 VIX_ROWS = 3
 SCALED_SLEEVES = (Sleeve.CORE, Sleeve.SECTOR, Sleeve.SINGLE_NAME, Sleeve.CREDIT)
@@ -65,3 +67,20 @@ def option_value(valuation: Valuation, universe: Universe) -> float:
 
 def _options(valuation: Valuation, universe: Universe) -> list[LineValue]:
     return [line for line in valuation.lines if line.quantity != 0 and universe[line.instrument_id].is_option]
+
+
+def judge_jumps(
+    marks: Mapping[str, Mark],
+    former: Mapping[str, Mark],
+    entries: Sequence[LedgerEntry],
+    market: MarketInputs,
+    valuation: Valuation,
+    contracts: ContractBook,
+    policy: MarkPolicy,
+) -> JumpVerdict:
+    """Which held prices jumped since the last valued day, or since they were paid, and whether that stops the day.
+
+    ``marks`` are those that nobody confirmed, ``former`` and ``entries`` the last day's and what was booked since.
+    """
+    jumps = price_jumps(marks, former, market.splits, contracts, policy, paid_prices(entries))
+    return jump_verdict(jumps, valuation, market.fx, contracts, policy)

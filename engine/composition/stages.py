@@ -13,12 +13,13 @@ from engine.accounting.bridge import NavBridge, nav_bridge
 from engine.accounting.differences import KnownOrders, OurPrices
 from engine.accounting.fx_rates import FxVerdict, fx_verdict
 from engine.accounting.ledger import LedgerEntry
-from engine.accounting.marks import MarkVerdict, PriceJump, price_jumps, stale_mark_verdict
+from engine.accounting.marks import JumpVerdict, MarkVerdict, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
 from engine.carry import CarryBook, expected_carry_annual
 from engine.composition.readings import (
     future_rates,
+    judge_jumps,
     latest_vix,
     option_exposures,
     option_value,
@@ -124,13 +125,13 @@ class ValuedFund:
 
     valuation: Valuation
     marks: MarkVerdict
-    jumps: tuple[PriceJump, ...]
+    jumps: JumpVerdict
     bridge: NavBridge | None
 
     @property
     def frozen(self) -> frozenset[str]:
         """Contracts whose price is old or jumped: they may only be reduced."""
-        return frozenset(self.marks.frozen) | {jump.contract_id for jump in self.jumps}
+        return frozenset(self.marks.frozen) | self.jumps.frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,18 +251,23 @@ def value_fund(setup: DaySetup, inputs: DayInputs) -> ValuedFund:
         option_risks(inputs.market.option_chains),
     )
     previous = inputs.previous
-    jumps: tuple[PriceJump, ...] = ()
     bridge = None
     if previous is not None:
-        jumps = price_jumps(marks, previous.marks, inputs.market.splits, contracts, setup.policy.marks)
         bridge = nav_bridge(
             previous.valuation, valuation, previous.portfolio, previous.entries, inputs.market.fx, contracts
         )
-    held = {line.contract_id for line in valuation.lines if line.quantity != 0}
     return ValuedFund(
         valuation=valuation,
         marks=stale_mark_verdict(valuation, setup.policy.marks),
-        jumps=tuple(jump for jump in jumps if jump.contract_id in held),
+        jumps=judge_jumps(
+            {name: mark for name, mark in marks.items() if name not in inputs.manual_marks},
+            {} if previous is None else previous.marks,
+            () if previous is None else previous.entries,
+            inputs.market,
+            valuation,
+            contracts,
+            setup.policy.marks,
+        ),
         bridge=bridge,
     )
 

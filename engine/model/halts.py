@@ -59,7 +59,7 @@ ALLOWED_CHOICES: Mapping[HaltKind, tuple[HaltChoice, ...]] = MappingProxyType(
         HaltKind.FX_JUMP: _WAIT,
         HaltKind.FX_DIFFERENCE: _RETRY,
         HaltKind.NAN_PRICE: (HaltChoice.RETRY, HaltChoice.MARK_MANUALLY),
-        HaltKind.PRICE_JUMP: _MARK,
+        HaltKind.PRICE_JUMP: (HaltChoice.MARK_MANUALLY, HaltChoice.RETRY, HaltChoice.ABANDON_DAY),
         HaltKind.STALE_MARK: (HaltChoice.ABANDON_DAY, HaltChoice.MARK_MANUALLY, HaltChoice.WRITE_DOWN),
         HaltKind.MARK_DIFFERENCE: _MARK,
         HaltKind.UNKNOWN_ORDER: _RETRY,
@@ -115,7 +115,8 @@ WHAT_TO_DO: Mapping[HaltKind, str] = MappingProxyType(
         HaltKind.FX_DIFFERENCE: "find out whose rate is right, then retry",
         HaltKind.NAN_PRICE: "retry when the source has corrected its row, or give the price yourself by marking manually; "
         "without a price the fund has no value, so the day can not be abandoned",
-        HaltKind.PRICE_JUMP: "confirm the price by marking manually, or retry when it is corrected",
+        HaltKind.PRICE_JUMP: "give the right price by marking manually (the same price to confirm it), retry when "
+        "the source has corrected its row, or abandon the day: it is valued at the new price and only reduced",
         HaltKind.STALE_MARK: "abandon the day (only reductions are traded), give prices by marking manually, "
         "or write the positions down",
         HaltKind.MARK_DIFFERENCE: "give the right price by marking manually, or retry when both agree",

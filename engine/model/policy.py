@@ -44,11 +44,21 @@ class FxPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkPolicy:
-    """How old a mark may be (R-105) and how far a price may jump without a corporate action."""
+    """How old a mark may be (R-105) and how far a price may jump without a corporate action (NAV-10).
+
+    A held line that moved by more than its class's ``jump_fraction`` is frozen; jumps that together move NAV by more
+    than ``jump_halt_fraction`` of it stop the day.
+    """
 
     flagged_sessions_max: int
     flagged_gross_fraction: Decimal
     jump_quarantine_fraction: Decimal
+    jump_quarantine_by_class: Mapping[CollarClass, Decimal]
+    jump_halt_fraction: Decimal
+
+    def jump_fraction(self, collar_class: CollarClass) -> Decimal:
+        """Largest move of a class since the former mark that needs no second look."""
+        return self.jump_quarantine_by_class.get(collar_class, self.jump_quarantine_fraction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from config.policies import fund_policy
 from config.references import named_instruments
 from config.settings import Configuration, load_configuration, profile_names, schema_text
 from config.universe import effective_digest, load_venues, universe_of
+from config.unread import waits_for
 from engine.model.encoding import Json, to_json
 
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -64,7 +65,10 @@ def show(
     override: Override = None,
     as_json: AsJson = False,
 ) -> int:
-    """Print the effective configuration, where each value was written, and the environment with secrets masked."""
+    """Print the effective configuration, where each value was written, and the environment with secrets masked.
+
+    A key that this version does not read yet says so: setting it changes nothing.
+    """
     configuration = load_configuration(profile, tuple(override or ()))
     document, environment = configuration.document, load_environment().shown()
     values = {dotted(path): (value, str(document.origin(path))) for path, value in _leaves(document.data, ())}
@@ -73,14 +77,17 @@ def show(
             "profile": profile,
             "digest": effective_digest(configuration.settings),
             "values": {
-                key: {"value": to_json(value), "origin": origin} for key, (value, origin) in values.items()
+                key: {"value": to_json(value), "origin": origin, "not_read_yet": waits_for(key)}
+                for key, (value, origin) in values.items()
             },
             "environment": dict(environment),
         }
         typer.echo(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False))
         return 0
     for key, (value, origin) in values.items():
-        typer.echo(f"{key} = {_text(value)}  # {origin}")
+        waits = waits_for(key)
+        unread = "" if waits is None else f"; NO EFFECT YET, kept for: {waits}"
+        typer.echo(f"{key} = {_text(value)}  # {origin}{unread}")
     for name, shown in environment.items():
         typer.echo(f"{name} = {shown or 'not set'}  # environment")
     return 0

@@ -22,7 +22,7 @@ from engine.errors import StoreError
 from engine.execution.netting import reduces
 from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode
-from engine.model.halts import HaltChoice
+from engine.model.halts import HaltChoice, HaltKind
 from engine.risk.regime import RiskRegime
 from engine.roll import RollPlan
 from flows.engine import BODIES
@@ -252,6 +252,13 @@ def test_a_pair_without_a_recent_price_of_one_leg_is_left_empty_and_named(shared
     assert (
         "FESX_20200320: stale, last price of 2020-02-14, 5 sessions old" in decided.inputs.market.data_notes
     )
+
+
+def test_no_real_move_is_taken_for_a_wrong_price(recorded: RealRun) -> None:
+    """Crashes and volatility spikes of five crises: nothing that was held moved beyond its class's limit."""
+    jumps = {day: decided.fund.jumps.jumps for day, decided in recorded.days.items()}
+    assert {day: found for day, found in jumps.items() if found} == {}
+    assert HaltKind.PRICE_JUMP.value not in {halt.kind for halt in recorded.halts}
 
 
 def test_recorded_problems_reach_the_days_that_they_concern(shared: Path) -> None:

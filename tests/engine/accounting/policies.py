@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from engine.model.instruments import CollarClass
 from engine.model.policy import CarryPolicy, FxPolicy, MarkPolicy, ReconciliationPolicy, RollPolicy
 from engine.model.portfolio import CashBasis
 
@@ -29,7 +30,11 @@ FX = FxPolicy(
     hedge_contracts={"EUR": ("M6E", "6E")},
 )
 MARKS = MarkPolicy(
-    flagged_sessions_max=3, flagged_gross_fraction=D("0.05"), jump_quarantine_fraction=D("0.30")
+    flagged_sessions_max=3,
+    flagged_gross_fraction=D("0.05"),
+    jump_quarantine_fraction=D("0.30"),
+    jump_quarantine_by_class={CollarClass.VOL_FUT: D("1.50")},
+    jump_halt_fraction=D("0.0025"),
 )
 CARRY = CarryPolicy(
     cash_rate_annual={"USD": D("0.045"), "EUR": D("0.03"), "GBP": D("0.045")},

@@ -5,9 +5,17 @@ from datetime import date
 import pytest
 
 from engine.accounting.book import fold
-from engine.accounting.marks import MarkVerdict, price_jumps, stale_mark_verdict
+from engine.accounting.marks import (
+    JumpVerdict,
+    MarkVerdict,
+    jump_verdict,
+    paid_prices,
+    price_jumps,
+    stale_mark_verdict,
+)
 from engine.accounting.nav import ValuationContext, value_portfolio
 from engine.model.halts import HaltKind
+from engine.model.instruments import CollarClass
 from engine.model.market import Split
 from engine.model.portfolio import CashBasis
 from tests.engine.accounting.builders import BOOK, DAY, NOW, D, bought, capital, make_marks, make_rates
@@ -46,6 +54,47 @@ def test_jump_beyond_the_limit_is_held_back() -> None:
     assert [(jump.contract_id, jump.move) for jump in jumps] == [("CSPX", D("0.31"))]
 
 
+def jumped(quantity: str, price: str) -> JumpVerdict:
+    """A million of capital, some fund units bought at 100, and their price today."""
+    portfolio = fold([capital("1000000"), bought("CSPX", quantity, "100")], NOW)
+    valuation = value_portfolio(portfolio, make_marks(CSPX=price), make_rates(), BOOK, CONTEXT)
+    before = make_marks(session_date=date(2025, 11, 28), CSPX="100", AAPL="1")
+    jumps = price_jumps(make_marks(CSPX=price, AAPL="900"), before, (), BOOK, MARKS)
+    return jump_verdict(jumps, valuation, make_rates(), BOOK, MARKS)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "frozen", "halt", "why"),
+    [
+        ("500", "130", set(), None, "30 % exactly is no jump"),
+        # 40 × −60 = −2,400 of a NAV of 997,600: below a quarter of a percent, 2,494
+        ("40", "40", {"CSPX"}, None, "a small line may collapse: frozen, valued at its price"),
+        # 45 × −60 = −2,700 of 997,300
+        ("45", "40", {"CSPX"}, HaltKind.PRICE_JUMP, "the same on a larger line"),
+        ("-45", "160", {"CSPX"}, HaltKind.PRICE_JUMP, "a short loses when its price rises"),
+        # the unit error of the audit: nine times the price on 5 % of NAV would be 40 % of it
+        ("500", "900", {"CSPX"}, HaltKind.PRICE_JUMP, "pence for pounds"),
+    ],
+)
+def test_jump_freezes_then_halts(
+    quantity: str, price: str, frozen: set[str], halt: HaltKind | None, why: str
+) -> None:
+    found = jumped(quantity, price)
+    assert (found.frozen, found.halt_kind) == (frozen, halt), why
+
+
+def test_jump_tells_what_it_does_to_nav() -> None:
+    found = jumped("500", "900").jumps[0]
+    assert (found.jump.previous, found.jump.price, found.jump.move) == (D(100), D(900), D(8))
+    assert (found.exposure_usd, found.effect_usd) == (D(450_000), D(400_000))
+
+
+def test_class_limit_replaces_the_general_one() -> None:
+    # An equity-index future may not double in a day, a volatility future did: + 113 % on 2018-02-05
+    assert MARKS.jump_fraction(CollarClass.FUT) == D("0.30")
+    assert MARKS.jump_fraction(CollarClass.VOL_FUT) == D("1.50")
+
+
 def test_split_explains_a_jump() -> None:
     before = make_marks(session_date=date(2025, 11, 28), AAPL="645.57")
     split = Split(instrument_id="AAPL", ex_date=DAY, new_shares=7, old_shares=1)
@@ -55,3 +104,17 @@ def test_split_explains_a_jump() -> None:
 
 def test_same_session_is_no_jump() -> None:
     assert price_jumps(make_marks(AAPL="300"), make_marks(AAPL="100"), (), BOOK, MARKS) == ()
+
+
+def test_line_without_a_former_mark_is_compared_with_what_was_paid() -> None:
+    paid = paid_prices([bought("AAPL", "10", "100", "e1.01"), bought("AAPL", "5", "101", "e2.01")])
+    (jump,) = price_jumps(make_marks(AAPL="909"), {}, (), BOOK, MARKS, paid)
+    assert (jump.contract_id, jump.previous, jump.move) == ("AAPL", D(101), D(8))
+    before = make_marks(session_date=date(2025, 11, 28), AAPL="900")
+    assert price_jumps(make_marks(AAPL="909"), before, (), BOOK, MARKS, paid) == ()
+
+
+def test_split_on_the_day_of_the_purchase_is_in_its_price() -> None:
+    paid = paid_prices([bought("AAPL", "10", "93.70")])
+    split = Split(instrument_id="AAPL", ex_date=DAY, new_shares=7, old_shares=1)
+    assert price_jumps(make_marks(AAPL="94"), {}, (split,), BOOK, MARKS, paid) == ()

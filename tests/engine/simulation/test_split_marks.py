@@ -17,6 +17,8 @@ POLICY = MarkPolicy(
     flagged_sessions_max=3,
     flagged_gross_fraction=Decimal("0.05"),
     jump_quarantine_fraction=Decimal("0.3"),
+    jump_quarantine_by_class={},
+    jump_halt_fraction=Decimal("0.0025"),
 )
 
 

@@ -1,0 +1,77 @@
+"""A held price nine times its former one stops the day with its evidence, until a person says what it is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.composition.stages import PreviousDay
+from engine.model.context import RunKind, RunStatus
+from engine.model.encoding import decode, encode
+from engine.model.halts import ALLOWED_CHOICES, HaltChoice, HaltKind
+from engine.report import BreakRow
+from tasks.day import VALUED
+from tasks.operator import scripted_answer
+from tasks.resolution import apply, preview
+from tasks.runtime import World
+from tests.factories import new_world, recorded_inputs, valued
+from tests.halted_days import DAY_BEFORE, HALTED_DAY, decide_again, home_after_a_day, open_halt
+
+LINE = "MSFT"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Yesterday's price of a held company was a ninth of today's, at the broker's too, who takes the same feed."""
+    shutil.copytree(home_after_a_day(), tmp_path, dirs_exist_ok=True)
+    world = new_world(tmp_path, HALTED_DAY)
+    payload = world.runs.memory(world.account, VALUED, HALTED_DAY)
+    assert payload is not None
+    previous = decode(PreviousDay, payload)
+    mark = recorded_inputs(world, DAY_BEFORE).market.marks[LINE]
+    marks = {**previous.marks, LINE: replace(mark, price=(mark.price / 9).quantize(Decimal("0.01")))}
+    world.runs.record_memory(world.account, VALUED, DAY_BEFORE, encode(replace(previous, marks=marks)))
+    assert decide_again(world).is_halted
+    yield world
+    world.close()
+
+
+def test_jump_of_a_held_price_halts_with_its_evidence(world: World) -> None:
+    halt = open_halt(world)
+    assert halt.kind == HaltKind.PRICE_JUMP.value
+    assert tuple(halt.choices) == ALLOWED_CHOICES[HaltKind.PRICE_JUMP]
+    (row,) = decode(tuple[BreakRow, ...], halt.evidence)
+    inputs, fund = recorded_inputs(world, HALTED_DAY), valued(world, HALTED_DAY, RunKind.DECISION)
+    assert inputs.previous is not None
+    before, now = inputs.previous.marks[LINE], inputs.market.marks[LINE]
+    quantity = inputs.portfolio.quantity(LINE)
+    assert row.subject == LINE
+    assert row.difference_usd == quantity * (now.price - before.price)
+    assert row.price is not None
+    assert (row.price.last_price, row.price.last_date) == (before.price, before.session_date)
+    assert row.price.exposure_usd == quantity * now.price
+    assert str(now.price.normalize()) in row.ours
+    assert LINE in halt.message
+    assert fund.jumps.effect_usd == abs(quantity * (now.price - before.price)) > fund.jumps.limit_usd
+
+
+def test_price_that_a_person_confirms_is_traded_on(world: World) -> None:
+    halt = open_halt(world)
+    price = recorded_inputs(world, HALTED_DAY).market.marks[LINE].price
+    again = preview(world, halt.halt_id, HaltChoice.RETRY, {})
+    assert LINE in again.stops
+    assert preview(world, halt.halt_id, HaltChoice.MARK_MANUALLY, {LINE: price}).stops == ""
+    apply(world, halt.halt_id, HaltChoice.MARK_MANUALLY, "a merger, confirmed", "Ada", {LINE: price})
+    assert decide_again(world).status is RunStatus.COMPLETED
+    assert LINE not in valued(world, HALTED_DAY, RunKind.DECISION).frozen
+
+
+def test_scripted_operator_abandons_the_day(world: World) -> None:
+    assert scripted_answer(world, HALTED_DAY)
+    assert decide_again(world).status is RunStatus.COMPLETED
+    assert LINE in valued(world, HALTED_DAY, RunKind.DECISION).frozen
