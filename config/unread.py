@@ -12,7 +12,6 @@ UNREAD: Mapping[str, str] = {
     "volatility.short_window": "a diagnostic of the risk report",
     "execution.default_policy": "other execution algorithms than the marketable limit",
     "execution.default_max_slippage_bps": "classes without a collar of their own; every class has one",
-    "execution.pair_max_legging_seconds": "pairs worked leg by leg with overlays",
     "execution.pair_hedge_enabled": "pairs worked leg by leg with overlays",
     "execution.pair_min_hedge_trigger_fill_pct": "pairs worked leg by leg with overlays",
     "execution.poll_interval_seconds": "brokers that must be polled; the simulated one sends its events",
