@@ -116,7 +116,8 @@ def hedge_lines(decision: RunView) -> tuple[str, ...]:
     if decision.tail is not None:
         lines += [
             f"{line.category.replace('_', ' ')}: {line.spent_year:,.0f} of {line.annual:,.0f} USD spent this year, "
-            f"{line.available:,.0f} USD available, {line.planned:,.0f} USD planned today"
+            f"{line.available:,.0f} USD available, {line.planned:,.0f} USD planned today, "
+            f"{line.proceeds:,.0f} USD brought back by sales this year"
             for line in decision.tail.plan.budgets
         ]
     return tuple(lines)

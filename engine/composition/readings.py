@@ -8,11 +8,11 @@ from decimal import Decimal
 import numpy as np
 
 from engine.accounting.bridge import NavBridge
-from engine.accounting.ledger import LedgerEntry
+from engine.accounting.ledger import POSITION_PREFIX, EntryKind, LedgerEntry
 from engine.accounting.marks import JumpVerdict, jump_verdict, paid_prices, price_jumps
 from engine.model.encoding import significant
-from engine.model.market import Mark, MarketInputs
-from engine.model.money import ZERO
+from engine.model.market import FxRates, Mark, MarketInputs
+from engine.model.money import ZERO, round_money
 from engine.model.policy import FxPolicy, MarkPolicy
 from engine.model.portfolio import LineValue, Sleeve, Valuation
 from engine.model.universe import ContractBook, Universe
@@ -84,3 +84,22 @@ def judge_jumps(
     """
     jumps = price_jumps(marks, former, market.splits, contracts, policy, paid_prices(entries))
     return jump_verdict(jumps, valuation, market.fx, contracts, policy)
+
+
+def protection_sales(
+    entries: Sequence[LedgerEntry], contracts: ContractBook, fx: FxRates
+) -> Mapping[str, Decimal]:
+    """What options of the protection were sold for since the last decision, in USD by option line."""
+    sales: dict[str, Decimal] = {}
+    account = POSITION_PREFIX + Sleeve.CRISIS_ALPHA.value
+    for entry in entries:
+        if entry.kind is not EntryKind.TRADE or entry.contract_id is None or entry.price is None:
+            continue
+        instrument = contracts.instrument(entry.contract_id)
+        sold = -sum((line.amount for line in entry.lines if line.account == account), ZERO)
+        # Purchases are the budget's; the reversal of a sale takes its proceeds back.
+        if not instrument.is_option or sold * (-1 if entry.is_reversal else 1) <= 0:
+            continue
+        worth = fx.to_base(instrument.notional(sold, entry.price), instrument.currency)
+        sales[instrument.instrument_id] = sales.get(instrument.instrument_id, ZERO) + round_money(worth)
+    return sales

@@ -17,14 +17,7 @@ from engine.accounting.marks import JumpVerdict, MarkVerdict, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
 from engine.carry import CarryBook, expected_carry_annual
-from engine.composition.readings import (
-    future_rates,
-    judge_jumps,
-    latest_vix,
-    option_exposures,
-    option_value,
-    strategy_return,
-)
+from engine.composition import readings
 from engine.execution.establishing import GateMemory
 from engine.hedging.budget import TailMemory
 from engine.hedging.crisis import CrisisInputs, CrisisMemory, CrisisPlan, plan_crisis
@@ -229,7 +222,7 @@ def judge_rates(setup: DaySetup, inputs: DayInputs) -> FxVerdict:
         setup.policy.fx,
         inputs.context.as_of,
         sorted(needed),
-        future_rates(setup.policy.fx, inputs.market),
+        readings.future_rates(setup.policy.fx, inputs.market),
     )
 
 
@@ -259,7 +252,7 @@ def value_fund(setup: DaySetup, inputs: DayInputs) -> ValuedFund:
     return ValuedFund(
         valuation=valuation,
         marks=stale_mark_verdict(valuation, setup.policy.marks),
-        jumps=judge_jumps(
+        jumps=readings.judge_jumps(
             {name: mark for name, mark in marks.items() if name not in inputs.manual_marks},
             {} if previous is None else previous.marks,
             () if previous is None else previous.entries,
@@ -308,14 +301,14 @@ def judge_risk(setup: DaySetup, inputs: DayInputs, fund: ValuedFund) -> RiskStep
     facts = RiskInputs(
         trade_date=inputs.context.trade_date,
         unit_price=fund.valuation.unit_price,
-        vix=latest_vix(inputs.market),
+        vix=readings.latest_vix(inputs.market),
         weights=weights,
         history=history,
         universe=setup.universe,
         currency_hedge_ratio=float(setup.policy.fx.hedge_ratio),
         core_long=sleeves.core_long,
         core_short=sleeves.core_short,
-        strategy_return=strategy_return(fund.bridge),
+        strategy_return=readings.strategy_return(fund.bridge),
     )
     decision, memory = decide_risk(facts, setup.policy.risk, inputs.memory.risk)
     return RiskStep(decision=decision, memory=memory)
@@ -334,8 +327,8 @@ def set_targets(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: Risk
         scaling_factor=risk.scaling_factor,
         core_scale=risk.core_scale,
         expected_carry_annual=expected_carry(setup, inputs),
-        option_exposures=option_exposures(fund.valuation, setup.universe),
-        option_value=option_value(fund.valuation, setup.universe),
+        option_exposures=readings.option_exposures(fund.valuation, setup.universe),
+        option_value=readings.option_value(fund.valuation, setup.universe),
     )
     book, memory = decide_targets(facts, setup.policy.sleeves, setup.policy.risk, inputs.memory.targets)
     weights = weights_at_scale_one(book, risk.scaling_factor, risk.core_scale)
@@ -360,6 +353,11 @@ def hedge_tails(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: Risk
         portfolio=inputs.portfolio,
         prices=price_list(setup, inputs),
         option_chains=inputs.market.option_chains,
+        sales=readings.protection_sales(
+            () if inputs.previous is None else inputs.previous.entries,
+            contract_book(setup, inputs),
+            inputs.market.fx,
+        ),
     )
     plan, memory = plan_tail_hedges(facts, setup.policy.tail, inputs.memory.tail)
     return TailStep(plan=plan, memory=memory)

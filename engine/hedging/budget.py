@@ -50,13 +50,15 @@ class TailRecord:
     """Premium accounts after a decision date.
 
     ``carried`` is unspent allowance of earlier months, ``spent_month``/``spent_year`` premium since their start,
-    by category. ``volatility_contracts`` of the volatility future are wanted since it was sized ``sized_for`` a regime.
+    by category. ``proceeds_year`` is what sales of protection brought back since January: an account of its own that
+    raises no budget, for the yearly cap on premium is hard (R-29). ``volatility_contracts`` of the volatility future are wanted since it was sized ``sized_for`` a regime.
     """
 
     month: date | None = None
     carried: Mapping[str, Decimal] = field(default_factory=dict)
     spent_month: Mapping[str, Decimal] = field(default_factory=dict)
     spent_year: Mapping[str, Decimal] = field(default_factory=dict)
+    proceeds_year: Mapping[str, Decimal] = field(default_factory=dict)
     planned: tuple[PlannedPremium, ...] = ()
     spread: SpreadRecord = field(default_factory=SpreadRecord)
     sized_for: RiskRegime | None = None
@@ -106,7 +108,9 @@ def open_month(record: TailRecord, trade_date: date, nav: Decimal, policy: TailH
         return record
     if record.month is None or record.month.year != month.year:
         spread = replace(record.spread, result_usd=ZERO, stopped=False)
-        return replace(record, month=month, carried={}, spent_month={}, spent_year={}, spread=spread)
+        return replace(
+            record, month=month, carried={}, spent_month={}, spent_year={}, proceeds_year={}, spread=spread
+        )
     elapsed = month.month - record.month.month
     carried = {}
     for category, annual in annual_budgets(nav, policy).items():
@@ -135,6 +139,16 @@ def available_today(
         amount = ZERO if regime is RiskRegime.CRISIS else max(ZERO, min(left, year_left))
         available[category] = round_money(amount)
     return available
+
+
+def credit_sales(record: TailRecord, sales: Mapping[str, Decimal], policy: TailHedgePolicy) -> TailRecord:
+    """Count what sales brought, USD by option instrument, to the category that bought it."""
+    proceeds = dict(record.proceeds_year)
+    for category, candidates in sorted(policy.candidates.items()):
+        brought = sum((sales.get(name, ZERO) for name in candidates), ZERO)
+        if brought != 0:
+            proceeds[category] = proceeds.get(category, ZERO) + brought
+    return replace(record, proceeds_year=proceeds)
 
 
 def spend(record: TailRecord, plan: PlannedPremium) -> TailRecord:

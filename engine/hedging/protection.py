@@ -17,7 +17,10 @@ from engine.sleeves.sizing import PriceList
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailInputs:
-    """Facts of one tail-hedge decision; ``nav`` in USD, chains by option instrument."""
+    """Facts of one tail-hedge decision; ``nav`` in USD, chains by option instrument.
+
+    ``sales`` is what options were sold for since the last decision, in USD by option instrument.
+    """
 
     trade_date: date
     nav: Decimal
@@ -25,6 +28,7 @@ class TailInputs:
     portfolio: Portfolio
     prices: PriceList
     option_chains: Mapping[str, tuple[OptionQuote, ...]]
+    sales: Mapping[str, Decimal]
 
 
 def protection_held(portfolio: Portfolio) -> dict[str, Decimal]:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.hedging.budget import TailMemory, available_today, is_new_month, open_month, settle_planned
+from engine.hedging.budget import (
+    TailMemory,
+    available_today,
+    credit_sales,
+    is_new_month,
+    open_month,
+    settle_planned,
+)
 from engine.hedging.future_hedge import plan_spread, plan_volatility
 from engine.hedging.option_hedge import ALERT, buy_options, close_options
 from engine.hedging.protection import TailInputs, protection_held
@@ -22,13 +29,17 @@ from engine.sleeves.crisis_alpha import annual_budgets
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailBudgetLine:
-    """Premium of one category in USD: a year's budget, spent this year before today, available, planned today."""
+    """Premium of one category in USD: a year's budget, spent this year before today, available, planned today.
+
+    ``proceeds`` is what sales of protection brought back this year; it is credited by itself and raises no budget.
+    """
 
     category: str
     annual: Decimal
     spent_year: Decimal
     available: Decimal
     planned: Decimal
+    proceeds: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +67,7 @@ def plan_tail_hedges(
     held = protection_held(inputs.portfolio)
     new_month = is_new_month(opening, inputs.trade_date)
     record = open_month(settle_planned(opening, held), inputs.trade_date, inputs.nav, policy)
+    record = credit_sales(record, inputs.sales, policy)
     spent_before = dict(record.spent_year)
     available = available_today(record, inputs.nav, inputs.regime, policy)
     notes: list[str] = []
@@ -70,6 +82,7 @@ def plan_tail_hedges(
             spent_year=spent_before.get(category, ZERO),
             available=available[category],
             planned=sum((plan.premium_usd for plan in record.planned if plan.category == category), ZERO),
+            proceeds=record.proceeds_year.get(category, ZERO),
         )
         for category, annual in annual_budgets(inputs.nav, policy).items()
     )

@@ -22,7 +22,7 @@ from engine.errors import StoreError
 from engine.execution.netting import reduces
 from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode
-from engine.model.halts import HaltChoice, HaltKind
+from engine.model.halts import HaltChoice
 from engine.risk.regime import RiskRegime
 from engine.roll import RollPlan
 from flows.engine import BODIES
@@ -255,10 +255,18 @@ def test_a_pair_without_a_recent_price_of_one_leg_is_left_empty_and_named(shared
 
 
 def test_no_real_move_is_taken_for_a_wrong_price(recorded: RealRun) -> None:
-    """Crashes and volatility spikes of five crises: nothing that was held moved beyond its class's limit."""
-    jumps = {day: decided.fund.jumps.jumps for day, decided in recorded.days.items()}
-    assert {day: found for day, found in jumps.items() if found} == {}
-    assert HaltKind.PRICE_JUMP.value not in {halt.kind for halt in recorded.halts}
+    """Of five crises one held move was beyond its class's limit, of a small line: Taylor Wimpey rose by 37 %."""
+    jumps = {(day, held.jump.contract_id) for day, x in recorded.days.items() for held in x.fund.jumps.jumps}
+    assert jumps <= {(date(2008, 11, 4), "TW.L")}
+    assert all(x.fund.jumps.halt_kind is None for x in recorded.days.values())
+
+
+def test_small_line_that_really_jumped_is_frozen_and_stops_nothing(shared: Path) -> None:
+    fund = real_run(built_store(shared / "market_data"), date(2008, 10, 13)).days[date(2008, 11, 4)].fund
+    (held,) = fund.jumps.jumps
+    assert (held.jump.contract_id, fund.jumps.halt_kind) == ("TW.L", None)
+    assert "TW.L" in fund.frozen
+    assert 0 < fund.jumps.effect_usd < fund.jumps.limit_usd
 
 
 def test_recorded_problems_reach_the_days_that_they_concern(shared: Path) -> None:

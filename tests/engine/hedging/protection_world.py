@@ -105,6 +105,7 @@ def tail_inputs(
     day: date = TODAY,
     held: dict[str, int] | None = None,
     regime: RiskRegime = RiskRegime.NORMAL,
+    sales: dict[str, int] | None = None,
     **changed: str,
 ) -> TailInputs:
     return TailInputs(
@@ -114,4 +115,5 @@ def tail_inputs(
         portfolio=holding(held or {}),
         prices=prices(*quotes, **changed),
         option_chains=chains(*quotes),
+        sales={name: Decimal(usd) for name, usd in (sales or {}).items()},
     )

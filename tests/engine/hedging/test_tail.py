@@ -133,6 +133,20 @@ class TestBudget:
                 held[proposal.contract_id] = held.get(proposal.contract_id, 0) + int(proposal.quantity)
         assert Decimal(95_000) < spent <= Decimal(100_000)
 
+    def test_sales_are_credited_by_themselves_and_raise_no_budget(self) -> None:
+        quote = option()
+        _, memory = plan(tail_inputs(quote))
+        later = TODAY + timedelta(days=1)
+        sold, memory = plan(tail_inputs(quote, day=later, sales={"SPY_OPT": 3_000, "VIX_OPT": 500}), memory)
+        proceeds = {line.category: line.proceeds for line in sold.budgets if line.proceeds != 0}
+        assert proceeds == {"equity_puts": Decimal(3_000), "vix_calls": Decimal(500)}
+        unsold, _ = plan(tail_inputs(quote, day=later), TailMemory(trade_date=TODAY, closing=memory.opening))
+        assert [line.available for line in sold.budgets] == [line.available for line in unsold.budgets]
+        _, memory = plan(tail_inputs(quote, day=later + timedelta(days=1), sales={"SPX_OPT": 1_000}), memory)
+        assert memory.closing.proceeds_year["equity_puts"] == Decimal(4_000)
+        fresh, _ = plan(tail_inputs(quote, day=date(TODAY.year + 1, 1, 4)), memory)
+        assert {line.proceeds for line in fresh.budgets} == {Decimal(0)}
+
     def test_no_liquid_option_is_an_alert(self) -> None:
         result, _ = plan(tail_inputs(option(open_interest=0)))
         assert result.proposals == ()
