@@ -21,9 +21,11 @@ from tasks.adapters.report_page import render_page
 from tasks.reporting_positions import exposure_rows, position_rows
 from tasks.reporting_trades import (
     cost_view,
+    cross_notes,
     fill_rows,
     hedge_lines,
     job_rows,
+    jump_notes,
     order_rows,
     trade_rows,
 )
@@ -137,6 +139,7 @@ def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
         )
     if decision.fund is not None and decision.fund.marks.text:
         notes.append(f"stale prices: {decision.fund.marks.text}")
+    notes += (*jump_notes(decision), *cross_notes(decision, world.contracts))
     return tuple(dict.fromkeys((*world.panel.notes[:NOTES_SHOWN], *notes)))
 
 

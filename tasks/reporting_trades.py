@@ -12,6 +12,7 @@ from engine.execution.slippage import compute_slippage_bps
 from engine.model.encoding import significant
 from engine.model.money import ZERO, round_money
 from engine.model.orders import JobStatus
+from engine.model.universe import ContractBook
 from engine.report import CostView, FillRow, JobRow, OrderRow, TradeRow
 from state.jobs import JobRecord, JobStore
 from state.orders import OrderView
@@ -121,6 +122,31 @@ def hedge_lines(decision: RunView) -> tuple[str, ...]:
             for line in decision.tail.plan.budgets
         ]
     return tuple(lines)
+
+
+def cross_notes(decision: RunView, contracts: ContractBook) -> tuple[str, ...]:
+    """What sleeves gave to each other inside the fund, in sentences; nothing where the safety check stopped the day."""
+    if decision.trades is None or decision.safety is None or not decision.safety.passed:
+        return ()
+    notes = []
+    for cross in decision.trades.crosses:
+        instrument = contracts.instrument(cross.contract_id)
+        shares = ", ".join(f"{sleeve} {quantity:+,f}" for sleeve, quantity in sorted(cross.sleeves.items()))
+        notes.append(
+            f"{cross.contract_id}: crossed between sleeves at {cross.price:f} {instrument.price_unit} without an order, "
+            f"in {instrument.quantity_unit}: {shares}"
+        )
+    return tuple(notes)
+
+
+def jump_notes(decision: RunView) -> tuple[str, ...]:
+    """Held prices that moved too far for their class and are frozen, in sentences."""
+    jumps = () if decision.fund is None else decision.fund.jumps.jumps
+    return tuple(
+        f"{found.jump.contract_id}: its price moved by {found.jump.move:+.0%} without a corporate action "
+        f"({found.effect_usd:+,.0f} USD of NAV); it may only be reduced"
+        for found in jumps
+    )
 
 
 def job_rows(world: World, trade_date: date) -> tuple[JobRow, ...]:

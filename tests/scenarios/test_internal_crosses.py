@@ -15,6 +15,8 @@ from engine.model.context import RunKind, RunStatus
 from engine.model.portfolio import Position, Sleeve
 from flows import day as flow
 from tasks.opening import begin, ending
+from tasks.reporting import report_notes
+from tasks.run_view import run_view
 from tasks.runtime import World
 from tests.factories import (
     DAYS,
@@ -67,13 +69,21 @@ def test_opposite_wishes_are_booked_once_and_not_asked_again(world: World) -> No
     before = held(world)[CROSSED].quantity
     assert {outcome.status for outcome in run_day(world, FIRST).values()} == {RunStatus.COMPLETED}
     assert held(world)[CROSSED].sleeves == {Sleeve.CORE: before}
-    assert set(held(world)[TRADED].sleeves) == {
-        Sleeve.CORE
-    }  # met in the executions of the few units that were traded
+    # The traded line met in the executions of its few units.
+    assert set(held(world)[TRADED].sleeves) == {Sleeve.CORE}
     price = recorded_inputs(world, FIRST).market.marks[CROSSED].price
     assert [(e.contract_id, e.price, e.reference) for e in booked_crosses(world)] == [
         (CROSSED, price, run_id_of(world, FIRST, RunKind.DECISION))
     ]
+    record = world.runs.run(run_id_of(world, FIRST, RunKind.DECISION))
+    assert record is not None
+    (told,) = (
+        note for note in report_notes(world, run_view(world, record)) if "crossed between sleeves" in note
+    )
+    assert told == (
+        f"{CROSSED}: crossed between sleeves at {price:f} EUR without an order, in contracts: "
+        f"core_index_rv {int(before):+}, unassigned {-int(before):+}"
+    )
     books = book_at_close(world)
     assert books.ours == books.broker
     run_day(world, SECOND)

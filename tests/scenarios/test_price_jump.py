@@ -17,9 +17,11 @@ from engine.model.halts import ALLOWED_CHOICES, HaltChoice, HaltKind
 from engine.report import BreakRow
 from tasks.day import VALUED
 from tasks.operator import scripted_answer
+from tasks.reporting_trades import jump_notes
 from tasks.resolution import apply, preview
+from tasks.run_view import run_view
 from tasks.runtime import World
-from tests.factories import new_world, recorded_inputs, valued
+from tests.factories import new_world, recorded_inputs, run_id_of, valued
 from tests.halted_days import DAY_BEFORE, HALTED_DAY, decide_again, home_after_a_day, open_halt
 
 LINE = "MSFT"
@@ -75,3 +77,8 @@ def test_scripted_operator_abandons_the_day(world: World) -> None:
     assert scripted_answer(world, HALTED_DAY)
     assert decide_again(world).status is RunStatus.COMPLETED
     assert LINE in valued(world, HALTED_DAY, RunKind.DECISION).frozen
+    record = world.runs.run(run_id_of(world, HALTED_DAY, RunKind.DECISION))
+    assert record is not None
+    (told,) = jump_notes(run_view(world, record))
+    assert told.startswith(f"{LINE}: its price moved by +8")
+    assert told.endswith("it may only be reduced")
