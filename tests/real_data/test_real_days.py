@@ -271,8 +271,9 @@ def test_small_line_that_really_jumped_is_frozen_and_stops_nothing(shared: Path)
 
 def test_recorded_problems_reach_the_days_that_they_concern(shared: Path) -> None:
     store = built_store(shared / "market_data")
-    late = real_run(store, date(2018, 2, 6)).days[date(2018, 2, 6)].inputs.market.data_notes
-    assert any(note.startswith("VX: late rows") for note in late)
+    # VX rows of the first quarter of 2018 came late, which nobody could know before the quarter was over.
+    known = [x.inputs.market.data_notes for x in real_run(store, date(2018, 2, 6)).days.values()]
+    assert not any(note.startswith("VX: late rows") for notes in known for note in notes)
     rolled = real_run(store, date(2015, 8, 24)).days[date(2015, 9, 9)].inputs.market.data_notes
     assert any(note.startswith("FESX_20151218: no price recorded on 2015-09-0") for note in rolled)
 
