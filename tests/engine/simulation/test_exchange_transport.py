@@ -197,7 +197,7 @@ def test_poisoned_price_names_its_row_until_cleared() -> None:
     broker = new_broker(at=SIX)
     inject(broker, "nan-price")
 
-    with pytest.raises(NonFiniteValue, match="AAA in the row of 2024-03-01"):
+    with pytest.raises(NonFiniteValue, match="AAA, found one that is not a number in the row of 2024-03-01"):
         _read(broker)
     clear(broker, "nan-price")
     assert _read(broker).marks["AAA"].price == 100
