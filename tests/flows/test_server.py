@@ -117,9 +117,11 @@ def test_server_that_never_answers_is_given_up_and_ended(tmp_path: Path) -> None
 
 
 COMMAND = """
+import signal
 import sys
 from pathlib import Path
 from flows.server import OwnServer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes its background jobs deaf to it
 server = OwnServer(Path(sys.argv[1]))
 print(server.process.pid, flush=True)
 if sys.argv[2] == "serving":
