@@ -10,8 +10,7 @@ from config.settings import load_configuration
 from config.universe import universe_of
 from engine.errors import ConfigurationError
 from tasks.adapters.calendars import session_table
-from tasks.adapters.store import store_summary
-from tasks.adapters.store_world import records_end
+from tasks.adapters.store_world import records_begin, records_end
 from tasks.options import fund_home, generated_from
 
 MOST_DAYS = 6_000
@@ -92,9 +91,8 @@ def _market_range(request: RunRequest, today: date) -> tuple[date, date]:
     if request.store is None:
         return generated_from(), today
     path = Path(request.store)
-    begins = store_summary(path).first_date
-    settings = load_configuration(request.profile, request.overrides).settings
-    return begins, min(today, records_end(path, universe_of(settings)))
+    universe = universe_of(load_configuration(request.profile, request.overrides).settings)
+    return records_begin(path, universe), min(today, records_end(path, universe))
 
 
 def _require_within(option: str, day: date | None, earliest: date, newest: date, today: date) -> None:

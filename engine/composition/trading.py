@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from engine.composition.crossing import crosses_of_the_day
 from engine.composition.cuts import cut_reason
-from engine.composition.pairs import lone_legs
+from engine.composition.pairs import even_openings, lone_legs
 from engine.composition.stages import (
     DayInputs,
     DaySetup,
@@ -142,7 +142,13 @@ def net_and_gate(
     closed = unworkable(allowed, prices, _window_rules(setup), inputs.context)
     decisions += [_dropped(item, prices, "venue") for item in closed]
     waiting = {item.contract_id for item in closed}
-    judged = tuple(trade for trade in allowed if trade.contract_id not in waiting)
+    judged, uneven = even_openings(
+        [trade for trade in allowed if trade.contract_id not in waiting],
+        [trade for trade in allowed if trade.contract_id in waiting],
+        prices,
+        {instrument.instrument_id: instrument.lot for instrument in setup.universe},
+    )
+    decisions += [_dropped(item, prices, "venue") for item in uneven]
     candidates = gate_candidates(setup, inputs, judged, prices)
     gate = gate_trades(
         candidates,

@@ -214,8 +214,15 @@ def internal_cross(
 
 
 def _reason(parts: Sequence[TradeProposal], held: Decimal, quantity: Decimal, cut: Reason | None) -> Reason:
-    """The foremost reason of the parts; a rebalancing that only reduces the holding takes the day's cut."""
-    found = min((part.reason for part in parts), key=REASON_PRIORITY.index)
+    """The foremost reason of the parts; a rebalancing that only reduces the holding takes the day's cut.
+
+    A part that closes names the trade only where the whole holding comes nearer to zero: what one sleeve gives up
+    and another wants more of is a rebalancing.
+    """
+    reasons = [part.reason for part in parts]
+    if not reduces(held, quantity):
+        reasons = [reason for reason in reasons if reason is not Reason.CLOSE] or reasons
+    found = min(reasons, key=REASON_PRIORITY.index)
     if cut is not None and found is Reason.REBALANCE and reduces(held, quantity):
         return cut
     return found

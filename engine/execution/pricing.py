@@ -143,13 +143,15 @@ def collar_width(
 ) -> Decimal:
     """Distance from the arrival mid to ``multiple`` times the collar, in quote units (R-39, R-40, R-61).
 
-    Options: the smaller of a fraction of the premium and a number of ticks. Everything else: basis points of the
+    Options: the smaller of a fraction of the premium and a number of ticks, but never less than a tick, for a
+    narrower one may hold no price of the grid at all. Everything else: basis points of the
     mid, but never less than a few ticks, where one tick is already wider than the basis points. ``minimum_ticks``
     bounds the whole width of a future from below.
     """
     tick = instrument.tick_at(mid)
     if instrument.collar_class is CollarClass.OPT:
-        return multiple * min(mid * policy.option_collar_fraction, tick * policy.option_collar_ticks)
+        width = multiple * min(mid * policy.option_collar_fraction, tick * policy.option_collar_ticks)
+        return max(width, tick)
     bps = policy.collar_bps[instrument.collar_class]
     width = multiple * max(abs(mid) * bps / _BPS, tick * policy.minimum_collar_ticks)
     return max(width, tick * minimum_ticks) if instrument.is_future else width

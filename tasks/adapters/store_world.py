@@ -12,6 +12,7 @@ from engine.model.policy import FundPolicy
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.panel import MarketPanel
+from tasks.adapters.calendars import FIRST_DAY
 from tasks.adapters.store import FX, open_store, store_summary
 from tasks.adapters.store_index import read_index
 from tasks.adapters.store_reading import StoreFiles
@@ -22,13 +23,23 @@ PAST = timedelta(days=365 * 2)
 
 def past_begins(path: Path, universe: Universe, first: date) -> date:
     """First date that a run from ``first`` reads; raises `StoreError` when the records begin too late for it."""
-    begins = store_summary(path, universe.ids).first_date
-    if first <= begins:
+    earliest = records_begin(path, universe)
+    if first < earliest:
         raise StoreError(
-            f"expected a trade date after {begins}, where the profile's history in {path} begins, found {first};"
-            " choose a later date"
+            f"expected a trade date from {earliest} on, where the profile's records in {path} can value a fund, "
+            f"found {first}; choose a later date"
         )
-    return max(begins, first - PAST)
+    return max(store_summary(path, universe.ids).first_date, first - PAST, FIRST_DAY)
+
+
+def records_begin(path: Path, universe: Universe) -> date:
+    """First trade date that the records of a universe can value: the day after its first price and all its rates.
+
+    No date lies before the calendars. Raises `StoreError` as `store_summary`.
+    """
+    prices = store_summary(path, universe.ids).first_date
+    rates = [first for first, _ in _rate_spans(path, universe)]
+    return max(prices, FIRST_DAY, *rates) + timedelta(days=1)
 
 
 def records_end(path: Path, universe: Universe) -> date:
@@ -42,13 +53,22 @@ def records_end(path: Path, universe: Universe) -> date:
     ends = {
         kind: max(line.last for line in lines if line.kind == kind) for kind in {line.kind for line in lines}
     }
+    rates = [last for _, last in _rate_spans(path, universe)]
+    return min([*ends.values(), *rates])
+
+
+def _rate_spans(path: Path, universe: Universe) -> list[tuple[date, date]]:
+    """First and last recorded date of each exchange rate that a universe needs."""
     pairs = {f"{currency}{BASE_CURRENCY}" for currency in universe.currencies}
-    files = StoreFiles(path=path, index=index)
-    if files.has(FX):
-        table = files.read(FX, ("pair", "date"))
-        for pair in sorted(pairs & set(table["pair"].tolist())):
-            ends[pair] = table["date"][table["pair"] == pair].max().item()
-    return min(ends.values())
+    files = StoreFiles(path=path, index=read_index(path))
+    if not files.has(FX):
+        return []
+    table = files.read(FX, ("pair", "date"))
+    spans: list[tuple[date, date]] = []
+    for pair in sorted(pairs & set(table["pair"].tolist())):
+        dates = table["date"][table["pair"] == pair].astype("datetime64[D]").tolist()
+        spans.append((min(dates), max(dates)))
+    return spans
 
 
 def recorded_world(

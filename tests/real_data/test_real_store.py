@@ -16,11 +16,11 @@ from engine.model.instruments import ExpiryRule
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.panel import MarketPanel
-from tasks.adapters.calendars import session_table
+from tasks.adapters.calendars import FIRST_DAY, session_table
 from tasks.adapters.store import PROBLEMS, open_store, store_summary
 from tasks.adapters.store_index import read_index
 from tasks.adapters.store_reading import RECORD_GAP
-from tasks.adapters.store_world import records_end
+from tasks.adapters.store_world import records_begin, records_end
 from tests.real_data.store_fixture import real_store
 
 __all__ = ["real_store"]
@@ -336,6 +336,16 @@ def test_history_ends_with_its_futures_and_rates_although_some_funds_go_on(
 ) -> None:
     assert store_summary(real_store, universe.ids).last_date == date(2024, 3, 28)
     assert records_end(real_store, universe) == date(2020, 8, 31)
+
+
+def test_history_begins_the_day_after_its_last_needed_rate_begins(
+    real_store: Path, universe: Universe
+) -> None:
+    # Futures are recorded from 1970 on, the euro and the pound from 1999-06-15 on.
+    assert records_begin(real_store, universe) == date(1999, 6, 16)
+    dollars = Universe(instruments=(universe["ES"],))
+    assert store_summary(real_store, dollars.ids).first_date < FIRST_DAY
+    assert records_begin(real_store, dollars) == FIRST_DAY + timedelta(days=1)  # before that no calendar
 
 
 def test_history_of_shares_alone_ends_with_the_rate_of_their_currency(

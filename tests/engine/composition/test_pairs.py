@@ -1,8 +1,11 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from engine.composition.pairs import lone_legs
+from engine.composition.pairs import even_openings, lone_legs
+from engine.model.orders import Trade
 from engine.model.portfolio import Portfolio, Position, Sleeve
+from tests.engine.execution.market import PRICES, trade
 
 CORE = Sleeve.CORE.value
 D = Decimal
@@ -77,3 +80,39 @@ def test_other_sleeve_of_the_same_contract_is_left_alone() -> None:
         as_of=held.as_of, cash={}, positions={**held.positions, "ES_Z6": both}, accruals={}, units=D(1)
     )
     assert closing(held, {CORE}, {"FESX_Z6"}) == {"ES_Z6": (D(-12), True)}
+
+
+def single(contract_id: str, quantity: int, *, reduce_only: bool = False) -> Trade:
+    return replace(
+        trade(contract_id, quantity, reduce_only=reduce_only), sleeves={Sleeve.SINGLE_NAME.value: D(quantity)}
+    )
+
+
+LOTS = {"MSFT": D(1), "CSPX": D(1), "CS51": D(1)}
+
+
+def test_longs_open_only_as_far_as_the_shorts_whose_venue_is_open() -> None:
+    # Longs: 1,000 MSFT at 400 = 400,000 USD. Shorts: 100 CSPX at 734 can trade, 300 wait: a quarter of their side.
+    kept, dropped = even_openings(
+        [single("MSFT", 1000), single("CSPX", -100)], [single("CSPX", -300)], PRICES, LOTS
+    )
+    assert {t.contract_id: t.quantity for t in kept} == {"MSFT": D(250), "CSPX": D(-100)}
+    assert kept[0].sleeves == {Sleeve.SINGLE_NAME.value: D(250)}
+    assert [(d.contract_id, d.quantity) for d in dropped] == [("MSFT", D(750))]
+
+
+def test_side_without_any_open_venue_leaves_the_other_unopened() -> None:
+    kept, dropped = even_openings([single("MSFT", 1000)], [single("CSPX", -100)], PRICES, LOTS)
+    assert kept == ()
+    assert [d.quantity for d in dropped] == [D(1000)]
+
+
+def test_reductions_and_other_sleeves_do_not_wait_for_a_closed_venue() -> None:
+    others = [single("MSFT", -50, reduce_only=True), trade("CS51", 100)]
+    kept, dropped = even_openings(others, [single("CSPX", -100)], PRICES, LOTS)
+    assert (kept, dropped) == (tuple(others), ())
+
+
+def test_day_with_every_venue_open_is_left_alone() -> None:
+    wanted = [single("MSFT", 1000), single("CSPX", -100)]
+    assert even_openings(wanted, [], PRICES, LOTS) == (tuple(wanted), ())

@@ -222,3 +222,19 @@ def test_dropped_future_under_roll_is_closed_once() -> None:
 def test_hedges_are_left_to_the_hedge_planner() -> None:
     owned = holdings({M6E_SEP: {Sleeve.FX_HEDGE: 4}})
     assert changes(target(line("CSPX", 1)), owned, CONTRACTS) == {"CSPX": D(1)}
+
+
+def test_what_one_sleeve_gives_up_and_another_wants_more_of_is_a_rebalancing() -> None:
+    # 188 adopted shares without an owner are closed, a sleeve wants 283: 95 are bought, and nothing is closed.
+    bought = net(
+        wish("MSFT", -188, Sleeve.UNASSIGNED.value, Reason.CLOSE, reduce_only=True),
+        wish("MSFT", 283, SECTOR),
+        held={"MSFT": 188},
+    ).trades[0]
+    assert (bought.quantity, bought.reason, bought.reduce_only) == (D(95), Reason.REBALANCE, False)
+    sold = net(
+        wish("MSFT", -188, Sleeve.UNASSIGNED.value, Reason.CLOSE, reduce_only=True),
+        wish("MSFT", 50, SECTOR),
+        held={"MSFT": 188},
+    ).trades[0]
+    assert (sold.quantity, sold.reason) == (D(-138), Reason.CLOSE)

@@ -5,8 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.execution.pricing import Arrival, PlanRefusal, RefusalCode, Step, create_plan, limit_price
-from engine.model.orders import OrderPlan, OrderType, Side
+from engine.execution.pricing import (
+    Arrival,
+    PlanRefusal,
+    RefusalCode,
+    Step,
+    collar,
+    create_plan,
+    limit_price,
+)
+from engine.model.orders import OrderPlan, OrderType, Side, Urgency
 from tests.engine.execution.market import (
     NOON,
     UNIVERSE,
@@ -84,6 +92,15 @@ def test_volatility_future_collar_is_two_ticks_where_basis_points_are_less() -> 
     assert isinstance(plan, OrderPlan)
     assert plan.price_ceiling == D("18.10")
     assert plan.limit_price == D("18.05")
+
+
+@pytest.mark.parametrize("mid", ["0.025", "0.045", "0.10", "0.375"])
+def test_option_collar_of_a_small_premium_holds_a_price_of_the_grid(mid: str) -> None:
+    # 5 % of a premium of a few ticks is less than a tick: rounded to the grid it would be upside down.
+    floor, ceiling = collar(D(mid), UNIVERSE["SPX_OPT"], POLICY, Urgency.NORMAL)
+    assert floor <= ceiling
+    assert floor <= UNIVERSE["SPX_OPT"].ceil_to_tick(D(mid))
+    assert ceiling >= UNIVERSE["SPX_OPT"].floor_to_tick(D(mid))
 
 
 def test_option_collar_is_the_smaller_of_premium_fraction_and_ticks() -> None:
