@@ -24,7 +24,7 @@ from flows.commands.errors import EXIT_DONE, EXIT_UNEXPECTED
 from state.journal import InputRecord
 from state.runs import RunRecord, RunStore
 from tasks.adapters.calendars import FIRST_DAY, session_table
-from tasks.day import INPUTS, POLICY, UNIVERSE
+from tasks.day import INPUTS, POLICY, UNIVERSE, first_chain
 from tasks.options import code_version, fund_home
 from tasks.runtime import SESSIONS_AHEAD
 
@@ -75,12 +75,23 @@ def replay_recorded(runs: RunStore, run_id: str) -> RunReplay:
     steps = [row for row in runs.steps(run_id) if row.step in STEP_TYPES and row.attempt == run.attempt]
     altered = [f"input {name}" for name, row in recorded.items() if not row.is_intact]
     altered += [f"step {row.step}" for row in steps if digest_bytes(row.output) != row.output_digest]
+    if not altered and steps and _led_to(recorded) != steps[0].input_digest:
+        altered.append("an input, with its digest,")
     return RunReplay(
         run=run,
         altered=tuple(altered),
         replay=_decided_again(recorded, run.key.trade_date, {row.step: row.output for row in steps}),
         running_code=code_version(),
     )
+
+
+def _led_to(recorded: Mapping[str, InputRecord]) -> str | None:
+    """What the first step was decided from, by the inputs as they are now; ``None`` when they can not be read."""
+    try:
+        context = decode(DayInputs, recorded[INPUTS].payload).context
+    except FundError:
+        return None
+    return first_chain(context, {name: row.digest for name, row in recorded.items()})
 
 
 def _decided_again(recorded: Mapping[str, InputRecord], day: date, steps: Mapping[str, bytes]) -> Replay:
@@ -126,7 +137,7 @@ def lines(result: RunReplay) -> tuple[str, ...]:
     """What a person reads."""
     run, found = result.run, result.replay.difference
     told = [
-        f"{name} of {run.run_id} was altered: its bytes no longer have the recorded digest"
+        f"{name} of {run.run_id} was altered: its bytes are not those that were recorded"
         for name in result.altered
     ]
     if run.code_version != result.running_code:

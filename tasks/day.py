@@ -38,6 +38,19 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def chained(chain: str, name: str, digest: str) -> str:
+    """Digest of everything that led to a step, once one more row, with its name and digest, has led to it."""
+    return digest_bytes(f"{chain}|{name}|{digest}".encode())
+
+
+def first_chain(context: DayContext, digests: Mapping[str, str]) -> str:
+    """The chain at a run's first step, by the digests of its recorded inputs."""
+    chain = digest_bytes(encode(context))
+    for name in (UNIVERSE, POLICY, INPUTS):
+        chain = chained(chain, name, digests[name])
+    return chain
+
+
 class TradingDay:
     """A claimed run. Prefect sees an opaque object: values stay in the fund's own journal."""
 
@@ -106,7 +119,7 @@ class TradingDay:
             name: encode(value),
         }
         for read, digest in self.world.runs.record_inputs(self.run_id, payloads).items():
-            self._chain = digest_bytes(f"{self._chain}|{read}|{digest}".encode())
+            self._chain = chained(self._chain, read, digest)
         return self.world.recorded(type(value), payloads[name])
 
     def decide(self, step: str, kind: type[Value], function: Callable[[], Value]) -> Value:
@@ -121,7 +134,7 @@ class TradingDay:
             output = encode(function())
         if known is None or known.attempt != self.claim.attempt:
             self.world.runs.record_step(self.run_id, step, self.claim.attempt, self._chain, output)
-        self._chain = digest_bytes(f"{self._chain}|{step}|{digest_bytes(output)}".encode())
+        self._chain = chained(self._chain, step, digest_bytes(output))
         self.world.observer(step, "")
         return decode(kind, output)
 

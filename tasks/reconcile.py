@@ -42,7 +42,7 @@ def reconciliation_text(report: ReconciliationReport) -> str:
 
 def break_text(found: Break) -> str:
     """One break in words; a difference that is worth nothing names no money."""
-    worth = f", a difference of {found.difference_usd:+,.2f} USD" if found.difference_usd else ""
+    worth = f", which would change NAV by {-found.difference_usd:+,.2f} USD" if found.difference_usd else ""
     if found.kind is HaltKind.UNANSWERED:
         return f"expected the broker's {found.subject.replace('_', ' ')}, found no answer"
     if found.kind is HaltKind.UNKNOWN_ORDER:

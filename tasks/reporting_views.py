@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import DayInputs, ValuedFund
+from engine.model.context import RunKind
 from engine.model.encoding import decode, significant
 from engine.model.money import ZERO, round_money
 from engine.model.portfolio import Sleeve
@@ -21,6 +23,9 @@ from engine.report import (
     RiskView,
 )
 from engine.risk.decision import RiskDecision
+from state.record_values import Record
+from state.runs import run_identifier
+from tasks.day import run_key
 from tasks.run_view import RunView
 from tasks.runtime import World
 
@@ -151,28 +156,37 @@ def halt_views(world: World, trade_date: date) -> tuple[HaltView, ...]:
 
 
 def history_points(world: World, trade_date: date, days: int = 60) -> tuple[HistoryPoint, ...]:
-    """NAV, exposures and regime of the last days, oldest first."""
+    """NAV, exposures and regime at the last closes, oldest first; the regime is that of the day's decision."""
     since = trade_date - timedelta(days=days - 1)
     valued = world.records.between("portfolio", "trade_date", since, trade_date, account=world.account)
-    runs = tuple(sorted({str(row["run_id"]) for row in valued}))
+    closes = {_key_of(world, row, RunKind.CLOSE): row for row in valued}
+    decisions = {run_identifier(run_key(world, day, RunKind.DECISION)): day for day in _dates(valued)}
     regimes = {
-        str(row["run_id"]): (str(row["regime"]), float(str(row["scale"])))
-        for row in world.records.rows("risk_decisions", run_id=runs)
+        decisions[str(row["run_id"])]: (str(row["regime"]), float(str(row["scale"])))
+        for row in world.records.rows("risk_decisions", run_id=tuple(sorted(decisions)))
     }
-    points = []
-    for row in valued:
-        day = row["trade_date"]
-        regime = regimes.get(str(row["run_id"]))
-        if isinstance(day, date) and regime is not None:
-            points.append(
-                HistoryPoint(
-                    trade_date=day,
-                    nav=Decimal(str(row["nav"])),
-                    unit_price=Decimal(str(row["unit_price"])),
-                    gross_exposure=Decimal(str(row["gross_exposure"])),
-                    net_exposure=Decimal(str(row["net_exposure"])),
-                    regime=regime[0],
-                    scale=regime[1],
-                )
-            )
-    return tuple(sorted({point.trade_date: point for point in points}.values(), key=lambda p: p.trade_date))
+    return tuple(
+        HistoryPoint(
+            trade_date=day,
+            nav=Decimal(str(row["nav"])),
+            unit_price=Decimal(str(row["unit_price"])),
+            gross_exposure=Decimal(str(row["gross_exposure"])),
+            net_exposure=Decimal(str(row["net_exposure"])),
+            regime=regimes[day][0],
+            scale=regimes[day][1],
+        )
+        for day, row in sorted((day, row) for day, row in closes.items() if day is not None)
+        if day in regimes
+    )
+
+
+def _dates(rows: Sequence[Record]) -> set[date]:
+    return {day for row in rows if isinstance(day := row["trade_date"], date)}
+
+
+def _key_of(world: World, row: Record, kind: RunKind) -> date | None:
+    """Trade date of a valuation of a kind of run, ``None`` for one of another kind."""
+    day = row["trade_date"]
+    if not isinstance(day, date) or row["run_id"] != run_identifier(run_key(world, day, kind)):
+        return None
+    return day

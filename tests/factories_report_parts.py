@@ -132,7 +132,7 @@ def risk(regime: str = "NORMAL", scale: float = 1.25, drawdown: float = -0.0123,
         words=words
         or (
             "The regime is NORMAL: VIX 17.35 and a drawdown of 1.2 % lie inside their limits.",
-            "The fund runs at about 9.6 %, not 12 %, because the scale is capped at 1.25.",
+            "The scaled sleeves run at about 9.6 % before protection, not 12 %, because the scale is capped at 1.25.",
         ),
     )
 

@@ -308,7 +308,7 @@ def _control_reason(inputs: DayInputs, risk: RiskDecision) -> str | None:
     if inputs.abandoned:
         return "the day was abandoned by the operator: reduce only"
     if risk.kill:
-        return "the drawdown reached the kill limit: no new risk until a person allows it"
+        return "the drawdown is beyond the kill limit: nothing is added while it lasts"
     if risk.reduce_only:
         return "the day's loss reached its limit: reduce only until the next session"
     return None

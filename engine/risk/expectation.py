@@ -56,16 +56,17 @@ _CAUSE = {
 def expected_volatility_words(
     scale: float, measured: float | None, binding: ScaleBinding, days: BindingDays, policy: RiskPolicy
 ) -> str:
-    """Sentence on the volatility that the fund runs at, why it is not the target, and how often so.
+    """Sentence on the volatility that the scaled sleeves run at, why it is not the target, and how often so.
 
-    ``measured`` is the annual volatility at scale 1 before the floor; the fund runs at ``scale · measured``.
+    ``measured`` is their annual volatility at scale 1 before the floor; they run at ``scale · measured``. What
+    protection and currency hedges add or take is no part of it: the scale does not steer them.
     """
     target = _percent(policy.volatility_target_annual)
     if measured is None:
         return f"the volatility of the fund is not known, because {_CAUSE[ScaleBinding.UNKNOWN]}"
     runs_at = _percent(scale * measured, 1)
     if binding is ScaleBinding.TARGET:
-        return f"the fund runs at about {runs_at}, its target of {target}; {_shares(days)}"
+        return f"the scaled sleeves run at about {runs_at}, the target of {target}, before protection; {_shares(days)}"
     cause = _CAUSE[binding].format(
         measured=_percent(measured, 1),
         floor=_percent(policy.volatility.floor_annual),
@@ -74,7 +75,7 @@ def expected_volatility_words(
         minimum=policy.volatility.minimum_observations,
         start=policy.scale_without_history_max,
     )
-    return f"the fund runs at about {runs_at}, not {target}, because {cause}; {_shares(days)}"
+    return f"the scaled sleeves run at about {runs_at} before protection, not {target}, because {cause}; {_shares(days)}"
 
 
 def _percent(fraction: float, digits: int = 0) -> str:

@@ -9,7 +9,7 @@ from engine.model.encoding import Json
 from engine.report import DayReport, ReconciliationView
 from tasks.adapters.report_html import Html, element, join
 from tasks.adapters.report_json import figure, to_result_json
-from tasks.adapters.report_text import amount, bps, minute_text, percent, share, usd
+from tasks.adapters.report_text import amount, bps, minute_text, percent, share
 
 
 def summary_tiles(report: DayReport) -> Html:
@@ -19,7 +19,7 @@ def summary_tiles(report: DayReport) -> Html:
 
 def _tiles(report: DayReport, result: Mapping[str, Json]) -> Iterator[Html]:
     nav, change = report.nav, _change(report)
-    yield _tile("NAV at the decision", _money(result, "nav", nav, "not yet valued"), _under_nav(report))
+    yield _nav_tile(report, result)
     tone = None if change is None else "gain" if change > 0 else "loss" if change < 0 else None
     yield _tile(
         "Change of NAV",
@@ -62,7 +62,7 @@ def _tiles(report: DayReport, result: Mapping[str, Json]) -> Iterator[Html]:
     yield _next_tile(report, result)
 
 
-def _tile(title: str, value: Html, under: str) -> Html:
+def _tile(title: str, value: Html, under: Html | str) -> Html:
     content = element("dd", value, class_="value"), element("dd", under, class_="under")
     return element("div", element("dt", title), *content, class_="tile")
 
@@ -71,7 +71,7 @@ def _money(result: Mapping[str, Json], path: str, value: Decimal | None, missing
     if value is None:
         return _fact(result, path, missing)
     # Cents are noise beside millions, and all there is beside a few dollars; the exact value is in data-value.
-    decimals = 2 if cents or abs(value) < 10_000 or path in ("nav", "change.usd") else 0
+    decimals = 2 if cents or abs(value) < 10_000 or path in ("nav", "closing_nav", "change.usd") else 0
     return _fact(result, path, amount(value, decimals, signed=signed), "USD", tone)
 
 
@@ -91,10 +91,13 @@ def _change(report: DayReport) -> Decimal | None:
     return None if report.bridge is None else report.bridge.closing_nav - report.bridge.opening_nav
 
 
-def _under_nav(report: DayReport) -> str:
+def _nav_tile(report: DayReport, result: Mapping[str, Json]) -> Html:
+    """The latest NAV of the day, which is the one that the change beside it leads to."""
     if report.closing_nav is None:
-        return "not yet valued at the close"
-    return f"{usd(report.closing_nav)} at the close"
+        value = _money(result, "nav", report.nav, "not yet valued")
+        return _tile("NAV at the decision", value, "not yet valued at the close")
+    decided = join("at the decision ", _money(result, "nav", report.nav, "not valued"))
+    return _tile("NAV at the close", _money(result, "closing_nav", report.closing_nav), decided)
 
 
 def _change_fraction(result: Mapping[str, Json]) -> Html | str:

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from engine.composition.day import STEP_TYPES
 from engine.errors import ConfigurationError
 from engine.model.context import RunKind
-from engine.model.encoding import encode
+from engine.model.encoding import digest_bytes, encode
 from flows.replaying import RunReplay, lines, replay_recorded, replay_run
 from state.tables import run_inputs, run_steps
 from tasks.runtime import World
@@ -80,6 +80,26 @@ def test_command_tells_the_outcome_and_its_status(world: World, capsys: pytest.C
     assert replay_run(run_id, as_json=True) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["identical"], told["difference"], len(told["identical_steps"])) == (True, None, 13)
+
+
+def test_row_altered_with_its_digest_is_found_although_it_decides_nothing(world: World) -> None:
+    def other_price(payload: bytes) -> bytes:
+        tree = json.loads(payload)
+        tree["market"]["borrow"]["AAPL"]["available_shares"] = "123456789"
+        return encode(tree)
+
+    run_id = alter(world, "inputs", other_price)
+    payload = world.runs.inputs(run_id)["inputs"].payload
+    with world.database.transaction() as connection:
+        connection.execute(
+            update(run_inputs)
+            .where(run_inputs.c.run_id == run_id, run_inputs.c.name == "inputs")
+            .values(digest=digest_bytes(payload))
+        )
+    result = replayed(world, run_id)
+    assert result.replay.difference is None
+    assert not result.is_identical
+    assert "an input, with its digest, of" in lines(result)[0]
 
 
 def _other_cash(payload: bytes) -> bytes:

@@ -176,7 +176,7 @@ def test_explanation_says_why_the_fund_does_not_run_at_its_target() -> None:
     calm = [str(100 + (row % 2) * Decimal("0.1")) for row in range(70)]
     decision = run(calm, weights={"A": 0.1, "B": -0.1})[0][-1]
     assert decision.binding is ScaleBinding.FLOOR
-    assert decision.explanation.startswith("the fund runs at about ")
+    assert decision.explanation.startswith("the scaled sleeves run at about ")
     assert "not 12 %, because the measured volatility" in decision.explanation
     assert "at the floor" in decision.explanation
 
