@@ -1,30 +1,33 @@
 """What does a calendar day cost or bring while nobody trades? Settlements, interest, borrow, dividends, expiries.
 
 Every calendar day has two moments in UTC. At 00:00: dividends of the ex-date are owed, those of the pay date are
-paid, shares split. At 22:30: futures whose venue had a close that day are settled, each currency's cash earns or
+paid, shares split (a fraction of a share becomes cash) or go on under a new id. At 22:30: futures whose venue had a close that day are settled, each currency's cash earns or
 owes one day of interest, short shares pay their loan, contracts on their last trade date expire.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from engine.accounting.book import apply
 from engine.accounting.corporate_actions import (
+    cash_in_lieu_entry,
     dividend_accrual,
     dividend_payment,
+    fraction_after_split,
     is_share,
     split_entry,
+    symbol_change_entries,
     unpaid_dividends,
 )
 from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, expiry, pair, variation
 from engine.errors import ConfigurationError, InvariantError, MissingMark
 from engine.model.encoding import significant
 from engine.model.instruments import Contract, Instrument, OptionRight
-from engine.model.market import Dividend, Split
+from engine.model.market import Dividend, Split, SymbolChange
 from engine.model.money import ZERO, round_money
 from engine.model.policy import CarryPolicy
 from engine.model.portfolio import Portfolio, Position
@@ -53,6 +56,8 @@ class DayFacts:
 
     ``closes`` are official closes by contract id of venues that had a session on ``day``; ``last_closes`` the latest
     known by contract and by underlying; ``borrow_fee_bps`` the annual fee of each short share by instrument id.
+    ``morning_prices`` are the closes of before the day, per share as counted from its 00:00, of shares that split or
+    change their symbol that day.
     """
 
     day: date
@@ -61,6 +66,8 @@ class DayFacts:
     dividends: tuple[Dividend, ...]
     splits: tuple[Split, ...]
     borrow_fee_bps: Mapping[str, Decimal]
+    symbol_changes: tuple[SymbolChange, ...] = ()
+    morning_prices: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def calendar_entries(
@@ -100,7 +107,7 @@ def calendar_entries(
 def day_start_entries(
     portfolio: Portfolio, facts: DayFacts, contracts: ContractBook, unpaid: Sequence[LedgerEntry]
 ) -> tuple[LedgerEntry, ...]:
-    """00:00 UTC: dividends owed on the ex-date, dividends paid, then splits."""
+    """00:00 UTC: dividends owed on the ex-date, dividends paid, then splits, then new symbols."""
     at = datetime.combine(facts.day, DAY_START)
     owed = tuple(
         dividend_accrual(
@@ -113,11 +120,47 @@ def day_start_entries(
         dividend_payment(accrual, at) for accrual in (*unpaid, *owed) if accrual.value_date == facts.day
     )
     splits = tuple(
-        split_entry(portfolio.positions[row.instrument_id], row, at)
+        entry
         for row in sorted(facts.splits, key=lambda row: row.instrument_id)
         if row.ex_date == facts.day and portfolio.quantity(row.instrument_id) != 0
+        for entry in _split_entries(portfolio, row, facts, contracts)
     )
-    return (*owed, *paid, *splits)
+    counted = apply(portfolio, *splits) if splits else portfolio
+    renamed = tuple(
+        entry
+        for row in sorted(facts.symbol_changes, key=lambda row: row.instrument_id)
+        if row.effective == facts.day and counted.quantity(row.instrument_id) != 0
+        for entry in symbol_change_entries(
+            counted.positions[row.instrument_id],
+            contracts.instrument(row.instrument_id),
+            row,
+            _morning_price(row.instrument_id, facts),
+            at,
+        )
+    )
+    return (*owed, *paid, *splits, *renamed)
+
+
+def _split_entries(
+    portfolio: Portfolio, split: Split, facts: DayFacts, contracts: ContractBook
+) -> tuple[LedgerEntry, ...]:
+    """The split of a holding, and cash for the fraction of a share that it leaves."""
+    name, at = split.instrument_id, datetime.combine(facts.day, DAY_START)
+    entry = split_entry(portfolio.positions[name], split, at)
+    after = apply(portfolio, entry).positions.get(name)
+    if after is None or fraction_after_split(after) == 0:
+        return (entry,)
+    lieu = cash_in_lieu_entry(after, contracts.instrument(name), split, _morning_price(name, facts), at)
+    return (entry,) if lieu is None else (entry, lieu)
+
+
+def _morning_price(instrument_id: str, facts: DayFacts) -> Decimal:
+    price = facts.morning_prices.get(instrument_id)
+    if price is None:
+        raise MissingMark(
+            f"expected the last close of {instrument_id} before its corporate action of {facts.day}, found none"
+        )
+    return price
 
 
 def day_end_entries(

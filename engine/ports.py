@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from engine.model.instruments import Contract
-from engine.model.market import Dividend, FxRates, MarketInputs, OptionRange, Quote, Split
+from engine.model.market import Dividend, FxRates, MarketInputs, OptionRange, Quote, Split, SymbolChange
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder, TransportEvent
 from engine.model.portfolio import BrokerSnapshot
 from engine.sessions import SessionTable
@@ -40,6 +40,9 @@ class MarketFacts(Protocol):
 
     def splits(self, ex_date: date) -> tuple[Split, ...]:
         """Splits whose ex-date is this date."""
+
+    def symbol_changes(self, day: date) -> tuple[SymbolChange, ...]:
+        """Shares that trade under another id from this date."""
 
 
 class MarketDataSource(Protocol):

@@ -34,6 +34,8 @@ CALENDAR_KINDS = frozenset(
         EntryKind.BORROW_FEE,
         EntryKind.DIVIDEND,
         EntryKind.SPLIT,
+        EntryKind.CASH_IN_LIEU,
+        EntryKind.SYMBOL_CHANGE,
         EntryKind.EXPIRY,
     }
 )
@@ -155,6 +157,10 @@ def settle_calendar(world: World, until: datetime) -> int:
     names = tuple(sorted({*world.ledger.portfolio(world.account, until).positions, *traded}))
     days = [after.date() + timedelta(days=ahead) for ahead in range((until.date() - after.date()).days + 1)]
     facts = {day: world.market.day_facts(day, names) for day in days}
+    renamed = {row.new_instrument_id for known in facts.values() for row in known.symbol_changes}
+    if renamed:
+        names = tuple(sorted({*names, *renamed}))
+        facts = {day: world.market.day_facts(day, names) for day in days}
     posted = 0
     # What was bought in the meantime was not there at 00:00, and earns no dividend of that day.
     for moment in (*_share_moments(facts, names, after, until), until):
@@ -175,12 +181,13 @@ def settle_calendar(world: World, until: datetime) -> int:
 def _share_moments(
     facts: Mapping[date, DayFacts], names: Sequence[str], after: datetime, until: datetime
 ) -> list[datetime]:
-    """Starts of days on which a share that the book names went ex or was split."""
+    """Starts of days on which a share that the book names went ex, was split or took a new symbol."""
     starts = [
         datetime.combine(day, DAY_START)
         for day, known in sorted(facts.items())
         if any(row.instrument_id in names for row in known.dividends)
         or any(row.instrument_id in names for row in known.splits)
+        or any(row.instrument_id in names for row in known.symbol_changes)
     ]
     return [start for start in starts if after < start < until]
 

@@ -194,14 +194,15 @@ def allocate(
         raise InvariantError(f"expected sleeves that sum to an order of {total}, found {dict(sleeves)}")
     figures = (quantity, cumulative_before, total, *sleeves.values())
     step = Decimal(1) if all(figure == figure.to_integral_value() for figure in figures) else _MICRO
-    before = _largest_remainder(cumulative_before, sleeves, total, step)
-    after = _largest_remainder(cumulative_before + quantity, sleeves, total, step)
+    before = largest_remainder(cumulative_before, sleeves, total, step)
+    after = largest_remainder(cumulative_before + quantity, sleeves, total, step)
     return {sleeve: after[sleeve] - before[sleeve] for sleeve in sorted(sleeves)}
 
 
-def _largest_remainder(
+def largest_remainder(
     filled: Decimal, sleeves: Mapping[str, Decimal], total: Decimal, step: Decimal
 ) -> Mapping[str, Decimal]:
+    """``filled`` of ``total`` over the sleeves in whole ``step``s: they sum to it, ties go by sleeve name."""
     exact = {sleeve: filled * wanted / total / step for sleeve, wanted in sleeves.items()}
     floors = {sleeve: value // 1 - (value % 1 < 0) for sleeve, value in exact.items()}
     missing = int(filled / step - sum(floors.values(), ZERO))

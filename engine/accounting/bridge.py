@@ -276,7 +276,15 @@ def _entry_items(view: _View, entry: LedgerEntry) -> Iterator[BridgeItem]:
 def _cash_component(entry: LedgerEntry) -> BridgeComponent | None:
     """Component of an entry's money, ``None`` where money and holding are exchanged at a price."""
     match entry.kind:
-        case EntryKind.TRADE | EntryKind.VARIATION | EntryKind.EXPIRY | EntryKind.SPLIT | EntryKind.TRANSFER:
+        case (
+            EntryKind.TRADE
+            | EntryKind.VARIATION
+            | EntryKind.EXPIRY
+            | EntryKind.SPLIT
+            | EntryKind.CASH_IN_LIEU
+            | EntryKind.SYMBOL_CHANGE
+            | EntryKind.TRANSFER
+        ):
             return None
         case EntryKind.ADOPTION:
             return BridgeComponent.ADJUSTMENTS if entry.contract_id is None else None

@@ -1,23 +1,26 @@
-"""Dividends and splits of held shares: what is owed on the ex-date, paid later, and how quantities change."""
+"""Corporate actions of held shares: dividends owed and paid, splits with cash for their fractions, new symbols."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 
+from engine.accounting.book import largest_remainder
 from engine.accounting.ledger import (
     ACCRUAL_PREFIX,
     CASH,
+    COST_PREFIX,
     EntryKind,
     LedgerEntry,
+    acquisition_lines,
     pair,
     quantity_lines,
 )
 from engine.model.instruments import Instrument, InstrumentType
-from engine.model.market import Dividend, Split
+from engine.model.market import Dividend, Split, SymbolChange
 from engine.model.money import ZERO, round_money
 from engine.model.portfolio import Portfolio, Position, Sleeve
 
@@ -106,6 +109,76 @@ def split_entry(position: Position, split: Split, booked_at: datetime) -> Ledger
         lines=quantity_lines(
             position.contract_id, {sleeve.value: change for sleeve, change in changes.items()}
         ),
+    )
+
+
+def fraction_after_split(position: Position) -> Decimal:
+    """Signed part of a share that a split left beyond whole shares: no register keeps it (0 when there is none)."""
+    return position.quantity - position.quantity.to_integral_value(rounding=ROUND_DOWN)
+
+
+def cash_in_lieu_entry(
+    position: Position, instrument: Instrument, split: Split, price: Decimal, booked_at: datetime
+) -> LedgerEntry | None:
+    """Cash for the fraction that a split left: a holder is paid for it, a short pays; ``None`` without a fraction.
+
+    ``position`` is the one after the split, ``price`` that of one new share in quote units. What stays is whole in
+    sum and in every sleeve (by largest remainder), and what a sleeve gives or takes for that counts at the same price.
+    """
+    fraction = fraction_after_split(position)
+    if fraction == 0:
+        return None
+    sleeves = {sleeve.value: quantity for sleeve, quantity in position.sleeves.items()}
+    whole = largest_remainder(position.quantity - fraction, sleeves, position.quantity, Decimal(1))
+    return LedgerEntry(
+        entry_id=f"cash-in-lieu:{position.contract_id}:{split.ex_date.isoformat()}",
+        kind=EntryKind.CASH_IN_LIEU,
+        booked_at=booked_at,
+        value_date=split.ex_date,
+        contract_id=position.contract_id,
+        reference=f"{split.new_shares} for {split.old_shares}",
+        price=price,
+        quantity=-fraction,
+        lines=acquisition_lines(
+            position.contract_id,
+            instrument,
+            {sleeve: whole[sleeve] - quantity for sleeve, quantity in sleeves.items()},
+            price,
+        ),
+    )
+
+
+def symbol_change_entries(
+    position: Position, instrument: Instrument, change: SymbolChange, price: Decimal, booked_at: datetime
+) -> tuple[LedgerEntry, LedgerEntry]:
+    """A share goes on under another id: the old line ends, the new one begins with its quantities and its cost.
+
+    ``price`` is the last close in quote units: both lines count at it, so that nothing is earned or lost. The cost
+    waits between the two in an account of its own, which is empty again after the second.
+    """
+    between = f"renamed:{change.instrument_id}"
+    held = {sleeve.value: quantity for sleeve, quantity in position.sleeves.items()}
+    ended = {sleeve: -quantity for sleeve, quantity in held.items()}
+
+    def entry(contract_id: str, sleeves: dict[str, Decimal], cost: Decimal) -> LedgerEntry:
+        return LedgerEntry(
+            entry_id=f"symbol:{contract_id}:{change.effective.isoformat()}",
+            kind=EntryKind.SYMBOL_CHANGE,
+            booked_at=booked_at,
+            value_date=change.effective,
+            contract_id=contract_id,
+            reference=f"{change.instrument_id} is now {change.new_instrument_id}",
+            price=price,
+            quantity=sum(sleeves.values(), ZERO),
+            lines=(
+                *quantity_lines(contract_id, sleeves),
+                *pair(COST_PREFIX + contract_id, between, instrument.currency, cost),
+            ),
+        )
+
+    return (
+        entry(change.instrument_id, ended, -position.cost),
+        entry(change.new_instrument_id, held, position.cost),
     )
 
 

@@ -270,6 +270,15 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolChange:
+    """A share that trades under another id from the open of ``effective``: the same quantity of the same company."""
+
+    instrument_id: str
+    new_instrument_id: str
+    effective: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketInputs:
     """Everything about the market that a decision may see, cut at ``as_of``; recorded for replay.
 

@@ -34,6 +34,7 @@ class PostingKind(Enum):
     INTEREST = "interest"
     BORROW_FEE = "borrow_fee"
     DIVIDEND = "dividend"
+    CASH_IN_LIEU = "cash_in_lieu"
     ADJUSTMENT = "adjustment"
 
 

@@ -8,7 +8,7 @@ Every amount is rounded once, half-even to six decimals, when it is posted. A sh
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from engine.errors import InvariantError
 from engine.model.instruments import Instrument, InstrumentType
@@ -126,11 +126,32 @@ def store_position(state: AccountState, position: AccountPosition) -> None:
         state.positions.retire(position.contract_id)
 
 
-def apply_split(state: AccountState, instrument_id: str, new_shares: int, old_shares: int) -> None:
-    """Turn a holding of shares into its new number; its value and cost stay the same."""
+def apply_split(state: AccountState, instrument_id: str, new_shares: int, old_shares: int) -> Decimal:
+    """Turn a holding of shares into its new whole number; the signed fraction that is left, to be paid in cash.
+
+    The unit cost is restated; that of the fraction goes with it.
+    """
+    held = state.positions.get(instrument_id)
+    if held is None:
+        return ZERO
+    quantity = (held.quantity * new_shares / old_shares).quantize(_QUANTITY, rounding=ROUND_HALF_EVEN)
+    unit_cost = (held.average_cost * old_shares / new_shares).quantize(_UNIT_COST, rounding=ROUND_HALF_EVEN)
+    whole = quantity.to_integral_value(rounding=ROUND_DOWN)
+    store_position(state, replace(held, quantity=whole, average_cost=unit_cost))
+    return quantity - whole
+
+
+def rename_position(state: AccountState, instrument_id: str, new_instrument_id: str) -> None:
+    """Carry a holding on under another id; the old one is only history.
+
+    Raises `InvariantError` when the new id is held already: a company's shares have one id at a time.
+    """
     held = state.positions.get(instrument_id)
     if held is None:
         return
-    quantity = (held.quantity * new_shares / old_shares).quantize(_QUANTITY, rounding=ROUND_HALF_EVEN)
-    unit_cost = (held.average_cost * old_shares / new_shares).quantize(_UNIT_COST, rounding=ROUND_HALF_EVEN)
-    store_position(state, replace(held, quantity=quantity, average_cost=unit_cost))
+    if state.positions.get(new_instrument_id) is not None:
+        raise InvariantError(
+            f"expected no holding of {new_instrument_id} before {instrument_id} takes its name"
+        )
+    state.positions.retire(instrument_id)
+    store_position(state, replace(held, contract_id=new_instrument_id))

@@ -108,7 +108,11 @@ def cancel_for_split(state: AccountState, instrument_ids: list[str]) -> None:
     for order in state.open_orders():
         if order.child.contract_id in instrument_ids:
             _complete(
-                state, order, ChildStatus.CANCELLED, TransportEventKind.CANCELLED, "cancelled by a split"
+                state,
+                order,
+                ChildStatus.CANCELLED,
+                TransportEventKind.CANCELLED,
+                "cancelled by a corporate action",
             )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.errors import MissingFxRate, UnknownContract
 from engine.model.instruments import Contract, Instrument
-from engine.model.market import Dividend, FxRate, FxRates, Quote, Source, Split
+from engine.model.market import Dividend, FxRate, FxRates, Quote, Source, Split, SymbolChange
 from engine.model.money import decimal_from_float
 from engine.model.universe import Universe
 from engine.sessions import Session, SessionTable
@@ -132,6 +132,10 @@ class PanelFacts:
     def splits(self, ex_date: date) -> tuple[Split, ...]:
         """Splits whose ex-date is this date."""
         return tuple(split for split in self.panel.splits if split.ex_date == ex_date)
+
+    def symbol_changes(self, day: date) -> tuple[SymbolChange, ...]:
+        """Shares that trade under another id from this date."""
+        return tuple(change for change in self.panel.symbol_changes if change.effective == day)
 
     def borrow_available(self, instrument_id: str, day: date) -> bool:
         """Whether new shorts can be borrowed; a line of which the panel says nothing can not."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.errors import InvariantError
 from engine.model.instruments import Contract
-from engine.model.market import Dividend, FundamentalRecord, Split
+from engine.model.market import Dividend, FundamentalRecord, Split, SymbolChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,7 @@ class MarketPanel:
     total_return: frozenset[str]
     notes: tuple[str, ...]
     problems: tuple[DataProblem, ...] = ()
+    symbol_changes: tuple[SymbolChange, ...] = ()
 
     def __post_init__(self) -> None:
         days = len(self.dates)

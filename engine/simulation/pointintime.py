@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -153,6 +153,11 @@ def _marks(market: PointInTimeMarket, cut: _Cut, trade_date: date, held: frozens
             age_sessions=mark_age(market.sessions, venue, day, cut.session_dates[venue]),
             source=source,
         )
+    for change in market.panel.symbol_changes:
+        # Until it has a close of its own, a renamed share counts at the one of its old id.
+        known = marks.get(change.instrument_id) if change.effective <= trade_date else None
+        if known is not None and change.new_instrument_id not in marks:
+            marks[change.new_instrument_id] = replace(known, contract_id=change.new_instrument_id)
     return marks
 
 

@@ -7,8 +7,10 @@ half-even, to six decimals:
     1. Dividends with ex-date ``d``: who holds ``q`` at this moment earns ``q × amount`` (a short owes it) as a
        receivable. It is accrued, not cash.
     2. Receivables whose pay date is ``d`` or earlier become cash.
-    3. Splits with ex-date ``d``: new quantity = quantity × new / old, rounded to six decimals; no cash. From now on an
-       official close of an earlier session counts divided by the ratio. Open orders in the share are cancelled.
+    3. Splits with ex-date ``d``: new quantity = quantity × new / old, rounded to six decimals. From now on an official
+       close of an earlier session counts divided by the ratio. Only whole shares stay: the fraction is paid in cash at
+       the newest official close (a short pays it). Open orders in the share are cancelled.
+    4. Symbol changes of ``d``: the holding goes on under the new id, with its cost; open orders in it are cancelled.
 
 22:30, the daily settlement of ``d``
     a. For each future held (or closed since the last settlement), when its venue had a session on ``d`` and an
@@ -35,7 +37,7 @@ from engine.model.instruments import Instrument, InstrumentType
 from engine.model.money import ZERO, round_money
 from engine.model.policy import CarryPolicy
 from engine.simulation.account import AccountPosition, AccountState, PostingKind, Receivable
-from engine.simulation.bookkeeping import apply_split, post, store_position
+from engine.simulation.bookkeeping import apply_split, post, rename_position, store_position
 from engine.simulation.terms import BrokerTerms
 
 SETTLEMENT_TIME = time(22, 30)
@@ -55,7 +57,7 @@ def next_settlement(after: datetime) -> datetime:
 
 
 def start_day(state: AccountState, terms: BrokerTerms, day: date) -> list[str]:
-    """Earn the day's dividends, pay what is due, split shares; the instruments that were split."""
+    """Earn the day's dividends, pay what is due, split and rename shares; the instruments whose orders ended."""
     for dividend in terms.facts.dividends(day):
         earned = round_money(state.quantity(dividend.instrument_id) * dividend.amount)
         if earned != 0:
@@ -71,8 +73,23 @@ def start_day(state: AccountState, terms: BrokerTerms, day: date) -> list[str]:
             post(state, PostingKind.DIVIDEND, due.currency, due.amount, key)
             state.receivables.retire(key)
     for split in terms.facts.splits(day):
-        apply_split(state, split.instrument_id, split.new_shares, split.old_shares)
-    return [split.instrument_id for split in terms.facts.splits(day)]
+        fraction = apply_split(state, split.instrument_id, split.new_shares, split.old_shares)
+        if fraction != 0:
+            _pay_in_lieu(state, terms, split.instrument_id, fraction, day)
+    for change in terms.facts.symbol_changes(day):
+        rename_position(state, change.instrument_id, change.new_instrument_id)
+    split_shares = [split.instrument_id for split in terms.facts.splits(day)]
+    return split_shares + [change.instrument_id for change in terms.facts.symbol_changes(day)]
+
+
+def _pay_in_lieu(
+    state: AccountState, terms: BrokerTerms, instrument_id: str, fraction: Decimal, day: date
+) -> None:
+    instrument = terms.instrument(instrument_id)
+    price = terms.required_closing(instrument_id, state.head.virtual_time)
+    amount = instrument.notional(fraction, price)
+    reference = f"{instrument_id}|{day.isoformat()}"
+    post(state, PostingKind.CASH_IN_LIEU, instrument.currency, amount, reference)
 
 
 def settle_day(state: AccountState, terms: BrokerTerms, day: date) -> None:

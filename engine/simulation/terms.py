@@ -17,6 +17,9 @@ from engine.ports import MarketFacts
 CLOSES_SEARCHED = 400
 """Sessions searched backwards for a last price: more than a year of silence is no price at all."""
 
+RENAMED_DAYS = 30
+"""Calendar days for which a renamed share without a close of its own counts at that of its old id."""
+
 _RESTATED = Decimal("0.00000001")
 
 
@@ -66,6 +69,8 @@ class BrokerTerms:
         key = (contract_id, session.session_date, at.date())
         if key not in self._closings:
             found = self._search_closing(contract_id, venue, session.session_date)
+            if found is None:
+                found = self._closing_of_old_symbol(contract_id, venue, session.session_date, at.date())
             self._closings[key] = None if found is None else self._restated(contract_id, found, at.date())
         return self._closings[key]
 
@@ -77,6 +82,14 @@ class BrokerTerms:
                 if split.instrument_id == contract_id:
                     price = (price * split.old_shares / split.new_shares).quantize(_RESTATED)
         return replace(closing, price=price)
+
+    def _closing_of_old_symbol(self, contract_id: str, venue: str, newest: date, day: date) -> Closing | None:
+        """Close of the id under which a renamed share traded, until it has one of its own."""
+        for back in range(RENAMED_DAYS):
+            for change in self.facts.symbol_changes(day - timedelta(days=back)):
+                if change.new_instrument_id == contract_id:
+                    return self._search_closing(change.instrument_id, venue, newest)
+        return None
 
     def _search_closing(self, contract_id: str, venue: str, newest: date) -> Closing | None:
         sessions = self.facts.sessions

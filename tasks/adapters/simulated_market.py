@@ -18,6 +18,8 @@ from engine.simulation.facts import PanelFacts
 from engine.simulation.panel import MarketPanel
 from engine.simulation.pointintime import PointInTimeMarket
 
+RESTATED = Decimal("0.00000001")
+"""Step of a price restated for a split, as the exchange publishes it."""
 SEARCHED_DAYS = 600
 """Calendar days searched backwards for a last close: a longer silence is no price."""
 
@@ -64,7 +66,21 @@ class PanelMarket:
                 contract.instrument_id: self._facts.borrow_fee_bps(contract.instrument_id, day)
                 for contract in contracts.values()
             },
+            symbol_changes=self._facts.symbol_changes(day),
+            morning_prices=self._morning_prices(day, contracts),
         )
+
+    def _morning_prices(self, day: date, held: Mapping[str, Contract]) -> dict[str, Decimal]:
+        """Closes of before the day of held shares that split or change their symbol on it, per new share."""
+        ratios = {row.instrument_id: (1, 1) for row in self._facts.symbol_changes(day)}
+        ratios |= {row.instrument_id: (row.old_shares, row.new_shares) for row in self._facts.splits(day)}
+        prices = {}
+        for name in sorted(set(ratios) & set(held)):
+            close = self._last_close(name, self._universe[name].venue, day - timedelta(days=1))
+            if close is not None:
+                old, new = ratios[name]
+                prices[name] = (close * old / new).quantize(RESTATED)
+        return prices
 
     def _last_close(self, contract_id: str, venue: str, day: date) -> Decimal | None:
         for back in range(SEARCHED_DAYS):

@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.errors import StoreError
 from engine.model.instruments import Contract, Instrument, InstrumentType, spot_contract
-from engine.model.market import Dividend, FundamentalRecord, Split
+from engine.model.market import Dividend, FundamentalRecord, Split, SymbolChange
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.chains import business_calendar
@@ -28,6 +28,7 @@ from tasks.adapters.store_reading import Frame, StoreFiles, read_future, read_sh
 PROBLEMS = "problems.parquet"
 FX = "fx/daily.parquet"
 COMPANIES = "fundamentals/companies.parquet"
+SYMBOLS = "symbols.parquet"
 COVER = ("cover_0", "cover_1", "cover_2")
 """Columns of interest cover, newest year first."""
 _RATIOS = (
@@ -224,6 +225,7 @@ def _panel(draft: _Draft, lines: list[StoreLine]) -> MarketPanel:
     vix, v2x = _volatility_index(draft, "VIX"), _volatility_index(draft, "V2X")
     dividends = [item for line in lines for item in _dividends(files, line, frame)]
     splits = [item for line in lines for item in _splits(files, line, frame)]
+    renamed = _symbol_changes(files, held_ids, frame)
     problems, counts = _problems(files, {*held_ids, *fx, "VIX", "V2X"}, frame)
     return MarketPanel(
         name=files.index.name,
@@ -245,6 +247,7 @@ def _panel(draft: _Draft, lines: list[StoreLine]) -> MarketPanel:
         total_return=frozenset(line.instrument_id for line in lines if line.total_return),
         notes=(*files.index.notes, *draft.notes, *counts),
         problems=(*draft.problems, *problems),
+        symbol_changes=renamed,
     )
 
 
@@ -303,6 +306,20 @@ def _splits(files: StoreFiles, line: StoreLine, frame: Frame) -> list[Split]:
         Split(instrument_id=line.instrument_id, ex_date=day, new_shares=new, old_shares=old)
         for day, new, old in zip(*columns, strict=True)
     ]
+
+
+def _symbol_changes(files: StoreFiles, wanted: set[str], frame: Frame) -> tuple[SymbolChange, ...]:
+    """New ids of shares, in order of their dates; both ids must be lines that were asked for."""
+    if not files.has(SYMBOLS):
+        return ()
+    table = files.read(SYMBOLS, ("effective", "instrument", "new_instrument"))
+    rows = zip(*(table[name].tolist() for name in ("effective", "instrument", "new_instrument")), strict=True)
+    changes = [
+        SymbolChange(instrument_id=str(old), new_instrument_id=str(new), effective=day)
+        for day, old, new in sorted(rows)
+        if frame.dates[0] <= day <= frame.dates[-1]
+    ]
+    return tuple(row for row in changes if {row.instrument_id, row.new_instrument_id} <= wanted)
 
 
 def _companies(files: StoreFiles, wanted: set[str], frame: Frame) -> tuple[FundamentalRecord, ...]:

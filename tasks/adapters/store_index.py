@@ -1,6 +1,7 @@
 """The table of contents of a market data store: store.yaml.
 
-A store is a folder. `daily/`, `fx/`, `indices/`, `dividends/`, `splits/` and `fundamentals/` hold parquet files;
+A store is a folder. `daily/`, `fx/`, `indices/`, `dividends/`, `splits/` and `fundamentals/` hold parquet files,
+`symbols.parquet` the shares that changed their id;
 store.yaml is written last and names every one of them with its SHA-256. Its own statements are covered as well:
 the entry ``store.yaml`` of the checksums is the digest of everything in the file but the checksums.
 """

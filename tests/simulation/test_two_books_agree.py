@@ -80,7 +80,13 @@ def _facts(world: World, day: date) -> DayFacts:
         dividends=world.dividends(day),
         splits=world.splits(day),
         borrow_fee_bps={"AAA": world.fee_bps, "PEN": world.fee_bps},
+        morning_prices={} if day != SPLIT.ex_date else {"AAA": _before_the_split(world)},
     )
+
+
+def _before_the_split(world: World) -> Decimal:
+    """Tuesday's close per new share: three for two."""
+    return (world.dated_closes["AAA", date(2024, 3, 12)] * 2 / 3).quantize(Decimal("0.00000001"))
 
 
 @dataclass
@@ -143,7 +149,7 @@ _TRADE = st.tuples(
 
 
 # Long and short of everything, over dividend, split, both expiries and two weekends.
-_BUSY = [(0, name, quantity) for name in [*FIRST_CLOSES, "EUR.USD", "USD.CHF"] for quantity in (30, -70)]
+_BUSY = [(0, name, quantity) for name in [*FIRST_CLOSES, "EUR.USD", "USD.CHF"] for quantity in (30, -71)]
 
 
 @example(trades=_BUSY, moves=[-1, -2, -3, 0, -2, 0, 0, 3, 1, 2, -1, 3, 0, 0, 1])

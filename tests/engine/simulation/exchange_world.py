@@ -21,7 +21,7 @@ from engine.model.instruments import (
     TickBand,
     VenueGroup,
 )
-from engine.model.market import Dividend, FxRate, FxRates, Quote, Source, Split
+from engine.model.market import Dividend, FxRate, FxRates, Quote, Source, Split, SymbolChange
 from engine.model.orders import ChildOrder, OrderType, Side, TransportEvent
 from engine.model.policy import CarryPolicy, CostPolicy
 from engine.model.universe import Universe
@@ -178,6 +178,7 @@ class World:
     depth: Decimal = Decimal(1000)
     dividend_list: tuple[Dividend, ...] = ()
     split_list: tuple[Split, ...] = ()
+    symbol_list: tuple[SymbolChange, ...] = ()
     unborrowable: frozenset[str] = frozenset()
     fee_bps: Decimal = Decimal(150)
 
@@ -229,6 +230,9 @@ class World:
 
     def splits(self, ex_date: date) -> tuple[Split, ...]:
         return tuple(split for split in self.split_list if split.ex_date == ex_date)
+
+    def symbol_changes(self, day: date) -> tuple[SymbolChange, ...]:
+        return tuple(change for change in self.symbol_list if change.effective == day)
 
     def borrow_available(self, instrument_id: str, day: date) -> bool:
         return instrument_id not in self.unborrowable

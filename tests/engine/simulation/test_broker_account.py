@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigurationError
 from engine.model.encoding import decode
-from engine.model.market import Dividend, Split
+from engine.model.market import Dividend, Split, SymbolChange
 from engine.model.orders import ChildStatus, OrderType, Side
 from engine.simulation.account import Posting, PostingKind
 from engine.simulation.broker import SimulatedBroker
@@ -247,6 +247,33 @@ def test_split_changes_quantity_at_midnight_and_leaves_the_value() -> None:
     assert (
         broker.snapshot(utc(TUESDAY, 22)).positions["AAA"].mark == 100
     )  # Tuesday's own close is of new shares
+
+
+@pytest.mark.parametrize(("quantity", "kept", "cash"), [(10, 3, "99.9999"), (-10, -3, "-99.9999")])
+def test_split_pays_the_fraction_of_a_share_in_cash(quantity: int, kept: int, cash: str) -> None:
+    # 10 / 3 = 3.333333; 0.333333 at Monday's 100, which is 300 a new share
+    split = Split(instrument_id="AAA", ex_date=TUESDAY, new_shares=1, old_shares=3)
+    limit = "100.05" if quantity > 0 else "99"
+    broker = _holding(World(split_list=(split,)), "AAA", quantity, limit)
+    broker.advance(utc(MONDAY, 23))
+    before = broker.state.balance("USD")
+
+    broker.advance(utc(TUESDAY, 6))
+
+    assert broker.state.quantity("AAA") == kept
+    assert broker.state.balance("USD") - before == Decimal(cash)
+
+
+def test_holding_goes_on_under_its_new_symbol_and_its_orders_end() -> None:
+    change = SymbolChange(instrument_id="AAA", new_instrument_id="PEN", effective=TUESDAY)
+    broker = _holding(World(symbol_list=(change,)), "AAA", 100, "100.05")
+    broker.submit(order(order_type=OrderType.LIMIT_ON_OPEN, ref="AF1.B.0", good_till=utc(TUESDAY, 20)))
+
+    broker.advance(utc(TUESDAY, 6))
+
+    held = {name: line.quantity for name, line in broker.state.positions.items()}
+    assert held == {"PEN": Decimal(100)}
+    assert broker.orders()[-1].status is ChildStatus.CANCELLED
 
 
 @pytest.mark.parametrize(
