@@ -26,12 +26,18 @@ class BridgeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeView:
-    """NAV at the last valuation, its components, NAV now; ``residual`` is what no posting explains."""
+    """NAV at the last valuation, its components, NAV now; ``residual`` is what no posting explains.
+
+    ``unit_return`` is the change of NAV per unit as a fraction: subscriptions and redemptions are no return. ``None``
+    for a fund that had no units before.
+    """
 
     opening_nav: Decimal
     closing_nav: Decimal
     rows: tuple[BridgeRow, ...]
     residual: Decimal
+    unit_return: Decimal | None
+    by_instrument: Mapping[str, Decimal]
     by_sleeve: Mapping[str, Decimal]
     by_currency: Mapping[str, Decimal]
 

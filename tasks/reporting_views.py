@@ -45,6 +45,8 @@ def bridge_view(fund: ValuedFund | None) -> BridgeView | None:
             for component, amount in bridge.by_component.items()
         ),
         residual=bridge.residual,
+        unit_return=None if bridge.unit_return is None else round(bridge.unit_return, 12),
+        by_instrument=dict(bridge.by_instrument),
         by_sleeve={sleeve.value: amount for sleeve, amount in bridge.by_sleeve.items()},
         by_currency=dict(bridge.by_currency),
     )

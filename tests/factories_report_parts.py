@@ -35,6 +35,8 @@ def bridge(opening: str, residual: str = "0", **causes: str) -> BridgeView:
         closing_nav=D(opening) + total,
         rows=tuple(BridgeRow(component=name, amount_usd=D(value)) for name, value in causes.items()),
         residual=D(residual),
+        unit_return=total / D(opening),
+        by_instrument={"CSPX": total * D("0.9"), "ES": total * D("-0.1"), "cash": total * D("0.2")},
         by_sleeve={"core_index_rv": total * D("0.6"), "single_name": total * D("0.4")},
         by_currency={"EUR": total * D("0.3"), "USD": total * D("0.7")},
     )

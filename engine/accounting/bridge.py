@@ -8,7 +8,7 @@ Every component is computed from its own causes, none as a remainder:
 - interest, borrow, dividends, fees, taxes: their postings at the rate of now; flows: deposits and redemptions;
 - adjustments: adopted differences and write-downs.
 
-The residual is the actual change of NAV less all of these. Beyond 0.01 USD the ledger and the valuation disagree.
+Each item belongs to one instrument, one sleeve and one currency: the sleeves' results sum to the fund's. The residual is the actual change of NAV less all of these. Beyond 0.01 USD the ledger and the valuation disagree.
 """
 
 from __future__ import annotations
@@ -20,14 +20,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import TypeVar, assert_never
 
-from engine.accounting.ledger import (
-    ACCRUAL_PREFIX,
-    CASH,
-    POSITION_PREFIX,
-    EntryKind,
-    LedgerEntry,
-    LedgerLine,
-)
+from engine.accounting.attribution import CASH_ALONE, Holders, entry_sleeves, split_exactly
+from engine.accounting.ledger import ACCRUAL_PREFIX, CASH, EntryKind, LedgerEntry, LedgerLine
 from engine.errors import InvariantError
 from engine.model.market import BASE_CURRENCY, FxRates
 from engine.model.money import ZERO, round_money
@@ -71,6 +65,8 @@ class NavBridge:
     closing_date: date
     opening_nav: Decimal
     closing_nav: Decimal
+    opening_units: Decimal
+    closing_units: Decimal
     items: tuple[BridgeItem, ...]
 
     @property
@@ -84,6 +80,16 @@ class NavBridge:
         return abs(self.residual) <= RESIDUAL_LIMIT_USD
 
     @property
+    def unit_return(self) -> Decimal | None:
+        """Change of NAV per unit as a fraction: what investors earned, subscriptions and redemptions apart.
+
+        ``None`` for a fund that had no units or no value to begin with, or has no units left.
+        """
+        if self.opening_units <= 0 or self.closing_units <= 0 or self.opening_nav <= 0:
+            return None
+        return (self.closing_nav / self.closing_units) / (self.opening_nav / self.opening_units) - 1
+
+    @property
     def by_component(self) -> Mapping[BridgeComponent, Decimal]:
         """Sum of each cause that occurs."""
         return _totals((item.component, item.amount_usd) for item in self.items)
@@ -95,7 +101,7 @@ class NavBridge:
 
     @property
     def by_sleeve(self) -> Mapping[Sleeve, Decimal]:
-        """Sum of each sleeve, by its share of the quantity."""
+        """Sum of each sleeve: what it held and traded, and its share of what its contracts brought and cost."""
         return _totals((item.sleeve, item.amount_usd) for item in self.items)
 
     @property
@@ -129,58 +135,54 @@ def nav_bridge(
             f"expected two SETTLED valuations, found {previous.basis.value} and {current.basis.value}"
         )
     view = _View(
-        opening=opening,
         contracts=contracts,
         rates={
             currency: current.fx[currency] if currency in current.fx else fx.get_rate(currency, BASE_CURRENCY)
             for currency in _currencies(previous, current, entries, contracts)
         },
         marks=_closing_marks(previous, current, entries),
-        sleeves=_sleeve_quantities(opening, entries),
     )
-    items = (
-        *_opening_items(view, previous),
-        *(item for entry in entries for item in _entry_items(view, entry)),
-    )
+    holders = Holders.of(opening, entries)
+    items = list(_opening_items(view, previous, opening, holders))
+    for entry in entries:
+        items.extend(_entry_items(view, entry, holders.weights(entry)))
+        holders.follow(entry)
     return NavBridge(
         opening_date=previous.trade_date,
         closing_date=current.trade_date,
         opening_nav=previous.nav,
         closing_nav=current.nav,
+        opening_units=previous.units,
+        closing_units=current.units,
         items=tuple(item for item in items if item.amount_usd != 0),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
-    """What every item needs: rates and marks of now, and who holds what."""
+    """What every item needs: rates and marks of now, and what a contract is."""
 
-    opening: Portfolio
     contracts: ContractBook
     rates: Mapping[str, Decimal]
     marks: Mapping[str, Decimal]
-    sleeves: Mapping[str, Mapping[Sleeve, Decimal]]
-
-    def shares(self, contract_id: str | None) -> Mapping[Sleeve, Decimal]:
-        """Signed share of each sleeve in a contract; cash belongs to the cash sleeve."""
-        held = {} if contract_id is None else self.sleeves.get(contract_id, {})
-        total = sum(held.values(), ZERO)
-        if total == 0:
-            return {next(iter(held), Sleeve.CASH if contract_id is None else Sleeve.UNASSIGNED): Decimal(1)}
-        return {sleeve: quantity / total for sleeve, quantity in held.items()}
 
     def spread(
-        self, component: BridgeComponent, contract_id: str | None, currency: str, amount_usd: Decimal
+        self,
+        component: BridgeComponent,
+        contract_id: str | None,
+        currency: str,
+        amount_usd: Decimal,
+        weights: Mapping[Sleeve, Decimal],
     ) -> Iterator[BridgeItem]:
-        """One item a sleeve, by its share."""
+        """One item a sleeve, by its weight."""
         name = None if contract_id is None else self.contracts.contract(contract_id).instrument_id
-        for sleeve, share in self.shares(contract_id).items():
+        for sleeve, amount in split_exactly(amount_usd, weights).items():
             yield BridgeItem(
                 component=component,
                 instrument_id=name,
                 sleeve=sleeve,
                 currency=currency,
-                amount_usd=round_money(amount_usd * share),
+                amount_usd=amount,
             )
 
     def moved(
@@ -214,14 +216,6 @@ def _is_money(line: LedgerLine) -> bool:
     return line.account == CASH or line.account.startswith(ACCRUAL_PREFIX)
 
 
-def _entry_sleeves(entry: LedgerEntry) -> dict[Sleeve, Decimal]:
-    return {
-        Sleeve(line.account.removeprefix(POSITION_PREFIX)): line.amount
-        for line in entry.lines
-        if line.account.startswith(POSITION_PREFIX)
-    }
-
-
 def _closing_marks(
     previous: Valuation, current: Valuation, entries: Sequence[LedgerEntry]
 ) -> dict[str, Decimal]:
@@ -234,43 +228,36 @@ def _closing_marks(
     return marks
 
 
-def _sleeve_quantities(
-    opening: Portfolio, entries: Sequence[LedgerEntry]
-) -> dict[str, Mapping[Sleeve, Decimal]]:
-    """Sleeves of the opening book; of contracts that came later, of their first trade."""
-    found: dict[str, Mapping[Sleeve, Decimal]] = {
-        name: position.sleeves for name, position in opening.positions.items() if position.sleeves
-    }
-    for entry in entries:
-        if entry.contract_id is not None and _entry_sleeves(entry):
-            found.setdefault(entry.contract_id, _entry_sleeves(entry))
-    return found
-
-
-def _opening_items(view: _View, previous: Valuation) -> Iterator[BridgeItem]:
+def _opening_items(
+    view: _View, previous: Valuation, opening: Portfolio, holders: Holders
+) -> Iterator[BridgeItem]:
     for line in previous.lines:
-        held = view.opening.positions[line.contract_id]
+        held = opening.positions[line.contract_id]
         change = view.rates[line.currency] - previous.fx[line.currency]
         yield from view.moved(line.contract_id, held.sleeves, line.mark)
-        yield from view.spread(BridgeComponent.FX, line.contract_id, line.currency, line.value * change)
-    for money in (view.opening.cash, view.opening.accruals):
+        weights = holders.held_weights(line.contract_id)
+        yield from view.spread(
+            BridgeComponent.FX, line.contract_id, line.currency, line.value * change, weights
+        )
+    for money in (opening.cash, opening.accruals):
         for currency, amount in money.items():
             if amount != 0:
                 change = view.rates[currency] - previous.fx[currency]
-                yield from view.spread(BridgeComponent.FX, None, currency, amount * change)
+                yield from view.spread(BridgeComponent.FX, None, currency, amount * change, CASH_ALONE)
 
 
-def _entry_items(view: _View, entry: LedgerEntry) -> Iterator[BridgeItem]:
+def _entry_items(view: _View, entry: LedgerEntry, weights: Mapping[Sleeve, Decimal]) -> Iterator[BridgeItem]:
     component = _cash_component(entry)
     if component is not None:
-        contract_id = None if entry.kind is EntryKind.FX_CONVERSION else entry.contract_id
+        is_conversion = entry.kind is EntryKind.FX_CONVERSION
+        contract_id, owners = (None, CASH_ALONE) if is_conversion else (entry.contract_id, weights)
         for line in entry.lines:
             if _is_money(line):
                 amount = line.amount * view.rates[line.unit]
-                yield from view.spread(component, contract_id, line.unit, amount)
+                yield from view.spread(component, contract_id, line.unit, amount, owners)
         return
     if entry.contract_id is not None and entry.price is not None:
-        yield from view.moved(entry.contract_id, _entry_sleeves(entry), entry.price)
+        yield from view.moved(entry.contract_id, entry_sleeves(entry), entry.price)
 
 
 def _cash_component(entry: LedgerEntry) -> BridgeComponent | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.accounting.average_cost import average_price
 from engine.errors import UnknownContract
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import BASE_CURRENCY, FxRates, Mark, Quote
@@ -247,7 +248,11 @@ def _foreign_price(
         paid = sum((row.fill.signed_quantity * row.fill.price for row in others), ZERO)
         return (paid / foreign).quantize(_PRICE_STEP)
     held = sides.broker.positions.get(contract_id)
-    return held.average_cost if held is not None and is_untouched else sides.broker_mark(contract_id)
+    mark, instrument = sides.broker_mark(contract_id), sides.instrument(contract_id)
+    if held is None or instrument is None or not is_untouched:
+        return mark
+    price = average_price(held.average_cost, instrument, mark)
+    return None if price is None else price.quantize(_PRICE_STEP)
 
 
 def _execution_cash(instrument: Instrument, fill: Fill, mark: Decimal | None) -> dict[str, Decimal]:

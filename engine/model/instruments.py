@@ -11,7 +11,7 @@ from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import Enum
 
-from engine.errors import InvariantError
+from engine.errors import InvariantError, UnknownContract
 
 
 class InstrumentType(Enum):
@@ -27,6 +27,24 @@ class InstrumentType(Enum):
     BOND = "BOND"
     BAG = "BAG"
     IND = "IND"
+
+    @classmethod
+    def of_broker(cls, security_type: str, stock_type: str = "") -> InstrumentType:
+        """Kind behind the broker's security type; shares and funds share one and differ in the stock type.
+
+        Raises `UnknownContract` for a type that no line of ours can have.
+        """
+        if security_type == cls.STK.value:
+            return cls.ETF if stock_type == cls.ETF.value else cls.STK
+        known = {kind.broker_name: kind for kind in cls if kind not in (cls.ETF, cls.FX_SPOT)}
+        if security_type not in known:
+            raise UnknownContract(f"expected a security type of {', '.join(known)}, found {security_type!r}")
+        return known[security_type]
+
+    @property
+    def broker_name(self) -> str:
+        """The broker's security type."""
+        return {"ETF": "STK", "FX_SPOT": "CASH"}.get(self.value, self.value)
 
 
 class CollarClass(Enum):

@@ -77,11 +77,8 @@ def halt_lines(report: DayReport) -> tuple[str, ...]:
 def print_day_line(report: DayReport, console: Console) -> None:
     """Print one day as one line: for a run of many days."""
     risk, bridge = report.risk, report.bridge
-    change = (
-        ""
-        if bridge is None or not bridge.opening_nav
-        else percent(bridge.closing_nav / bridge.opening_nav - 1, signed=True)
-    )
+    earned = None if bridge is None else bridge.unit_return
+    change = "" if earned is None else percent(earned, signed=True)
     nav = "not yet valued" if report.nav is None else usd(report.nav, 0)
     state = "not judged" if risk is None else f"{risk.regime} × {amount(risk.scale)}"
     traded = f"traded {usd(report.costs.traded_usd, 0)}"

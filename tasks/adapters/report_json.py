@@ -40,12 +40,15 @@ def to_result_json(report: DayReport, page: str | None) -> dict[str, Json]:
 
 
 def derived_figures(report: DayReport) -> dict[str, Json]:
-    """Figures of the summary that follow from others: change of NAV, exposure as a fraction of NAV, all costs."""
+    """Figures of the summary that follow from others: change of NAV and of NAV per unit, exposure as a fraction of NAV, all costs."""
     bridge = report.bridge
     change = None if bridge is None else bridge.closing_nav - bridge.opening_nav
-    opening = None if bridge is None else bridge.opening_nav
+    earned = None if bridge is None else bridge.unit_return
     return {
-        "change": {"usd": to_json(change), "fraction": _fraction(change, opening)},
+        "change": {
+            "usd": to_json(change),
+            "fraction": None if earned is None else significant(float(earned)),
+        },
         "exposure": {
             "gross_usd": None if report.nav is None else decimal_text(report.gross_exposure),
             "net_usd": None if report.nav is None else decimal_text(report.net_exposure),

@@ -43,6 +43,7 @@ from tasks.adapters.report_text import (
 )
 
 _OPEN_ROWS = 80
+_MOVERS = 12
 _DECISIONS = {"done": "done", "partly done": "part", "not done": "notdone"}
 _DECISION_ORDER = ("done", "partly done", "planned", "not done")
 
@@ -93,7 +94,20 @@ def bridge_section(report: DayReport) -> Html:
             ),
             class_="pair",
         ),
+        _movers(bridge),
     )
+
+
+def _movers(bridge: BridgeView) -> Html:
+    """The instruments that moved NAV most, and the sum of all others."""
+    ranked = sorted(bridge.by_instrument.items(), key=lambda part: (-abs(part[1]), part[0]))
+    shown, others = ranked[:_MOVERS], ranked[_MOVERS:]
+    rows = [(name, amount(value, signed=True)) for name, value in shown]
+    if others:
+        rest = sum((value for _, value in others), ZERO)
+        rows.append((counted(len(others), "other"), amount(rest, signed=True)))
+    columns = words("Instrument"), figures("USD")
+    return table("Change of NAV by instrument, the largest first", columns, rows) if rows else Html()
 
 
 def _bridge_table(bridge: BridgeView) -> Html:

@@ -133,6 +133,31 @@ def test_summary_carries_nav_to_the_last_digit_and_change_by_hand() -> None:
     assert facts["total_cost_usd"] == "21.37"  # 8.75 + 12.62
 
 
+def test_money_that_came_in_is_a_change_of_nav_and_no_return() -> None:
+    day = calm_day()
+    assert day.bridge is not None
+    # 10,012,345.67 / 10,000,000.00, of which 12,000 were subscribed: the unit price rose by 345.67 / 10,000,000.00
+    report = replace(day, bridge=replace(day.bridge, unit_return=Decimal("0.000034567")))
+    facts = Page(render_page(report)).facts
+    assert facts["change.usd"] == "12345.67"
+    assert facts["change.fraction"] == "3.4567e-05"
+    first = replace(day, bridge=replace(day.bridge, unit_return=None))
+    assert "nothing to compare with" in " ".join(Page(render_page(first)).words)
+
+
+def test_page_tells_the_instruments_that_moved_nav_most_and_sums_the_others() -> None:
+    day = calm_day()
+    assert day.bridge is not None
+    results = {f"LINE{number:02}": Decimal(number * (-1) ** number) for number in range(1, 21)}
+    page = " ".join(Page(render_page(replace(day, bridge=replace(day.bridge, by_instrument=results)))).words)
+    assert "Change of NAV by instrument, the largest first" in page
+    assert all(f"LINE{number:02}" in page for number in range(9, 21))
+    assert not any(f"LINE{number:02}" in page for number in range(1, 9))
+    # −1 + 2 − 3 + 4 − 5 + 6 − 7 + 8
+    assert "8 others +4.00" in page
+    assert to_result_json(replace(day, bridge=replace(day.bridge, by_instrument=results)), None)["bridge"]
+
+
 @every_sample
 def test_result_has_the_agreed_keys_and_money_as_text(name: str) -> None:
     result = to_result_json(SAMPLES[name](), "reports/day.html")

@@ -129,6 +129,11 @@ def bridge(
     return nav_bridge(before, after, BOOK_THEN, told, FX_NOW, BOOK)
 
 
+WHOLE = bridge()
+ROUNDING = D("0.000002")
+"""Two micro-units: one rounding of NAV, one of the item."""
+
+
 def test_day_with_everything_closes_to_the_cent() -> None:
     found = bridge()
     assert found.closes
@@ -192,14 +197,14 @@ def worth(entry: LedgerEntry) -> Decimal:
 @pytest.mark.parametrize("row", range(len(ENTRIES)), ids=[entry.entry_id for entry in ENTRIES])
 def test_posting_that_the_book_lacks_is_the_residual(row: int) -> None:
     found = bridge(booked=(*ENTRIES[:row], *ENTRIES[row + 1 :]))
-    assert abs(found.residual + worth(ENTRIES[row])) < D("0.0001")
+    assert abs(found.residual - WHOLE.residual + worth(ENTRIES[row])) <= ROUNDING
 
 
 # The last entry is the expiry: without it its line has no closing mark to be worth anything against.
 @pytest.mark.parametrize("row", range(len(ENTRIES) - 1), ids=[entry.entry_id for entry in ENTRIES[:-1]])
 def test_posting_that_the_bridge_is_not_told_is_the_residual(row: int) -> None:
     found = bridge(told=(*ENTRIES[:row], *ENTRIES[row + 1 :]))
-    assert abs(found.residual - worth(ENTRIES[row])) < D("0.0001")
+    assert abs(found.residual - WHOLE.residual - worth(ENTRIES[row])) <= ROUNDING
 
 
 @pytest.mark.parametrize("name", ["CSPX", "CS51", "ES_20251219"])
@@ -217,6 +222,53 @@ def test_mark_that_the_valuation_forgets_is_the_residual() -> None:
     # 3,000 × 731: what the line was worth at the last mark that is known
     assert found.residual == D(-2_193_000)
     assert not found.closes
+
+
+HELD_NOW = apply(BOOK_THEN, *ENTRIES).positions
+
+
+@pytest.mark.parametrize("name", [name for name in MARKS_NOW if name in HELD_NOW])
+def test_mark_change_that_the_bridge_forgets_is_the_residual(name: str) -> None:
+    then = value(BOOK_THEN, 1, MARKS_THEN, FX_THEN)
+    now = value(apply(BOOK_THEN, *ENTRIES), 2, MARKS_NOW, FX_NOW)
+    old, new = MARKS_THEN[name].price, MARKS_NOW[name].price
+    unmoved = tuple(replace(line, mark=old) if line.contract_id == name else line for line in now.lines)
+    found = nav_bridge(then, replace(now, lines=unmoved), BOOK_THEN, ENTRIES, FX_NOW, BOOK)
+    instrument = BOOK.instrument(name)
+    # What is held now × the move × multiplier × rate
+    forgotten = FX_NOW.to_base(instrument.notional(HELD_NOW[name].quantity, new - old), instrument.currency)
+    assert forgotten != 0
+    assert abs(found.residual - WHOLE.residual - forgotten) <= ROUNDING
+
+
+@pytest.mark.parametrize(("currency", "change"), [("EUR", "0.01"), ("GBP", "-0.03")])
+def test_rate_change_that_the_bridge_forgets_is_the_residual(currency: str, change: str) -> None:
+    then = value(BOOK_THEN, 1, MARKS_THEN, FX_THEN)
+    now = value(apply(BOOK_THEN, *ENTRIES), 2, MARKS_NOW, FX_NOW)
+    unmoved = replace(then, fx={**then.fx, currency: now.fx[currency]})
+    found = nav_bridge(unmoved, now, BOOK_THEN, ENTRIES, FX_NOW, BOOK)
+    forgotten = then.currency_values[currency] * D(change)
+    assert forgotten != 0
+    assert abs(found.residual - WHOLE.residual - forgotten) <= 5 * ROUNDING
+
+
+def test_units_sold_are_no_return() -> None:
+    # 500 units for 50,000 USD at 100 USD each, and nothing else
+    sold = deposit(D(50_000), D(500), at(2), "subscription")
+    fund = fold([capital()], at(1))
+    then, now = value(fund, 1, {}, FX_THEN), value(apply(fund, sold), 2, {}, FX_NOW)
+    found = nav_bridge(then, now, fund, (sold,), FX_NOW, BOOK)
+    assert found.closing_nav - found.opening_nav == D(50_000)
+    assert found.unit_return == 0
+    # 1 % earned on 10,000,000 is 1 % earned, whoever came in afterwards
+    earned = commission(make_fill("AAPL", "1", "200", commission="-100000"), at(2))
+    later = value(apply(fund, earned), 2, {}, FX_NOW)
+    assert nav_bridge(then, later, fund, (earned,), FX_NOW, BOOK).unit_return == D("0.01")
+
+
+def test_fund_without_units_has_no_return() -> None:
+    assert replace(WHOLE, closing_units=D(0)).unit_return is None
+    assert replace(WHOLE, opening_units=D(0), opening_nav=D(0)).unit_return is None
 
 
 def test_items_of_all_groupings_sum_to_the_same() -> None:
