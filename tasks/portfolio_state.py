@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
+from engine.accounting.performance import UnitPrice
+from engine.accounting.performance import drawdown as worst_fall
 from engine.composition.stages import DayInputs, ValuedFund
 from engine.model.context import RunKind
 from engine.model.encoding import encode, significant
@@ -27,6 +29,7 @@ SCHEMA_VERSION = 1
 HISTORY_DAYS = 260
 """Business days of results in the export, about a year; the whole history is in the table nav_history."""
 _SATURDAY = 5
+_YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class StatePosition:
 class PortfolioExport:
     """The fund at the end of a day. Money in USD except ``cash_by_ccy``; returns and drawdowns are fractions.
 
-    ``exposures`` are long, short, gross and net, and the notional of the currency hedge. ``pnl_history`` holds the
+    ``max_drawdown`` is since inception, ``max_drawdown_one_year`` from close to close within 365 days. ``exposures`` are long, short, gross and net, and the notional of the currency hedge. ``pnl_history`` holds the
     result of each business day by ISO date; capital that came or went is no result.
     """
 
@@ -58,6 +61,7 @@ class PortfolioExport:
     realized_vol_annual: float | None
     current_drawdown: float
     max_drawdown: float
+    max_drawdown_one_year: float
     daily_pnl: Decimal | None
     daily_return: float | None
     total_pnl: Decimal
@@ -83,13 +87,29 @@ def business_days(history: Sequence[Record], opening: Record | None = None) -> M
     return results
 
 
+def year_drawdown(history: Sequence[Record], today: date, opening: Record | None = None) -> float:
+    """Deepest fall of the unit price from a peak of the same year, over rows of nav_history, oldest first.
+
+    ``opening`` is the NAV and units that the fund began with, where its first close is among the rows.
+    """
+    begun = today - _YEAR
+    first, prices = _date(history[0]), []
+    if opening is not None and first > begun:
+        prices.append(UnitPrice(day=first, price=_amount(opening, "nav") / _amount(opening, "units")))
+    prices += [
+        UnitPrice(day=_date(row), price=_amount(row, "unit_price")) for row in history if _date(row) > begun
+    ]
+    return significant(float(worst_fall(prices).maximum))
+
+
 def portfolio_export(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> PortfolioExport:
     """The export of a day that was closed."""
     valuation, policy = fund.valuation, day.policy
     records, account = day.world.records, day.key.account
     history = records.latest("nav_history", "trade_date", count=HISTORY_DAYS + 1, account=account)[::-1]
     start: Record = {"nav": policy.initial_capital, "units": policy.initial_units}
-    results = business_days(history, start if len(history) <= HISTORY_DAYS else None)
+    opening = start if len(history) <= HISTORY_DAYS else None
+    results = business_days(history, opening)
     today = history[-1]
     decision = run_identifier(run_key(day.world, day.trade_date, RunKind.DECISION))
     risk = records.rows("risk_decisions", run_id=decision)
@@ -113,6 +133,7 @@ def portfolio_export(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> Po
         realized_vol_annual=_figure(risk[0], "realized_volatility_annual") if risk else None,
         current_drawdown=drawdown,
         max_drawdown=min(drawdown, past.maximum_drawdown),
+        max_drawdown_one_year=year_drawdown(history, day.trade_date, opening),
         daily_pnl=results.get(day.trade_date.isoformat()),
         daily_return=_figure(today, "daily_return"),
         total_pnl=round_money(valuation.nav - deposited),

@@ -17,7 +17,7 @@ from engine.model.context import RunKind
 from engine.model.encoding import decode
 from engine.report import DayReport
 from state.record_values import Record
-from tasks.portfolio_state import FILE, PortfolioExport, business_days, write_portfolio_state
+from tasks.portfolio_state import FILE, PortfolioExport, business_days, write_portfolio_state, year_drawdown
 from tasks.reporting import build_report
 from tasks.runtime import World
 from tests.factories import DAYS, days_run, new_world, step_outputs, valued
@@ -25,7 +25,7 @@ from tests.factories import DAYS, days_run, new_world, step_outputs, valued
 D = Decimal
 KEYS = {
     "schema_version", "account", "nav", "cash_by_ccy", "initial_capital", "exposures", "realized_vol_annual",
-    "current_drawdown", "max_drawdown", "daily_pnl", "daily_return", "total_pnl", "last_update", "inception_date",
+    "current_drawdown", "max_drawdown", "max_drawdown_one_year", "daily_pnl", "daily_return", "total_pnl", "last_update", "inception_date",
     "positions", "pnl_history",
 }  # fmt: skip
 
@@ -72,6 +72,10 @@ def test_export_says_what_the_last_close_says(
     risk = decode(RiskStep, step_outputs(world, DAYS[-1])["risk"]).decision
     assert export.realized_vol_annual == risk.volatility.annual
     assert export.max_drawdown <= export.current_drawdown <= 0
+    # The fund began at 100 a unit; from the highest close to the lowest after it
+    prices = [D(100), *(valued(world, day, RunKind.CLOSE).valuation.unit_price for day in DAYS)]
+    falls = [float(low / high - 1) for row, high in enumerate(prices) for low in prices[row:]]
+    assert export.max_drawdown_one_year == pytest.approx(min(falls), abs=1e-11)
     held = {line.contract_id: line for line in closing.lines if line.quantity != 0}
     assert {name: row.quantity for name, row in export.positions.items()} == {
         name: line.quantity for name, line in held.items()
@@ -86,6 +90,25 @@ def test_results_of_the_days_add_up_to_the_total(world: World, export: Portfolio
     assert export.total_pnl == sum(export.pnl_history.values()) == export.nav - D(10_000_000)
     assert export.daily_pnl == export.pnl_history[DAYS[-1].isoformat()]
     assert export.daily_return == pytest.approx(float(navs[-1] / navs[-2] - 1), abs=1e-11)
+
+
+def test_year_forgets_an_older_fall_and_flows_are_none() -> None:
+    rows = [
+        nav_row(date(2025, 11, 19), "1000"),
+        nav_row(date(2025, 11, 20), "700"),  # 365 days before today: no longer in the year
+        nav_row(date(2025, 11, 21), "600"),
+        nav_row(date(2026, 3, 2), "660"),
+        nav_row(date(2026, 3, 3), "1254", units="20"),  # 62.7 a unit: ten more units came in
+        nav_row(date(2026, 11, 20), "640"),
+    ]
+    # 62.7 / 66 − 1
+    assert year_drawdown(rows, date(2026, 11, 20)) == pytest.approx(-0.05)
+    # It began at 128 a unit: 60 / 128 − 1
+    began: Record = {"nav": D(1280), "units": D(10)}
+    assert year_drawdown(rows, date(2026, 11, 18), began) == pytest.approx(-0.53125)
+    assert year_drawdown(rows, date(2026, 11, 20), began) == pytest.approx(-0.05)
+    # 60 / 100 − 1
+    assert year_drawdown(rows, date(2026, 11, 18)) == pytest.approx(-0.4)
 
 
 def test_written_export_reads_back_the_same(tmp_path: Path, export: PortfolioExport) -> None:

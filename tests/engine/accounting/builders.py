@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from engine.accounting.ledger import LedgerEntry, deposit, trade
+from engine.accounting.ledger import EntryKind, LedgerEntry, deposit, pair, trade
 from engine.model.instruments import (
     CollarClass,
     Contract,
@@ -150,6 +150,20 @@ def bought(
 
 def capital(amount: str = "10000000", currency: str = "USD", booked_at: datetime = NOW) -> LedgerEntry:
     return deposit(D(amount), D(amount) / 100, booked_at, f"opening-{currency}", currency)
+
+
+def borrow_fee(contract_id: str, amount: str) -> LedgerEntry:
+    return LedgerEntry(
+        entry_id=f"borrow:{contract_id}:2025-12-02",
+        kind=EntryKind.BORROW_FEE,
+        booked_at=at(2),
+        value_date=date(2025, 12, 2),
+        contract_id=contract_id,
+        reference="borrow",
+        price=None,
+        quantity=None,
+        lines=pair("expense:borrow", "cash", BOOK.instrument(contract_id).currency, D(amount)),
+    )
 
 
 def make_rates(observed_at: datetime = NOW, **pairs: str) -> FxRates:

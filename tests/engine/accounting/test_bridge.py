@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from engine.accounting.book import apply, fold
 from engine.accounting.bridge import BridgeComponent, NavBridge, nav_bridge
-from engine.accounting.corporate_actions import dividend_accrual, dividend_payment, split_entry
+from engine.accounting.corporate_actions import (
+    cash_in_lieu_entry,
+    dividend_accrual,
+    dividend_payment,
+    split_entry,
+)
 from engine.accounting.ledger import (
     EntryKind,
     LedgerEntry,
@@ -31,6 +36,7 @@ from tests.engine.accounting.builders import (
     BOOK,
     D,
     at,
+    borrow_fee,
     bought,
     capital,
     make_fill,
@@ -46,7 +52,7 @@ OPENING = (
     bought("CSPX", "3000", "730", "e1.01", booked_at=at(1)),
     bought("CS51", "-10000", "50", "e2.01", "sector_rv", at(1)),
     bought("IUKD", "500", "900", "e3.01", booked_at=at(1)),
-    bought("AAPL", "100", "200", "e4.01", "single_name", at(1)),
+    bought("AAPL", "101", "200", "e4.01", "single_name", at(1)),
     bought("ES_20251219", "-8", "5000", "e5.01", booked_at=at(1)),
     bought("FESX_20251219", "-10", "5010", "e6.01", "sector_rv", at(1)),
     bought(OPTION, "4", "20", "e7.01", "crisis_alpha", at(1)),
@@ -85,12 +91,19 @@ def day_entries() -> tuple[LedgerEntry, ...]:
     dividend = Dividend(
         instrument_id="CS51", ex_date=date(2025, 12, 2), pay_date=date(2025, 12, 2), amount=D("0.4")
     )
-    split = Split(instrument_id="AAPL", ex_date=date(2025, 12, 2), new_shares=2, old_shares=1)
+    split = Split(instrument_id="AAPL", ex_date=date(2025, 12, 2), new_shares=3, old_shares=2)
+    halved = split_entry(BOOK_THEN.positions["AAPL"], split, at(2, 0))
+    # 101 × 3 / 2 leaves half a share.
+    in_lieu = cash_in_lieu_entry(
+        apply(BOOK_THEN, halved).positions["AAPL"], BOOK.instrument("AAPL"), split, D(133), at(2, 0)
+    )
+    assert in_lieu is not None
     owed = dividend_accrual(BOOK_THEN.positions["CS51"], BOOK.instrument("CS51"), dividend, at(2, 0))
     entries = [
         owed,
         dividend_payment(owed, at(2, 0)),
-        split_entry(BOOK_THEN.positions["AAPL"], split, at(2, 0)),
+        halved,
+        in_lieu,
         bought("CSPX", "-1000", "728", "d1.01", booked_at=at(2, 15)),
         commission(make_fill("CSPX", "-1000", "728", "d1.01", commission="3.5"), at(2, 15)),
         bought("ES_20251219", "3", "4980", "d2.01", booked_at=at(2, 15)),
@@ -98,6 +111,7 @@ def day_entries() -> tuple[LedgerEntry, ...]:
         transfer("CSPX", "core_index_rv", "single_name", D(500), D(727), at(2, 16), "netting"),
         deposit(D(50_000), D(500), at(2, 17), "subscription"),
         write_down("IUKD", "GBP", D(11), at(2, 17), "halt-1"),
+        borrow_fee("CS51", "12.34"),
     ]
     book = apply(BOOK_THEN, *entries)
     for name, price in (("ES_20251219", "4955"), ("FESX_20251219", "4890")):
@@ -137,7 +151,7 @@ ROUNDING = D("0.000002")
 def test_day_with_everything_closes_to_the_cent() -> None:
     found = bridge()
     assert found.closes
-    assert set(found.by_component) == set(BridgeComponent) - {BridgeComponent.TAXES, BridgeComponent.BORROW}
+    assert set(found.by_component) == set(BridgeComponent) - {BridgeComponent.TAXES}
 
 
 def test_components_are_what_their_causes_say() -> None:
@@ -146,6 +160,8 @@ def test_components_are_what_their_causes_say() -> None:
     assert parts[BridgeComponent.FLOWS] == D(50_000)
     # −10,000 shares × 0.4 EUR × 1.18
     assert parts[BridgeComponent.DIVIDENDS] == D(-4720)
+    # −12.34 EUR × 1.18
+    assert parts[BridgeComponent.BORROW] == D("-14.5612")
     # −11 GBP × 1.31
     assert parts[BridgeComponent.ADJUSTMENTS] == D("-14.41")
 
@@ -173,16 +189,22 @@ def test_transfer_moves_result_between_sleeves_only() -> None:
     assert found.closes
 
 
-def worth(entry: LedgerEntry) -> Decimal:
+def worth(entry: LedgerEntry, fx: FxRates = FX_NOW) -> Decimal:
     """What an entry adds to the closing NAV: its money, or its quantities from their price to the mark."""
-    exchanged = (EntryKind.TRADE, EntryKind.SPLIT, EntryKind.TRANSFER, EntryKind.EXPIRY)
+    exchanged = (
+        EntryKind.TRADE,
+        EntryKind.SPLIT,
+        EntryKind.CASH_IN_LIEU,
+        EntryKind.TRANSFER,
+        EntryKind.EXPIRY,
+    )
     if entry.kind is EntryKind.VARIATION:
         return D(0)  # cash gains what the unsettled result loses
     if entry.kind not in exchanged:
         money = [
             line for line in entry.lines if line.account == "cash" or line.account.startswith("accrual:")
         ]
-        return sum((FX_NOW.to_base(line.amount, line.unit) for line in money), D(0))
+        return sum((fx.to_base(line.amount, line.unit) for line in money), D(0))
     assert entry.contract_id is not None
     assert entry.price is not None
     instrument = BOOK.instrument(entry.contract_id)
@@ -191,7 +213,7 @@ def worth(entry: LedgerEntry) -> Decimal:
         for line in entry.lines
         if line.account.startswith("position:")
     ]
-    return FX_NOW.to_base(sum(moves, D(0)), instrument.currency)
+    return fx.to_base(sum(moves, D(0)), instrument.currency)
 
 
 @pytest.mark.parametrize("row", range(len(ENTRIES)), ids=[entry.entry_id for entry in ENTRIES])
@@ -300,8 +322,11 @@ def test_bridge_survives_its_encoding() -> None:
         max_size=8,
     ),
     rate=st.decimals("0.5", "2", places=4),
+    dropped=st.integers(0, 7),
 )
-def test_any_day_of_trades_closes(trades: list[tuple[str, int, Decimal]], rate: Decimal) -> None:
+def test_any_day_of_trades_closes_and_misses_exactly_what_is_dropped(
+    trades: list[tuple[str, int, Decimal]], rate: Decimal, dropped: int
+) -> None:
     entries = tuple(
         bought(name, D(quantity), price, f"r{row}.01", "single_name", at(2))
         for row, (name, quantity, price) in enumerate(trades)
@@ -309,4 +334,9 @@ def test_any_day_of_trades_closes(trades: list[tuple[str, int, Decimal]], rate: 
     fx = make_rates(EURUSD=str(rate))
     after = value(apply(BOOK_THEN, *entries) if entries else BOOK_THEN, 2, MARKS_NOW, fx)
     before = value(BOOK_THEN, 1, MARKS_THEN, FX_THEN)
-    assert nav_bridge(before, after, BOOK_THEN, entries, fx, BOOK).closes
+    found = nav_bridge(before, after, BOOK_THEN, entries, fx, BOOK)
+    assert found.closes
+    if dropped < len(entries):
+        told = (*entries[:dropped], *entries[dropped + 1 :])
+        missing = nav_bridge(before, after, BOOK_THEN, told, fx, BOOK).residual - found.residual
+        assert abs(missing - worth(entries[dropped], fx)) <= 5 * ROUNDING

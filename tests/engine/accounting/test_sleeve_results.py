@@ -14,11 +14,9 @@ from engine.accounting.book import apply, fold
 from engine.accounting.bridge import BridgeComponent, BridgeItem, NavBridge, nav_bridge
 from engine.accounting.corporate_actions import dividend_accrual
 from engine.accounting.ledger import (
-    EntryKind,
     LedgerEntry,
     book_execution,
     commission,
-    pair,
     reverse,
     trade,
     transfer,
@@ -28,7 +26,17 @@ from engine.accounting.nav import ValuationContext, value_portfolio
 from engine.model.market import Dividend, FxRates, Mark
 from engine.model.money import round_money
 from engine.model.portfolio import CashBasis, Portfolio, Sleeve, Valuation
-from tests.engine.accounting.builders import BOOK, D, at, bought, capital, make_fill, make_marks, make_rates
+from tests.engine.accounting.builders import (
+    BOOK,
+    D,
+    at,
+    borrow_fee,
+    bought,
+    capital,
+    make_fill,
+    make_marks,
+    make_rates,
+)
 
 CORE, SECTOR, SINGLE, CASH = Sleeve.CORE, Sleeve.SECTOR, Sleeve.SINGLE_NAME, Sleeve.CASH
 RATES = make_rates()
@@ -148,20 +156,6 @@ def test_dividend_that_comes_after_the_sale_falls_on_the_last_holders() -> None:
     sold = bought("CSPX", "-300", "730", "d1.01", "sector_rv", at(2))
     found = bridge(held, (sold, late), make_marks(CSPX="730"), {})
     assert of(found, BridgeComponent.DIVIDENDS) == {SECTOR: D(600)}
-
-
-def borrow_fee(contract_id: str, amount: str) -> LedgerEntry:
-    return LedgerEntry(
-        entry_id=f"borrow:{contract_id}:2025-12-02",
-        kind=EntryKind.BORROW_FEE,
-        booked_at=at(2),
-        value_date=date(2025, 12, 2),
-        contract_id=contract_id,
-        reference="borrow",
-        price=None,
-        quantity=None,
-        lines=pair("expense:borrow", "cash", BOOK.instrument(contract_id).currency, D(amount)),
-    )
 
 
 def test_borrow_fee_falls_on_the_sleeves_that_are_short() -> None:
