@@ -28,6 +28,7 @@ from engine.report import NOT_COMPARED, BreakRow, PriceFact
 from tasks.adapters.expectations import QualityFinding
 from tasks.day import CLOSED, INPUTS, VALUED, TradingDay
 from tasks.reporting_views import break_rows
+from tasks.residual_evidence import residual_evidence
 from tasks.tables import check_inputs, check_targets
 
 Value = TypeVar("Value")
@@ -50,8 +51,8 @@ def halt_evidence(day: TradingDay, halt: HaltError) -> tuple[BreakRow, ...]:
         return stale_mark_rows(fund, inputs, day.world.contracts, day.policy.marks)
     if kind is HaltKind.PRICE_JUMP and fund is not None and inputs is not None:
         return jump_rows(fund, inputs, day.world.contracts, day.policy.marks)
-    if kind is HaltKind.BRIDGE_RESIDUAL and fund is not None:
-        return residual_rows(fund)
+    if kind is HaltKind.BRIDGE_RESIDUAL and fund is not None and inputs is not None:
+        return residual_evidence(day, inputs, fund)
     if kind is HaltKind.DRAWDOWN and fund is not None:
         return flatten_rows(fund.valuation, day.world.contracts)
     report = _decided(day, "reconcile", ReconciliationReport)
@@ -238,25 +239,6 @@ def flatten_rows(valuation: Valuation, contracts: ContractBook) -> tuple[BreakRo
             proposed_choice=ALLOWED_CHOICES[HaltKind.DRAWDOWN][0].value,
         )
         for line in sorted(held, key=lambda line: (-abs(line.exposure_usd), line.contract_id))
-    )
-
-
-def residual_rows(fund: ValuedFund) -> tuple[BreakRow, ...]:
-    """The part of the change of NAV that nothing explains."""
-    if fund.bridge is None:
-        return ()
-    bridge = fund.bridge
-    explained = bridge.closing_nav - bridge.opening_nav - bridge.residual
-    return (
-        BreakRow(
-            kind=HaltKind.BRIDGE_RESIDUAL.value,
-            subject="change of NAV",
-            ours=f"{bridge.closing_nav - bridge.opening_nav:+,.2f} USD",
-            broker=NOT_COMPARED,
-            difference_usd=round_money(bridge.residual),
-            explanation=f"postings and prices explain {explained:+,.2f} USD of it",
-            proposed_choice=ALLOWED_CHOICES[HaltKind.BRIDGE_RESIDUAL][0].value,
-        ),
     )
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.accounting.cash_bases import BasisNavs
 from engine.composition.stages import PreviousDay
 from engine.model.context import RunKind
 from engine.model.encoding import decode, encode
 from engine.model.halts import HaltKind
+from engine.report import BreakRow
 from tasks.day import VALUED
+from tasks.residual_evidence import settlement_row
 from tests.factories import new_world, valued
 from tests.halted_days import DAY_BEFORE, HALTED_DAY, decide_again, home_after_a_day, open_halt
 
@@ -41,6 +44,20 @@ def test_residual_beyond_a_cent_halts_and_is_the_missing_amount(
         assert outcome.is_halted is halts
         if halts:
             assert open_halt(world).kind == HaltKind.BRIDGE_RESIDUAL.value
+            change, settled = decode(tuple[BreakRow, ...], open_halt(world).evidence)
+            assert change.difference_usd == bridge.residual.quantize(Decimal("0.000001"))
+            # Nothing is wrong with the book itself: its trades alone give the same NAV.
+            assert settled.difference_usd is not None
+            assert abs(settled.difference_usd) < Decimal("0.0001")
+            assert settled.explanation.endswith("the settlements are right")
             assert f"{bridge.residual:+,.6f} USD" in open_halt(world).message
     finally:
         world.close()
+
+
+def test_wrong_settlement_is_named_as_the_cause() -> None:
+    right = BasisNavs(cost_ledger=Decimal(1000), settled=Decimal("1000.01"), broker_total=Decimal(1000))
+    assert settlement_row(right).explanation.endswith("give a NAV of 1,000.00 USD: the settlements are right")
+    wrong = settlement_row(replace(right, settled=Decimal("750")))
+    assert wrong.difference_usd == Decimal(-250)
+    assert wrong.explanation.endswith("a settlement is wrong")
