@@ -50,7 +50,18 @@ class PrefectClient:
         return self._await(run, FINAL, after_attempts)
 
     def await_pause(self, run: str) -> RunState:
-        return self._await(run, FINAL | {"PAUSED"}, 0)
+        """The paused state with its form: Prefect stores the form after the state, and answers need it."""
+        state = self._await(run, FINAL | {"PAUSED"}, 0)
+        until = time.monotonic() + WAIT_SECONDS
+        while state.type == "PAUSED" and not self._has_form(run):
+            assert time.monotonic() < until, f"{run} paused without its form"
+            time.sleep(0.2)
+        return state
+
+    def _has_form(self, run: str) -> bool:
+        keys = self._ask("GET", f"/flow_runs/{run}")["state"]["state_details"]["run_input_keyset"]
+        wanted = {"prefix": keys["schema"]} if keys else None
+        return wanted is not None and bool(self._ask("POST", f"/flow_runs/{run}/input/filter", wanted))
 
     def _await(self, run: str, types: set[str], after_attempts: int) -> RunState:
         until = time.monotonic() + WAIT_SECONDS
