@@ -24,6 +24,7 @@ _BOOK = {
     "fx.stale_warning_hours": "fx.stale_warning_hours",
     "fx.stale_invalid_hours": "fx.stale_invalid_hours",
     "fx.jump_reject_fraction": "fx.jump_reject_pct",
+    "fx.triangle_tolerance_fraction": "fx.triangle_tolerance_pct",
     "fx.hedge_ratio": "fx.hedge_ratio",
     "fx.hedge_band_fraction": "fx.hedge_band_pct_nav",
     "fx.full_contract_above_micros": "fx.full_above_micros",

@@ -211,6 +211,7 @@ class Fx(Section):
     stale_warning_hours: Positive
     stale_invalid_hours: Positive
     jump_reject_pct: Fraction
+    triangle_tolerance_pct: Fraction
     hedge_ratio: Fraction
     hedge_band_pct_nav: Fraction
     full_above_micros: Count

@@ -29,6 +29,7 @@ def rates_text(verdict: FxVerdict, policy: FxPolicy) -> str:
     limits = {
         HaltKind.STALE_FX: f"at most {policy.stale_invalid_hours:g} market hours old",
         HaltKind.FX_JUMP: f"moved by at most {policy.jump_reject_fraction:.2%} without a second source",
+        HaltKind.FX_DIFFERENCE: f"within {policy.triangle_tolerance_fraction:.2%} of its cross rates",
     }
     broken = " and ".join(limit for kind, limit in limits.items() if any(row.kind is kind for row in invalid))
     found = ", ".join(_rate_text(row) for row in invalid)
@@ -39,4 +40,6 @@ def _rate_text(found: FxFinding) -> str:
     pair = f"{found.currency}/{BASE_CURRENCY}"
     if found.age_hours is not None:
         return f"{pair} {found.age_hours:.1f} market hours old"
+    if found.kind is HaltKind.FX_DIFFERENCE:
+        return found.text
     return f"no {pair} at all" if found.move is None else f"{pair} moved by {found.move:+.2%}"

@@ -40,7 +40,7 @@ def halt_evidence(day: TradingDay, halt: HaltError) -> tuple[BreakRow, ...]:
     if kind is HaltKind.NAN_PRICE:
         return (impossible_price_row(halt.subject, _last_valued(day), day.world.contracts),)
     inputs = _recorded_inputs(day)
-    if kind in (HaltKind.STALE_FX, HaltKind.FX_JUMP):
+    if kind in (HaltKind.STALE_FX, HaltKind.FX_JUMP, HaltKind.FX_DIFFERENCE):
         verdict = _decided(day, "fx", FxVerdict)
         if verdict is not None and inputs is not None:
             return rate_rows(verdict, inputs, _valuation(day, inputs), day.policy.fx)
@@ -171,7 +171,9 @@ def _rate_row(found: FxFinding, inputs: DayInputs, valuation: Valuation | None, 
     if age is not None:
         seen = f"{age:.1f} market hours old"
     else:
-        seen = "no rate" if found.move is None else f"moved {found.move:+.2%}"
+        differs = found.kind is HaltKind.FX_DIFFERENCE
+        verb = "differs from its cross rate by" if differs else "moved"
+        seen = "no rate" if found.move is None else f"{verb} {found.move:+.2%}"
     return BreakRow(
         kind=found.kind.value,
         subject=f"{found.currency}/{BASE_CURRENCY}",
@@ -183,9 +185,7 @@ def _rate_row(found: FxFinding, inputs: DayInputs, valuation: Valuation | None, 
         price=PriceFact(
             age=age,
             age_unit="" if age is None else "market hours",
-            limit=f"{policy.stale_invalid_hours:g} market hours"
-            if found.kind is HaltKind.STALE_FX
-            else f"a move of {policy.jump_reject_fraction:.2%}",
+            limit=_rate_limit(found.kind, policy),
             last_price=None if rate is None else inputs.market.fx.get_rate(found.currency, BASE_CURRENCY),
             unit=f"{BASE_CURRENCY} per {found.currency}",
             last_date=None if rate is None else rate.observed_at.date(),
@@ -193,6 +193,14 @@ def _rate_row(found: FxFinding, inputs: DayInputs, valuation: Valuation | None, 
             nav_fraction=None if exposure is None or valuation is None else _share(exposure, valuation.nav),
         ),
     )
+
+
+def _rate_limit(kind: HaltKind, policy: FxPolicy) -> str:
+    if kind is HaltKind.STALE_FX:
+        return f"{policy.stale_invalid_hours:g} market hours"
+    if kind is HaltKind.FX_DIFFERENCE:
+        return f"a difference of {policy.triangle_tolerance_fraction:.2%}"
+    return f"a move of {policy.jump_reject_fraction:.2%}"
 
 
 def impossible_price_row(contract_id: str, previous: PreviousDay | None, contracts: ContractBook) -> BreakRow:

@@ -125,6 +125,7 @@ def fx_verdict(
         )
         if found is not None
     )
+    findings = (*findings, *_triangle_findings(rates, policy, required))
     states = {found.state for found in findings}
     worst = next((state for state in (FxState.INVALID, FxState.WARNING) if state in states), FxState.VALID)
     return FxVerdict(as_of=now, state=worst, findings=findings)
@@ -168,6 +169,30 @@ def _jump_finding(
     source = "confirmed by" if confirmed else "without"
     text = f"{currency}/{BASE_CURRENCY} moved {move:+.2%} ({source} a second source), limit {limit:.2%}"
     return _finding(currency, state, HaltKind.FX_JUMP, None, text, move)
+
+
+def _triangle_findings(rates: FxRates, policy: FxPolicy, required: Sequence[str]) -> list[FxFinding]:
+    """Cross rates that contradict their two legs: ``EURGBP × GBPUSD`` against ``EURUSD``, of the same moment.
+
+    One of the three is wrong, and nobody can say which: a required currency in it can not be used.
+    """
+    found = []
+    for pair, cross in sorted(rates.rates.items()):
+        first, second = pair[:3], pair[3:]
+        legs = [rates.rates.get(currency + BASE_CURRENCY) for currency in (first, second)]
+        if legs[0] is None or legs[1] is None or not {first, second} & set(required):
+            continue
+        if {leg.observed_at for leg in legs if leg is not None} != {cross.observed_at}:
+            continue  # rates of different times may differ
+        gap = cross.rate * legs[1].rate / legs[0].rate - 1
+        if abs(gap) > policy.triangle_tolerance_fraction:
+            text = (
+                f"{pair} {cross.rate:f} and its legs {first}{BASE_CURRENCY} {legs[0].rate:f}, "
+                f"{second}{BASE_CURRENCY} {legs[1].rate:f} differ by {gap:+.2%}, limit "
+                f"{policy.triangle_tolerance_fraction:.2%}"
+            )
+            found.append(_finding(first, FxState.INVALID, HaltKind.FX_DIFFERENCE, None, text, gap))
+    return found
 
 
 def _finding(

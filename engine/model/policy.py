@@ -35,6 +35,7 @@ class FxPolicy:
     stale_warning_hours: float
     stale_invalid_hours: float
     jump_reject_fraction: Decimal
+    triangle_tolerance_fraction: Decimal
     hedge_ratio: Decimal
     hedge_band_fraction: Decimal
     full_contract_above_micros: int

@@ -194,6 +194,7 @@ def fx_policy(**changes: object) -> FxPolicy:
         stale_warning_hours=24.0,
         stale_invalid_hours=72.0,
         jump_reject_fraction=Decimal("0.05"),
+        triangle_tolerance_fraction=Decimal("0.005"),
         hedge_ratio=Decimal(1),
         hedge_band_fraction=Decimal("0.0025"),
         full_contract_above_micros=20,

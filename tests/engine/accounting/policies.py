@@ -24,6 +24,7 @@ FX = FxPolicy(
     stale_warning_hours=24.0,
     stale_invalid_hours=72.0,
     jump_reject_fraction=D("0.05"),
+    triangle_tolerance_fraction=D("0.005"),
     hedge_ratio=D(1),
     hedge_band_fraction=D("0.02"),
     full_contract_above_micros=100,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -109,3 +110,30 @@ def test_open_hours_never_exceed_the_clock(start: datetime, hours: int) -> None:
         return
     open_hours = open_hours_between(start, start + timedelta(hours=hours))
     assert hours - 48 * (hours // 168 + 2) <= open_hours <= hours
+
+
+def test_cross_rate_that_contradicts_its_legs_stops_the_currencies_in_it() -> None:
+    # 0.8600 x 1.3500 = 1.1610 USD per EUR by way of GBP, 1.1500 directly: 1.1610 / 1.1500 - 1 = +0.957 %
+    broken = make_rates(MONDAY, EURUSD="1.1500", GBPUSD="1.3500", EURGBP="0.8600")
+    verdict = fx_verdict(broken, None, FX, MONDAY, ("EUR", "GBP"))
+    assert not verdict.may_trade
+    assert verdict.halt_kind is HaltKind.FX_DIFFERENCE
+    (found,) = verdict.findings
+    assert found.move is not None
+    assert round(found.move, 6) == D("0.009565")
+    assert "EURGBP" in found.text
+
+
+def test_cross_rate_within_the_tolerance_or_of_nobody_s_currency_is_no_finding() -> None:
+    # 0.8540 x 1.3500 = 1.1529: 0.25 % from 1.1500
+    near = make_rates(MONDAY, EURUSD="1.1500", GBPUSD="1.3500", EURGBP="0.8540")
+    assert fx_verdict(near, None, FX, MONDAY, ("EUR", "GBP")).findings == ()
+    broken = make_rates(MONDAY, EURUSD="1.15", GBPUSD="1.35", EURGBP="0.90", CHFUSD="1.10")
+    assert fx_verdict(broken, None, FX, MONDAY, ("CHF",)).findings == ()
+
+
+def test_cross_rate_of_another_time_is_not_compared() -> None:
+    broken = make_rates(MONDAY, EURUSD="1.1500", GBPUSD="1.3500", EURGBP="0.9000")
+    old = replace(broken.rates["EURGBP"], observed_at=MONDAY - timedelta(days=3))
+    mixed = replace(broken, rates={**broken.rates, "EURGBP": old})
+    assert fx_verdict(mixed, None, FX, MONDAY, ("EUR", "GBP")).findings == ()
