@@ -215,6 +215,7 @@ class Borrow(Section):
     default_borrow_fee_bps_annual: BasisPoints
     max_borrow_fee_bps_annual: BasisPoints
     collateral_pct: dict[Currency, Multiple]
+    collateral_round_up: dict[Currency, Multiple]
 
 
 class Dividends(Section):

@@ -130,6 +130,7 @@ _GATE = {
     "carry.debit_spread_annual": "execution_phase2.carry_realism.financing.debit_spread_annual",
     "carry.day_count": "execution_phase2.carry_realism.financing.day_count",
     "carry.borrow_collateral_fraction": "execution_phase2.carry_realism.borrow.collateral_pct",
+    "carry.collateral_price_step": "execution_phase2.carry_realism.borrow.collateral_round_up",
     "carry.warn_ex_dividend_days": "execution_phase2.carry_realism.dividends.warn_on_upcoming_ex_div_days",
     "carry.short_dividend_buffer_bps": "execution_phase2.carry_realism.dividends.default_short_dividend_buffer_bps",
 }

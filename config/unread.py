@@ -30,7 +30,6 @@ UNREAD: Mapping[str, str] = {
     "execution_phase2.gating.always_trade_if_limit_breach": "a gate that can hold back a limit; this one never does",
     "execution_phase2.slippage_model": "slippage that is calibrated on own fills",
     "execution_phase2.carry_realism.enabled": "a fund without carry; this one always has it",
-    "execution_phase2.carry_realism.dividends": "the warning before an ex-date and its buffer in the gate",
     "signals": "the signal pipeline",
     "sizing.decay_halflife": "the signal pipeline",
     "sizing.buffer_zone": "the signal pipeline",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from engine.accounting.book import apply
 from engine.accounting.corporate_actions import (
@@ -256,8 +256,9 @@ def interest_entry(
 def daily_borrow_fee(
     quantity: Decimal, price: Decimal, instrument: Instrument, fee_bps: Decimal, policy: CarryPolicy
 ) -> Decimal:
-    """Fee of one calendar day of a share loan: ``|quantity| × price × multiplier × collateral × fee / 360``.
+    """Fee of one calendar day of a share loan: ``|quantity| × collateral a share × fee / 360``.
 
+    The collateral a share is ``price × multiplier × fraction``, rounded up to the currency's step where it has one.
     Raises `ConfigurationError` for a currency without a configured collateral fraction.
     """
     fraction = policy.borrow_collateral_fraction.get(instrument.currency)
@@ -265,8 +266,11 @@ def daily_borrow_fee(
         raise ConfigurationError(
             f"expected a borrow collateral fraction for {instrument.currency}, found none; add it to the carry settings"
         )
-    collateral = instrument.notional(abs(quantity), price) * fraction
-    return round_money(collateral * fee_bps / _BPS / _BORROW_DAY_COUNT)
+    step = policy.collateral_price_step.get(instrument.currency)
+    share = instrument.notional(Decimal(1), price) * fraction
+    if step is not None:
+        share = (share / step).to_integral_value(rounding=ROUND_CEILING) * step
+    return round_money(abs(quantity) * share * fee_bps / _BPS / _BORROW_DAY_COUNT)
 
 
 def _borrow_entry(

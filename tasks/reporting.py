@@ -22,6 +22,7 @@ from tasks.reporting_positions import exposure_rows, position_rows
 from tasks.reporting_trades import (
     cost_view,
     cross_notes,
+    dividend_notes,
     fill_rows,
     hedge_lines,
     job_rows,
@@ -139,7 +140,11 @@ def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
         )
     if decision.fund is not None and decision.fund.marks.text:
         notes.append(f"stale prices: {decision.fund.marks.text}")
-    notes += (*jump_notes(decision), *cross_notes(decision, world.contracts))
+    notes += (
+        *jump_notes(decision),
+        *dividend_notes(world, decision),
+        *cross_notes(decision, world.contracts),
+    )
     return tuple(dict.fromkeys((*world.panel.notes[:NOTES_SHOWN], *notes)))
 
 

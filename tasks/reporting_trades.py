@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+from engine.accounting.corporate_actions import dividend_warnings
 from engine.composition.trading import TradeDecision
 from engine.execution.outcome import why_unfilled
 from engine.execution.slippage import compute_slippage_bps
@@ -146,6 +147,21 @@ def jump_notes(decision: RunView) -> tuple[str, ...]:
         f"{found.jump.contract_id}: its price moved by {found.jump.move:+.0%} without a corporate action "
         f"({found.effect_usd:+,.0f} USD of NAV); it may only be reduced"
         for found in jumps
+    )
+
+
+def dividend_notes(world: World, decision: RunView) -> tuple[str, ...]:
+    """Held shares that go ex within the days of warning, with what that brings or costs."""
+    inputs = decision.inputs
+    if inputs is None:
+        return ()
+    days = world.policy(inputs.context.trade_date).carry.warn_ex_dividend_days
+    found = dividend_warnings(inputs.portfolio, inputs.market.dividends, inputs.context.trade_date, days)
+    return tuple(
+        f"{row.instrument_id} goes ex on {row.ex_date}, in {row.days} days: "
+        f"{'a short owes' if row.cash < 0 else 'its holder receives'} {abs(row.cash):,.2f} "
+        f"{world.universe[row.instrument_id].currency}"
+        for row in found
     )
 
 

@@ -7,7 +7,7 @@ Fractions are of 1 (0.10 = 10 %), ``_bps`` are 1/10 000, volatilities are annual
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.model.instruments import CollarClass
@@ -310,7 +310,11 @@ class WindowPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarryPolicy:
-    """Interest, borrow and dividends (CARRY-02…04, R-73)."""
+    """Interest, borrow and dividends (CARRY-02…04, R-73).
+
+    ``collateral_price_step`` is what the collateral of one share is rounded up to, by currency; one that is not named
+    is not rounded.
+    """
 
     cash_rate_annual: Mapping[str, Decimal]
     debit_spread_annual: Decimal
@@ -318,6 +322,7 @@ class CarryPolicy:
     borrow_collateral_fraction: Mapping[str, Decimal]
     warn_ex_dividend_days: int
     short_dividend_buffer_bps: Decimal
+    collateral_price_step: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

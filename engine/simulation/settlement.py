@@ -18,7 +18,8 @@ half-even, to six decimals:
     b. Interest for one calendar day per currency on the settled cash after (a):
        balance × rate / day count, a negative balance at rate + debit spread.
     c. Borrow fee for one calendar day on each short share or fund:
-       |q| × newest official close × m × collateral fraction × fee / 10⁴ / 360.
+       |q| × (newest official close × m × collateral fraction, in dollars rounded up to whole ones a share)
+       × fee / 10⁴ / 360.
     d. Contracts whose last trade date is ``d`` or earlier: a future is settled once more at its newest official close
        and removed; an option pays q × its final settlement price × m, which is its intrinsic value: the official close
        of the option on its last trade date.
@@ -162,6 +163,11 @@ def daily_borrow_fee(
             "add it to the carry section"
         )
     fraction = terms.carry.borrow_collateral_fraction[instrument.currency]
-    collateral = abs(instrument.notional(quantity, close)) * fraction
+    per_share = close * instrument.multiplier / instrument.price_magnifier * fraction
+    if instrument.currency in terms.carry.collateral_price_step:
+        step = terms.carry.collateral_price_step[instrument.currency]
+        whole, rest = divmod(per_share, step)
+        per_share = (whole + (1 if rest > 0 else 0)) * step
+    collateral = abs(quantity) * per_share
     fee = terms.facts.borrow_fee_bps(instrument.instrument_id, day)
     return round_money(collateral * fee / _BPS / BORROW_DAY_COUNT)

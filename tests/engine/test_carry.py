@@ -54,6 +54,19 @@ def test_borrow_fee_of_the_recorded_short() -> None:
     assert round(fee, 2) == D("25.58")
 
 
+@pytest.mark.parametrize(
+    ("name", "price", "fee"),
+    [
+        ("AAPL", "50", "21.25"),  # 51 × 10,000 × 1.5 % / 360
+        ("AAPL", "50.01", "21.666667"),  # 51.0102 is rounded up to 52 dollars a share
+        ("CS51", "50.01", "21.879375"),  # 52.5105 euros are not rounded
+        ("IUKD", "5001", "21.879375"),  # nor are 52.5105 pounds, quoted in pence
+    ],
+)
+def test_collateral_in_dollars_is_rounded_up_to_whole_ones_a_share(name: str, price: str, fee: str) -> None:
+    assert daily_borrow_fee(D(-10_000), D(price), BOOK.instrument(name), D(150), CARRY) == D(fee)
+
+
 def test_day_end_settles_then_pays_interest_then_borrow() -> None:
     book = fold(
         [capital(), bought("ES_20251219", "2", "5000"), bought("CS51", "-1000", "36", "e2.01")], at(1)

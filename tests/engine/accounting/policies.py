@@ -44,5 +44,6 @@ CARRY = CarryPolicy(
     borrow_collateral_fraction={"USD": D("1.02"), "EUR": D("1.05"), "GBP": D("1.05")},
     warn_ex_dividend_days=3,
     short_dividend_buffer_bps=D(5),
+    collateral_price_step={"USD": D(1)},
 )
 ROLL = RollPolicy(days_before=3, overrides={}, critical_days=1)

@@ -262,6 +262,7 @@ CARRY = CarryPolicy(
     debit_spread_annual=Decimal("0.015"),
     day_count={"USD": 360, "EUR": 360, "GBP": 365, "CHF": 360},
     borrow_collateral_fraction={"USD": Decimal("1.02"), "EUR": Decimal("1.05"), "GBP": Decimal("1.05")},
+    collateral_price_step={"USD": Decimal(1)},
     warn_ex_dividend_days=3,
     short_dividend_buffer_bps=Decimal(5),
 )
