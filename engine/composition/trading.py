@@ -242,7 +242,12 @@ def plan_jobs(setup: DaySetup, inputs: DayInputs, trades: Sequence[Trade], verdi
 
 
 def _window_rules(setup: DaySetup) -> WindowRules:
-    return WindowRules(sessions=setup.sessions, policies=setup.policy.windows, new_york="NYSE")
+    return WindowRules(
+        sessions=setup.sessions,
+        policies=setup.policy.windows,
+        new_york="NYSE",
+        urgent_roll_days=setup.policy.roll.critical_days + 1,
+    )
 
 
 def _borrowable(setup: DaySetup, inputs: DayInputs, trade: Trade) -> Decimal | None:

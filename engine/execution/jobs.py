@@ -67,11 +67,13 @@ class WindowRules:
     """Sessions and window policies; a policy is found by venue id, else by venue group (``EU``, ``US`` …).
 
     ``new_york`` is the venue id whose open starts the window of US underlyings listed in Europe (R-115).
+    ``urgent_roll_days`` are the sessions before a contract's end from which its roll may pay more to finish.
     """
 
     sessions: SessionTable
     policies: Mapping[str, WindowPolicy]
     new_york: str
+    urgent_roll_days: int = 2
 
     def policy(self, instrument: Instrument) -> WindowPolicy:
         """Window policy of an instrument's venue; raises `ConfigurationError`."""
@@ -182,7 +184,7 @@ def precompute_jobs(
                 continue
             if common is not None and trade.reason not in _ALONE:
                 window = replace(window, start=common[0], end=common[1])
-            _add(jobs, trade, window, prices, context)
+            _add(jobs, _intent(trade, members, prices, rules, context), window, prices, context)
     return JobPlan(jobs=_linked(jobs), skipped=skipped)
 
 
@@ -230,7 +232,7 @@ def _groups(trades: Sequence[Trade]) -> list[list[Trade]]:
     return [groups[name] for name in sorted(groups)]
 
 
-def _group_name(trade: Trade) -> str:
+def _group_name(trade: Trade | OrderIntent) -> str:
     return trade.group if trade.group is not None else f"single:{trade.instrument_id}"
 
 
@@ -262,14 +264,13 @@ def _refusal(
 
 def _add(
     jobs: dict[str, ExecutionJob],
-    trade: Trade,
+    intent: OrderIntent,
     window: LiquidityWindow,
     prices: PriceBook,
     context: DayContext,
 ) -> None:
-    book, group = _BOOKS.get(trade.reason, STRATEGY_BOOK), _group_name(trade)
+    book, group = _BOOKS.get(intent.reason, STRATEGY_BOOK), _group_name(intent)
     job_id = generate_job_id(context, window.venue, window.style, book, group)
-    intent = intent_of(trade, prices.price(trade.contract_id), context)
     job = jobs.get(job_id)
     if job is not None:
         start, end = max(job.window.start, window.start), min(job.window.end, window.end)
@@ -280,7 +281,7 @@ def _add(
         job_id=job_id,
         trade_date=context.trade_date,
         venue=window.venue,
-        venue_group=prices.contracts.instrument(trade.contract_id).venue_group,
+        venue_group=prices.contracts.instrument(intent.contract_id).venue_group,
         style=window.style,
         window=window,
         group=f"{book}/{group}",
@@ -288,6 +289,26 @@ def _add(
         intents=intents,
         content_digest=digest(intents),
     )
+
+
+def _intent(
+    trade: Trade, members: Sequence[Trade], prices: PriceBook, rules: WindowRules, context: DayContext
+) -> OrderIntent:
+    """Parent order of a trade; both legs of a roll whose old contract is about to end may pay more to finish.
+
+    Until then a roll waits for its price as any other trade: what is left of it today is planned anew tomorrow. On its
+    last sessions it must not stay behind, for nothing is held past the earlier of last trade and first notice.
+    """
+    made = intent_of(trade, prices.price(trade.contract_id), context)
+    if trade.reason is not Reason.ROLL:
+        return made
+    ends = [prices.contracts.contract(leg.contract_id).roll_deadline for leg in members]
+    end = min((day for day in ends if day is not None), default=None)
+    venue = prices.contracts.instrument(trade.contract_id).venue
+    if end is None or end > rules.sessions.last:
+        return made
+    left = rules.sessions.sessions_between(venue, context.trade_date, end)
+    return replace(made, urgency=Urgency.HIGH) if left <= rules.urgent_roll_days else made
 
 
 def intent_of(trade: Trade, decision_price: Decimal, context: DayContext) -> OrderIntent:
