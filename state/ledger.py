@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
@@ -15,21 +16,24 @@ from engine.errors import InvariantError
 from engine.model.encoding import digest
 from engine.model.portfolio import Portfolio
 from state.accounts import ensure_account
+from state.chain import ChainedEntry, chained
 from state.database import Database
 from state.tables import accounts, ledger_entries, ledger_lines
+
+StoredRow: TypeAlias = Row[tuple[object, ...]]
 
 KEYS_A_QUERY = 500
 _BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 
-_SEQUENCE = (
-    select(accounts.c.ledger_sequence)
+_LAST = (
+    select(accounts.c.ledger_sequence, accounts.c.ledger_hash)
     .where(accounts.c.account == bindparam("account"))
     .with_for_update(key_share=True)
 )
-_SET_SEQUENCE = (
+_SET_LAST = (
     update(accounts)
     .where(accounts.c.account == bindparam("this_account"))
-    .values(ledger_sequence=bindparam("last_sequence"))
+    .values(ledger_sequence=bindparam("last_sequence"), ledger_hash=bindparam("last_hash"))
 )
 _ADD_ENTRIES, _ADD_LINES = insert(ledger_entries), insert(ledger_lines)
 _LINES_AFTER = (
@@ -101,7 +105,13 @@ class LedgerStore:
             known = self._known[account] = _Known(0, [], empty_portfolio(_BEFORE_ALL))
         if fresh:
             known.entries.extend(fresh)
-            known.portfolio = apply(known.portfolio, *fresh)
+            # A reversal undoes what may have been folded already: only the whole book has the cost of what remains.
+            anew = any(entry.is_reversal for entry in fresh)
+            known.portfolio = (
+                apply(empty_portfolio(_BEFORE_ALL), *known.entries)
+                if anew
+                else apply(known.portfolio, *fresh)
+            )
             known.sequence += len(fresh)
         return known
 
@@ -110,26 +120,35 @@ def post_entries(connection: Connection, account: str, entries: Sequence[LedgerE
     """Append entries inside the caller's transaction; see `LedgerStore.post`."""
     ensure_account(connection, account)
     # The row's lock orders postings; it is held until the caller commits.
-    last = connection.execute(_SEQUENCE, {"account": account}).scalar_one()
+    last = connection.execute(_LAST, {"account": account}).one()
     fresh = _unbooked(connection, account, entries)
     if not fresh:
         return 0
-    rows = [(last + offset, entry) for offset, entry in enumerate(fresh.values(), start=1)]
-    connection.execute(_ADD_ENTRIES, [_entry_row(account, sequence, entry) for sequence, entry in rows])
+    rows = list(chained(account, list(fresh.values()), last.ledger_sequence, last.ledger_hash))
+    connection.execute(_ADD_ENTRIES, [_entry_row(account, row) for row in rows])
     connection.execute(
-        _ADD_LINES, [line for sequence, entry in rows for line in _line_rows(account, sequence, entry)]
+        _ADD_LINES, [line for row in rows for line in _line_rows(account, row.sequence, row.entry)]
     )
-    connection.execute(_SET_SEQUENCE, {"this_account": account, "last_sequence": last + len(rows)})
+    newest = {"last_sequence": rows[-1].sequence, "last_hash": rows[-1].row_hash}
+    connection.execute(_SET_LAST, {"this_account": account, **newest})
     return len(rows)
 
 
 def read_entries(connection: Connection, account: str, after: int = 0) -> list[LedgerEntry]:
     """Entries whose sequence is greater than ``after``, in order."""
-    lines: dict[int, list[LedgerLine]] = defaultdict(list)
+    return [entry_of(row, lines) for row, lines in stored_rows(connection, account, after)]
+
+
+def stored_rows(
+    connection: Connection, account: str, after: int = 0
+) -> Iterator[tuple[StoredRow, list[StoredRow]]]:
+    """Rows of entries with their lines as they are stored, in order; `entry_of` makes the entry."""
+    lines: dict[int, list[StoredRow]] = defaultdict(list)
     later = {"account": account, "after": after}
     for row in connection.execute(_LINES_AFTER, later):
-        lines[row.sequence].append(LedgerLine(account=row.ledger_account, unit=row.unit, amount=row.amount))
-    return [_entry(row, tuple(lines[row.sequence])) for row in connection.execute(_ENTRIES_AFTER, later)]
+        lines[row.sequence].append(row)
+    for row in connection.execute(_ENTRIES_AFTER, later):
+        yield row, lines[row.sequence]
 
 
 def entries_by_id(connection: Connection, account: str, ids: Sequence[str]) -> Mapping[str, LedgerEntry]:
@@ -139,7 +158,7 @@ def entries_by_id(connection: Connection, account: str, ids: Sequence[str]) -> M
             ledger_entries.c.account == account, ledger_entries.c.entry_id.in_(list(ids))
         )
     ).all()
-    return {row.entry_id: _entry(row, _lines_of(connection, account, row.sequence)) for row in found}
+    return {row.entry_id: entry_of(row, _lines_of(connection, account, row.sequence)) for row in found}
 
 
 def _unbooked(
@@ -165,10 +184,11 @@ def _conflict(entry_id: str) -> InvariantError:
     )
 
 
-def _entry_row(account: str, sequence: int, entry: LedgerEntry) -> dict[str, object]:
+def _entry_row(account: str, row: ChainedEntry) -> dict[str, object]:
+    entry = row.entry
     return {
         "account": account,
-        "sequence": sequence,
+        "sequence": row.sequence,
         "entry_id": entry.entry_id,
         "kind": entry.kind.value,
         "booked_at": entry.booked_at,
@@ -177,7 +197,9 @@ def _entry_row(account: str, sequence: int, entry: LedgerEntry) -> dict[str, obj
         "reference": entry.reference,
         "price": entry.price,
         "quantity": entry.quantity,
-        "digest": digest(entry),
+        "digest": row.entry_digest,
+        "previous_hash": row.previous_hash,
+        "row_hash": row.row_hash,
     }
 
 
@@ -195,16 +217,16 @@ def _line_rows(account: str, sequence: int, entry: LedgerEntry) -> list[dict[str
     ]
 
 
-def _lines_of(connection: Connection, account: str, sequence: int) -> tuple[LedgerLine, ...]:
-    found = connection.execute(
+def _lines_of(connection: Connection, account: str, sequence: int) -> Sequence[StoredRow]:
+    return connection.execute(
         select(ledger_lines)
         .where(ledger_lines.c.account == account, ledger_lines.c.sequence == sequence)
         .order_by(ledger_lines.c.line)
-    )
-    return tuple(LedgerLine(account=row.ledger_account, unit=row.unit, amount=row.amount) for row in found)
+    ).all()
 
 
-def _entry(row: Row[tuple[object, ...]], lines: tuple[LedgerLine, ...]) -> LedgerEntry:
+def entry_of(row: StoredRow, lines: Sequence[StoredRow]) -> LedgerEntry:
+    """The entry of a stored row; raises `FundError` (or ``ValueError`` on its kind) when it can not be one."""
     return LedgerEntry(
         entry_id=row.entry_id,
         kind=EntryKind(row.kind),
@@ -214,5 +236,7 @@ def _entry(row: Row[tuple[object, ...]], lines: tuple[LedgerLine, ...]) -> Ledge
         reference=row.reference,
         price=row.price,
         quantity=row.quantity,
-        lines=lines,
+        lines=tuple(
+            [LedgerLine(account=line.ledger_account, unit=line.unit, amount=line.amount) for line in lines]
+        ),
     )

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from engine.model.context import ControlState, RunKind, RunStatus
 from engine.model.orders import ChildStatus, JobStatus, Side
 from state import decision_tables, record_tables
+from state.append_only import APPEND_ONLY, keep_append_only
 from state.columns import Micros, Moment, Payload, Price
 from state.schema import created_at, metadata, one_of
 
@@ -36,6 +37,7 @@ accounts = Table(
     Column("account", String, primary_key=True),
     Column("ledger_sequence", BigInteger, nullable=False, server_default="0"),
     created_at(),
+    Column("ledger_hash", String, nullable=False, server_default=""),
 )
 
 # ---------------------------------------------------------------- runs
@@ -304,6 +306,8 @@ ledger_entries = Table(
     Column("quantity", Micros),
     Column("digest", String, nullable=False),
     created_at(),
+    Column("previous_hash", String, nullable=False, server_default=""),
+    Column("row_hash", String, nullable=False, server_default=""),
     UniqueConstraint("account", "entry_id"),
     CheckConstraint("sequence >= 1", name="sequence"),
 )
@@ -319,3 +323,6 @@ ledger_lines = Table(
     Column("amount", Micros, nullable=False),
     ForeignKeyConstraint(["account", "sequence"], ["ledger_entries.account", "ledger_entries.sequence"]),
 )
+
+for name in APPEND_ONLY:
+    keep_append_only(metadata.tables[name])

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from sqlalchemy import Connection, func, select, text
 
-from engine.accounting.ledger import LedgerEntry
 from engine.errors import FundError
 from engine.model.encoding import digest, digest_bytes
 from engine.model.money import ZERO
+from state.append_only import APPEND_ONLY, unprotected
+from state.chain import FIRST_PREVIOUS, row_hash
 from state.database import REVISIONS, Database, schema_version
-from state.ledger import read_entries
-from state.tables import accounts, fills, ledger_entries, metadata, orders, run_inputs, run_steps
+from state.ledger import StoredRow, entry_of, stored_rows
+from state.tables import accounts, fills, metadata, orders, run_inputs, run_steps
+
+_LAST_OF_ACCOUNTS = select(accounts.c.account, accounts.c.ledger_sequence, accounts.c.ledger_hash).order_by(
+    accounts.c.account
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,9 @@ def _schema(connection: Connection) -> Iterator[Finding]:
 
     for difference in compare_metadata(MigrationContext.configure(connection), metadata):
         yield Finding(subject="schema", detail=f"differs from this program: {difference}")
+    for table in APPEND_ONLY:
+        if unprotected(connection, table):
+            yield Finding(subject="schema", detail=f"rows of {table} can be changed: its refusal is gone")
 
 
 def _sqlite(connection: Connection) -> Iterator[Finding]:
@@ -82,29 +90,57 @@ def _payloads(connection: Connection) -> Iterator[Finding]:
 
 
 def _ledger(connection: Connection) -> Iterator[Finding]:
-    for account, last in connection.execute(select(accounts.c.account, accounts.c.ledger_sequence)).all():
-        try:
-            entries = read_entries(connection, account)
-        except FundError as error:
-            yield Finding(subject=f"ledger {account}", detail=str(error))
-            continue
-        if len(entries) != last:
-            yield Finding(
-                subject=f"ledger {account}", detail=f"expected {last} entries, found {len(entries)}"
-            )
-        yield from _altered(connection, account, entries)
+    for account, last, newest in connection.execute(_LAST_OF_ACCOUNTS).all():
+        subject, walked, previous = f"ledger {account}", 0, FIRST_PREVIOUS
+        for walked, (row, lines) in enumerate(stored_rows(connection, account), start=1):
+            fault = _broken(account, walked, previous, row, lines)
+            if fault is not None:
+                yield Finding(subject=subject, detail=fault)
+                break  # every later row stands on this one
+            previous = row.row_hash
+        else:
+            if walked != last:
+                yield Finding(subject=subject, detail=f"expected {last} entries, found {walked}")
+            elif previous != newest:
+                yield Finding(subject=subject, detail=f"row {walked} is not the last row that was booked")
 
 
-def _altered(connection: Connection, account: str, entries: list[LedgerEntry]) -> Iterator[Finding]:
-    stored = connection.execute(
-        select(ledger_entries.c.entry_id, ledger_entries.c.digest).where(ledger_entries.c.account == account)
-    )
-    expected = {row.entry_id: row.digest for row in stored}
-    for entry in entries:
-        if digest(entry) != expected[entry.entry_id]:
-            yield Finding(
-                subject=f"ledger {account}", detail=f"{entry.entry_id} was altered since it was booked"
-            )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerHead:
+    """How far an account's ledger goes; who notes ``last_hash`` elsewhere can prove every row up to it."""
+
+    account: str
+    entries: int
+    last_hash: str
+
+
+def ledger_heads(database: Database) -> tuple[LedgerHead, ...]:
+    """End of each account's chain, by account; an account without entries has none."""
+    with database.read() as connection:
+        return tuple(
+            LedgerHead(account=account, entries=entries, last_hash=newest)
+            for account, entries, newest in connection.execute(_LAST_OF_ACCOUNTS)
+            if entries
+        )
+
+
+def _broken(
+    account: str, place: int, previous: str, row: StoredRow, lines: Sequence[StoredRow]
+) -> str | None:
+    """What is wrong with the row at a place of the chain, ``None`` when it follows from ``previous``."""
+    if row.sequence != place:
+        return f"row {place} is missing: row {row.sequence} ({row.entry_id}) stands in its place"
+    try:
+        entry = entry_of(row, lines)
+    except (FundError, ValueError) as error:
+        return f"row {place} ({row.entry_id}) can not be an entry: {error}"
+    if digest(entry) != row.digest:
+        return f"row {place} ({row.entry_id}) was altered since it was booked"
+    if row.previous_hash != previous:
+        return f"row {place} ({row.entry_id}) carries the hash of another row before it"
+    if row.row_hash != row_hash(account, place, previous, row.digest):
+        return f"row {place} ({row.entry_id}) carries a hash that is not its own"
+    return None
 
 
 def _filled(connection: Connection) -> Iterator[Finding]:

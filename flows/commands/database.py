@@ -13,7 +13,7 @@ from config.environment import load_environment
 from engine.errors import InvariantError
 from flows.book import require_book
 from state.database import Database, open_database, schema_version
-from state.verification import count_rows, verify
+from state.verification import count_rows, ledger_heads, verify
 from tasks.options import fund_home
 
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -46,9 +46,11 @@ def verify_database(as_json: AsJson = False) -> int:
     require_book()
     with _opened() as database:
         name, findings, rows = _name(database), verify(database), count_rows(database)
+        heads = ledger_heads(database) if not findings else ()
     if as_json:
         told = [{"subject": finding.subject, "detail": finding.detail} for finding in findings]
-        typer.echo(json.dumps({"database": name, "rows": rows, "findings": told}))
+        last = {head.account: {"entries": head.entries, "hash": head.last_hash} for head in heads}
+        typer.echo(json.dumps({"database": name, "rows": rows, "findings": told, "ledgers": last}))
     else:
         for finding in findings:
             typer.echo(f"{finding.subject}: {finding.detail}")
@@ -58,6 +60,8 @@ def verify_database(as_json: AsJson = False) -> int:
             " or the broker's statement has settled them"
         )
     if not as_json:
+        for head in heads:
+            typer.echo(f"ledger {head.account}: {head.entries} entries, last hash {head.last_hash}")
         typer.echo(f"{name} is whole: {rows} rows, nothing found")
     return 0
 
