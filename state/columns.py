@@ -18,7 +18,9 @@ from engine.model.encoding import decimal_text
 from engine.model.money import from_micros, to_micros
 
 PRICE_DECIMALS = 12
-PRICE_LIMIT = Decimal(10) ** 16
+PRICE_DIGITS = 16
+PRICE_LIMIT = Decimal(10) ** PRICE_DIGITS
+_MOMENT_WIDTH = len("2026-05-04T06:00:00.000000")
 COMPRESS_ABOVE_BYTES = 4096
 _PLAIN, _ZLIB = b"\x00", b"\x01"
 
@@ -38,6 +40,23 @@ class Micros(TypeDecorator[Decimal]):
         return None if value is None else from_micros(int(value))
 
 
+def price_text(value: Decimal) -> str:
+    """Canonical text of a price; raises `InvariantError` on what NUMERIC(28,12) would round."""
+    text = decimal_text(value)
+    whole, _, decimals = text.partition(".")
+    if len(decimals) > PRICE_DECIMALS or (len(whole) > PRICE_DIGITS and abs(value) >= PRICE_LIMIT):
+        raise InvariantError(f"expected a price below 1e16 with at most 12 decimals, found {value}")
+    return text
+
+
+def moment_text(value: datetime) -> str:
+    """A time in UTC as text of fixed width; raises `InvariantError` on one without a zone."""
+    if value.tzinfo is None:
+        raise InvariantError(f"expected a time with a zone, found {value!r}")
+    moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:_MOMENT_WIDTH] + "Z"
+
+
 class Price(TypeDecorator[Decimal]):
     """Exact price or exchange rate with at most twelve decimals; never added or compared in SQL."""
 
@@ -54,9 +73,7 @@ class Price(TypeDecorator[Decimal]):
         """Canonical text or the number itself; refuses what NUMERIC(28,12) would round."""
         if value is None:
             return None
-        text = decimal_text(value)
-        if abs(value) >= PRICE_LIMIT or len(text.partition(".")[2]) > PRICE_DECIMALS:
-            raise InvariantError(f"expected a price below 1e16 with at most 12 decimals, found {value}")
+        text = price_text(value)
         return Decimal(text) if dialect.name == "postgresql" else text
 
     def process_result_value(self, value: str | Decimal | None, dialect: Dialect) -> Decimal | None:
@@ -80,10 +97,8 @@ class Moment(TypeDecorator[datetime]):
         """Refuses a time without a zone."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise InvariantError(f"expected a time with a zone, found {value!r}")
-        moment = value.astimezone(UTC)
-        return moment if dialect.name == "postgresql" else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        text = moment_text(value)
+        return value.astimezone(UTC) if dialect.name == "postgresql" else text
 
     def process_result_value(self, value: str | datetime | None, dialect: Dialect) -> datetime | None:
         """The time in UTC."""

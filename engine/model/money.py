@@ -14,6 +14,7 @@ from engine.errors import InvariantError, NonFiniteValue
 MICROS_PER_UNIT = 1_000_000
 MICRO_LIMIT = 9 * 10**12 * MICROS_PER_UNIT
 _MICRO = Decimal("0.000001")
+_MICROS_PER_UNIT = Decimal(MICROS_PER_UNIT)
 ZERO = Decimal(0)
 
 
@@ -29,13 +30,13 @@ def to_micros(amount: Decimal) -> int:
     """
     if not amount.is_finite():
         raise NonFiniteValue(f"expected a finite amount of money, found {amount}")
-    scaled = amount.scaleb(6)
-    whole = int(scaled)
-    if whole != scaled:
+    scaled = amount * _MICROS_PER_UNIT
+    if scaled % 1:
         raise InvariantError(
             f"expected at most six decimals, found {amount}; round it with round_money first"
         )
-    if abs(whole) > MICRO_LIMIT:
+    whole = int(scaled)
+    if not -MICRO_LIMIT <= whole <= MICRO_LIMIT:
         raise InvariantError(f"expected an amount within ±9e12 units, found {amount}")
     return whole
 

@@ -1,0 +1,145 @@
+"""Rows written in bulk: the same on both databases, by rows and by arrays, once and twice."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Connection, select
+
+from engine.errors import InvariantError, NonFiniteValue
+from state.accounts import ensure_account
+from state.database import Database
+from state.record_tables import market_data
+from state.tables import intents, runs
+from state.upsert import ARRAYS_FROM_ROWS, Row, insert_or_keep, insert_or_replace
+
+D = Decimal
+AT = datetime(2026, 5, 4, 6, 0, 0, 123456, tzinfo=UTC)
+COUNTS = (1, ARRAYS_FROM_ROWS - 1, ARRAYS_FROM_ROWS, 3 * ARRAYS_FROM_ROWS)
+
+
+def bar(number: int, close: str = "101.25", volume: str | None = "1000.5") -> Row:
+    return {
+        "account": "A",
+        "at": AT + timedelta(seconds=number),
+        "contract_id": f"S{number}",
+        "source": "SIMULATED",
+        "bar": "day",
+        "close": D(close),
+        "volume": None if volume is None else D(volume),
+    }
+
+
+def stored(connection: Connection) -> list[Row]:
+    found = connection.execute(select(market_data).order_by(market_data.c.at)).all()
+    return [{name: row._mapping[name] for name in bar(0)} for row in found]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_rows_come_back_as_they_were(database: Database, count: int) -> None:
+    rows = [bar(n, f"{n}.000000000001", None if n % 2 else "0.000001") for n in range(count)]
+    with database.transaction() as connection:
+        insert_or_replace(connection, market_data, rows)
+        assert stored(connection) == rows
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_rows_written_twice_are_there_once_with_the_last_values(database: Database, count: int) -> None:
+    with database.transaction() as connection:
+        insert_or_replace(connection, market_data, [bar(n) for n in range(count)])
+        before = connection.execute(select(market_data.c.created_at)).scalars().all()
+        changed = [bar(n, "99", None) if n == 0 else bar(n) for n in range(count)]
+        insert_or_replace(connection, market_data, changed)
+        assert stored(connection) == changed
+        assert connection.execute(select(market_data.c.created_at)).scalars().all() == before
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_kept_rows_stay_as_they_are(database: Database, count: int) -> None:
+    rows = [bar(n) for n in range(count)]
+    with database.transaction() as connection:
+        insert_or_keep(connection, market_data, rows)
+        insert_or_keep(connection, market_data, [bar(n, "7") for n in range(count)])
+        assert stored(connection) == rows
+
+
+def test_last_of_several_rows_with_one_key_counts(database: Database) -> None:
+    rows = [bar(n) for n in range(ARRAYS_FROM_ROWS)]
+    with database.transaction() as connection:
+        insert_or_replace(connection, market_data, [*rows, bar(3, "5"), bar(3, "6")])
+        assert stored(connection) == [bar(n, "6") if n == 3 else bar(n) for n in range(ARRAYS_FROM_ROWS)]
+
+
+AWKWARD = [
+    "plain",
+    'a "quoted" word',
+    "back\\slash",
+    "{braces, commas}",
+    "NULL",
+    "per%cent %s",
+    "é €",
+    "",
+    "\n",
+]
+
+
+def test_text_bytes_and_truth_survive_the_arrays(database: Database) -> None:
+    with database.transaction() as connection:
+        ensure_account(connection, "A")
+        insert_or_keep(connection, runs, [_run()])
+        rows = [_intent(n, AWKWARD[n % len(AWKWARD)]) for n in range(2 * ARRAYS_FROM_ROWS)]
+        insert_or_replace(connection, intents, rows)
+        found = connection.execute(select(intents).order_by(intents.c.intent_id)).all()
+        assert [{name: row._mapping[name] for name in rows[0]} for row in found] == rows
+
+
+def _run() -> Row:
+    return {
+        "run_id": "r",
+        "account": "A",
+        "mode": "simulated",
+        "trade_date": date(2026, 5, 4),
+        "kind": "decision",
+        "status": "COMPLETED",
+        "attempt": 1,
+        "epoch": 1,
+        "code_version": "c",
+        "config_digest": "d",
+        "claimed_at": AT,
+    }
+
+
+def _intent(number: int, words: str) -> Row:
+    return {
+        "intent_id": f"i{number:03d}",
+        "account": "A",
+        "run_id": "r",
+        "trade_date": date(2026, 5, 4),
+        "contract_id": words,
+        "side": "BUY",
+        "quantity": D(number + 1),
+        "reason": words,
+        "reduce_only": number % 2 == 0,
+        "payload": words.encode() + bytes(range(256)) * (number % 20),
+    }
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(
+    ("spoiled", "error"),
+    [
+        ({"volume": D("NaN")}, NonFiniteValue),
+        ({"close": D("Infinity")}, NonFiniteValue),
+        ({"volume": D("0.0000001")}, InvariantError),
+        ({"close": D("1e16")}, InvariantError),
+        ({"at": AT.replace(tzinfo=None)}, InvariantError),
+    ],
+)
+def test_money_that_is_no_money_is_refused(
+    database: Database, count: int, spoiled: Row, error: type[Exception]
+) -> None:
+    rows = [*(bar(n) for n in range(count - 1)), {**bar(count), **spoiled}]
+    with pytest.raises(error), database.transaction() as connection:
+        insert_or_replace(connection, market_data, rows)
+    with database.read() as connection:
+        assert stored(connection) == []
