@@ -126,6 +126,7 @@ _GATE = {
     "costs.commission_per_unit": "costs.commission_per_unit",
     "costs.commission_bps": "costs.commission_bps",
     "costs.commission_minimum": "costs.commission_minimum",
+    "costs.transaction_taxes": "costs.transaction_tax",
     "carry.cash_rate_annual": "execution_phase2.carry_realism.financing.default_cash_rate_by_ccy",
     "carry.debit_spread_annual": "execution_phase2.carry_realism.financing.debit_spread_annual",
     "carry.day_count": "execution_phase2.carry_realism.financing.day_count",

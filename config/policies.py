@@ -20,6 +20,7 @@ from engine.model.encoding import Json, from_json, to_json
 from engine.model.policy import FundPolicy, SleevePolicy
 
 _P = TypeVar("_P", bound=Period)
+_TAX_FIELDS = ("venue", "side", "rate", "source")
 _ROLL_CLASSES = {"bonds": "sovereign_bonds"}  # the documents' word for a category of instruments.yaml
 
 
@@ -64,6 +65,12 @@ def _plain_policies(settings: Settings) -> dict[str, Json]:
     fx, execution, roll = (_section(tree, name) for name in ("fx", "execution", "roll"))
     contracts = cast("dict[str, dict[str, Json]]", fx["hedge_contracts"])
     fx["hedge_contracts"] = {currency: [line["micro"], line["full"]] for currency, line in contracts.items()}
+    costs = _section(tree, "costs")
+    listed = cast("list[dict[str, Json]]", costs["transaction_taxes"])
+    costs["transaction_taxes"] = [
+        {"first": line["from"], "last": line["to"]} | {name: line[name] for name in _TAX_FIELDS}
+        for line in listed
+    ]
     collars = cast("dict[str, Json]", execution["collar_bps"])
     # Options have no collar in bps: theirs is a fraction of the premium or ticks (R-40).
     execution["collar_bps"] = {name: bps for name, bps in collars.items() if bps is not None}

@@ -7,7 +7,7 @@ from datetime import date
 from itertools import combinations
 
 from config.loading import nearest
-from config.sections import LegPeriod, Period
+from config.sections import LegPeriod, Period, TaxPeriod
 from config.settings import Settings
 from engine.errors import ConfigurationError
 from engine.model.universe import Universe
@@ -25,6 +25,7 @@ def check_references(settings: Settings, universe: Universe) -> None:
             )
     for key, periods in _dated(settings):
         _check_periods(key, periods)
+    _check_taxes(settings.costs.transaction_tax, universe)
     financing = settings.execution_phase2.carry_realism.financing
     tables: Mapping[str, Mapping[str, object]] = {
         "default_cash_rate_by_ccy": financing.default_cash_rate_by_ccy,
@@ -86,6 +87,23 @@ def _check_periods(key: str, periods: Sequence[Period]) -> None:
             raise ConfigurationError(
                 f'expected the periods of "{key}" not to overlap, found {_shown(one)} and {_shown(other)};'
                 " mend their from and to"
+            )
+
+
+def _check_taxes(taxes: Sequence[TaxPeriod], universe: Universe) -> None:
+    """Each tax ends after it begins, and no two hold at once."""
+    for tax in taxes:
+        if tax.to is not None and tax.to < tax.from_:
+            raise ConfigurationError(
+                f'expected each line of "costs.transaction_tax" to end after it begins, found {tax.venue}'
+                f" {tax.from_} to {tax.to}"
+            )
+    for one, other in combinations(taxes, 2):
+        same = (one.venue, one.side) == (other.venue, other.side)
+        if same and max(one.from_, other.from_) <= min(one.to or date.max, other.to or date.max):
+            raise ConfigurationError(
+                f'expected one tax of "costs.transaction_tax" a venue, side and day, found two of {one.venue} from '
+                f"{max(one.from_, other.from_)}; mend their from and to"
             )
 
 

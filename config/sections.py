@@ -363,6 +363,17 @@ class ExecutionSafety(Section):
         return self
 
 
+class TaxPeriod(Section):
+    """A country's tax on trades in shares, of the venue that lists them, from day to day."""
+
+    venue: str
+    side: Literal["BUY", "SELL"]
+    rate: Fraction
+    from_: date = Field(alias="from")
+    to: date | None = None
+    source: Annotated[str, Field(min_length=1)]
+
+
 class Costs(Section):
     """Expected cost by collar class."""
 
@@ -371,3 +382,4 @@ class Costs(Section):
     commission_per_unit: ByCollar[Number]
     commission_bps: ByCollar[BasisPoints]
     commission_minimum: ByCollar[Number]
+    transaction_tax: tuple[TaxPeriod, ...]

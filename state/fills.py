@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from engine.accounting.book import allocate
-from engine.accounting.ledger import commission, reverse, trade
+from engine.accounting.charges import transaction_tax
+from engine.accounting.ledger import commission, entry_ids, reverse, trade
 from engine.errors import InvariantError
 from engine.model.encoding import encode, from_json
 from engine.model.money import ZERO
 from engine.model.orders import Fill, OrderIntent, Side
+from engine.model.policy import TransactionTax
 from engine.model.universe import ContractBook
 from state.ledger import entries_by_id, post_entries
 from state.tables import fills
@@ -33,7 +35,12 @@ _BOOK = insert(fills)
 
 
 def book_fill(
-    connection: Connection, account: str, contracts: ContractBook, intent: OrderIntent, fill: Fill
+    connection: Connection,
+    account: str,
+    contracts: ContractBook,
+    intent: OrderIntent,
+    fill: Fill,
+    taxes: Sequence[TransactionTax] = (),
 ) -> bool:
     """Book an execution inside the caller's transaction; see `OrderStore.record_fill`."""
     if (fill.contract_id, fill.side) != (intent.contract_id, intent.side):
@@ -49,6 +56,9 @@ def book_fill(
     instrument = contracts.instrument(fill.contract_id)
     # A correction to nothing is how a broker takes an execution back.
     entries = [] if fill.quantity == 0 else [trade(fill, instrument, sleeves, fill.executed_at)]
+    tax = transaction_tax(fill, instrument, taxes, fill.executed_at)
+    if tax is not None:
+        entries.append(tax)
     if fill.commission is not None:
         entries.append(commission(fill, fill.executed_at))
     post_entries(connection, account, entries)
@@ -94,7 +104,7 @@ def _repeat(connection: Connection, account: str, fill: Fill, before: Row[tuple[
 
 
 def _take_back(connection: Connection, account: str, execution_id: str, at: datetime) -> None:
-    names = (f"trade:{execution_id}", f"commission:{execution_id}")
+    names = entry_ids(execution_id)
     booked = entries_by_id(connection, account, names)
     post_entries(connection, account, [reverse(booked[name], at) for name in names if name in booked])
     connection.execute(

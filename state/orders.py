@@ -6,7 +6,7 @@ execution; a correction takes the earlier version back and books the new one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from engine.model.encoding import decode, encode
 from engine.model.money import ZERO
 from engine.model.order_states import CHILD_TRANSITIONS, child_transition
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
+from engine.model.policy import TransactionTax
 from engine.model.universe import ContractBook
 from engine.ports import ChildRecord, GateOutcome, Permission
 from state.control_row import ControlRecord, read_control
@@ -85,11 +86,13 @@ class OrderStore(JobStore):
         epoch: int,
         limits: OrderLimits,
         contracts: ContractBook,
+        taxes: Sequence[TransactionTax] = (),
     ) -> None:
         super().__init__(database, account, run_id)
         self._epoch = epoch
         self._limits = limits
         self._contracts = contracts
+        self._taxes = taxes
 
     def plan_child(self, child: ChildOrder) -> None:
         """Store a PLANNED child; a child that was planned and never claimed may be planned anew.
@@ -151,7 +154,7 @@ class OrderStore(JobStore):
         with self._database.transaction() as connection:
             known = _locked_order(connection, fill.order_ref)
             intent = read_intent(connection, known.intent_id)
-            if not book_fill(connection, self._account, self._contracts, intent, fill):
+            if not book_fill(connection, self._account, self._contracts, intent, fill, self._taxes):
                 return False
             filled = filled_quantity(connection, fill.order_ref)
             connection.execute(_SET_FILLED, {"this_order": fill.order_ref, "new_filled": filled})

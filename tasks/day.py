@@ -103,7 +103,13 @@ class TradingDay:
             max_turnover_usd=nav * Decimal(str(self.policy.risk.gross_leverage_max)),
         )
         return OrderStore(
-            self.world.database, self.key.account, self.run_id, self.claim.epoch, limits, self.world.contracts
+            self.world.database,
+            self.key.account,
+            self.run_id,
+            self.claim.epoch,
+            limits,
+            self.world.contracts,
+            self.policy.costs.transaction_taxes,
         )
 
     # ------------------------------------------------------------ journal

@@ -157,7 +157,8 @@ def adoption_entries(world: World, run: RunRecord, halt_id: str) -> tuple[Ledger
     references = sorted({row.fill.order_ref for row in missed if row.fill.order_ref is not None})
     parents = parents_of(world.database, world.account, references) if references else {}
     splits = missed_splits(missed, parents, ledger)
-    return adoption(sides, report, world.broker.now, halt_id, splits, ledger)
+    taxes = setup.policy.costs.transaction_taxes
+    return adoption(sides, report, world.broker.now, halt_id, splits, ledger, taxes)
 
 
 def _our_prices(inputs: DayInputs) -> OurPrices:

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.accounting.book import allocate, apply
+from engine.accounting.charges import transaction_tax
 from engine.accounting.differences import MissedExecution, QuantityDifference, Sides, cash_differences
 from engine.accounting.ledger import (
     ADOPTED,
@@ -18,12 +19,14 @@ from engine.accounting.ledger import (
     LedgerEntry,
     acquisition_lines,
     book_execution,
+    entry_ids,
     pair,
 )
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.errors import MissingMark
 from engine.model.money import ZERO
 from engine.model.orders import OrderIntent
+from engine.model.policy import TransactionTax
 from engine.model.portfolio import Sleeve
 
 
@@ -34,6 +37,7 @@ def adoption(
     reference: str,
     splits: Mapping[str, Mapping[str, Decimal]] | None = None,
     ledger: Sequence[LedgerEntry] = (),
+    taxes: Sequence[TransactionTax] = (),
 ) -> tuple[LedgerEntry, ...]:
     """Entries that close every difference of quantity and cash.
 
@@ -45,6 +49,8 @@ def adoption(
         Sleeve quantities of a missed execution by execution id; without one it goes to ``unassigned``.
     ledger : sequence of LedgerEntry
         Booked entries, in which those that a correction supersedes are found.
+    taxes : sequence of TransactionTax, optional
+        What missed executions in shares were taxed.
 
     Missed executions are booked as the trades they are. Foreign quantities come at their price, to ``unassigned``.
     What then still differs in cash is adopted to the micro-unit. Raises `UnknownContract` for a contract that the
@@ -54,6 +60,11 @@ def adoption(
     for found in report.quantities:
         for row in found.missed:
             entries.extend(_missed_entries(sides, row, booked_at, splits or {}, ledger))
+            tax = transaction_tax(
+                row.fill, sides.contracts.instrument(row.fill.contract_id), taxes, booked_at
+            )
+            if tax is not None:
+                entries.append(tax)
         if found.foreign != 0:
             entries.append(_foreign_entry(sides, found, booked_at, reference))
     after = replace(sides, portfolio=apply(sides.portfolio, *entries) if entries else sides.portfolio)
@@ -116,7 +127,7 @@ def _missed_entries(
     sleeves = splits.get(fill.execution_id, {Sleeve.UNASSIGNED.value: fill.signed_quantity})
     superseded: tuple[LedgerEntry, ...] = ()
     if row.replaces is not None:
-        ids = {f"{kind}:{row.replaces.execution_id}" for kind in ("trade", "commission")}
+        ids = entry_ids(row.replaces.execution_id)
         reversed_ids = {entry.entry_id for entry in ledger if entry.is_reversal}
         superseded = tuple(
             entry

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from engine.accounting.ledger import (
     UNITS,
     EntryKind,
     LedgerEntry,
+    taken_back,
 )
 from engine.errors import InvariantError
 from engine.model.money import ZERO, round_money
@@ -31,19 +33,24 @@ def empty_portfolio(as_of: datetime) -> Portfolio:
 
 
 def fold(entries: Iterable[LedgerEntry], as_of: datetime) -> Portfolio:
-    """Portfolio that the entries booked up to ``as_of`` make, in the order given (the order of booking)."""
+    """Portfolio that the entries booked up to ``as_of`` make, in the order given (the order of booking).
+
+    An entry that was taken back by then counts as never booked, and so does its reversal: cost and average price are
+    those of what remains.
+    """
     book = _Book.of(empty_portfolio(as_of))
-    for entry in entries:
-        if entry.booked_at <= as_of:
-            book.post(entry)
+    book.post_all([entry for entry in entries if entry.booked_at <= as_of])
     return book.portfolio(as_of)
 
 
 def apply(portfolio: Portfolio, *entries: LedgerEntry) -> Portfolio:
-    """Portfolio after further entries; the same result as folding all entries at once."""
+    """Portfolio after further entries; the same result as folding all entries at once.
+
+    Only the cost and average price of a security differ from that fold, when an entry takes back a sale that is no
+    longer among ``entries``: fold the whole book then.
+    """
     book = _Book.of(portfolio)
-    for entry in entries:
-        book.post(entry)
+    book.post_all(entries)
     return book.portfolio(max((portfolio.as_of, *(entry.booked_at for entry in entries))))
 
 
@@ -53,6 +60,23 @@ class _Holding:
     cost: Decimal
     average_price: Decimal
     sleeves: dict[Sleeve, Decimal]
+
+
+_NOTHING, _CASH, _UNITS, _ACCRUAL, _COST, _CLEARING, _HOLDING = range(7)
+"""What a line moves in a portfolio; plain numbers, since a fold compares them a million times."""
+
+
+@functools.cache
+def _part(account: str) -> tuple[int, Sleeve | None]:
+    """What lines of a ledger account move, and whose holding; a book has a few hundred accounts."""
+    if account.startswith(POSITION_PREFIX):
+        return _HOLDING, Sleeve(account.removeprefix(POSITION_PREFIX))
+    if account == CASH:
+        return _CASH, None
+    if account == UNITS:
+        return _UNITS, None
+    prefixes = ((ACCRUAL_PREFIX, _ACCRUAL), (COST_PREFIX, _COST), (CLEARING_PREFIX, _CLEARING))
+    return next((part for prefix, part in prefixes if account.startswith(prefix)), _NOTHING), None
 
 
 @dataclass(slots=True)
@@ -75,32 +99,51 @@ class _Book:
             touched={},
         )
 
-    def post(self, entry: LedgerEntry) -> None:
-        cost_change, sleeve_changes = ZERO, dict[Sleeve, Decimal]()
+    def post_all(self, entries: Sequence[LedgerEntry]) -> None:
+        """Book entries; money that came and was taken back has passed through, a holding was never there."""
+        gone = taken_back(entries)
+        for entry in entries:
+            self.post(entry, holds=entry.entry_id not in gone)
+
+    def post(self, entry: LedgerEntry, *, holds: bool) -> None:
+        """Book one entry; long, because a fold spends its time here and a call costs as much as a line."""
+        cash, cost_change, settled_daily = self.cash, ZERO, False
+        sleeves: dict[Sleeve, Decimal] | None = None
         for line in entry.lines:
-            if line.account == CASH:
-                self.cash[line.unit] = self.cash.get(line.unit, ZERO) + line.amount
-            elif line.account == UNITS:
-                self.units += line.amount
-            elif line.account.startswith(ACCRUAL_PREFIX):
-                self.accruals[line.unit] = self.accruals.get(line.unit, ZERO) + line.amount
-            elif line.account.startswith(COST_PREFIX):
+            part, sleeve = _part(line.account)
+            if part is _NOTHING:
+                continue
+            if part is _CASH:
+                unit = line.unit
+                cash[unit] = cash[unit] + line.amount if unit in cash else line.amount
+            elif part is _COST:
                 cost_change += line.amount
-            elif line.account.startswith(POSITION_PREFIX):
-                sleeve = Sleeve(line.account.removeprefix(POSITION_PREFIX))
-                sleeve_changes[sleeve] = sleeve_changes.get(sleeve, ZERO) + line.amount
-        if entry.contract_id is not None and (cost_change != 0 or sleeve_changes):
-            self._hold(entry, entry.contract_id, cost_change, sleeve_changes)
+            elif sleeve is not None:
+                if sleeves is None:
+                    sleeves = {}
+                sleeves[sleeve] = sleeves.get(sleeve, ZERO) + line.amount
+            elif part is _CLEARING:
+                settled_daily = True
+            elif part is _ACCRUAL:
+                self.accruals[line.unit] = self.accruals.get(line.unit, ZERO) + line.amount
+            else:
+                self.units += line.amount
+        if holds and entry.contract_id is not None and (sleeves is not None or cost_change != 0):
+            self._hold(entry, entry.contract_id, cost_change, sleeves or {}, settled_daily)
 
     def _hold(
-        self, entry: LedgerEntry, contract_id: str, cost_change: Decimal, sleeves: Mapping[Sleeve, Decimal]
+        self,
+        entry: LedgerEntry,
+        contract_id: str,
+        cost_change: Decimal,
+        sleeves: Mapping[Sleeve, Decimal],
+        settled_daily: bool,
     ) -> None:
         held = self._holding(contract_id)
         before = held.quantity
         for sleeve, change in sleeves.items():
             held.sleeves[sleeve] = held.sleeves.get(sleeve, ZERO) + change
-        held.quantity = sum(held.sleeves.values(), ZERO)
-        settled_daily = any(line.account.startswith(CLEARING_PREFIX) for line in entry.lines)
+            held.quantity += change
         if settled_daily or held.quantity == before:
             held.cost += cost_change
         else:

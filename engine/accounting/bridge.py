@@ -273,12 +273,13 @@ def _cash_component(entry: LedgerEntry) -> BridgeComponent | None:
             | EntryKind.TRANSFER
         ):
             return None
-        case EntryKind.ADOPTION:
-            return BridgeComponent.ADJUSTMENTS if entry.contract_id is None else None
-        case EntryKind.WRITE_DOWN:
-            return BridgeComponent.ADJUSTMENTS
-        case EntryKind.COMMISSION:
+        case EntryKind.ADOPTION | EntryKind.WRITE_DOWN:
+            traded = entry.kind is EntryKind.ADOPTION and entry.contract_id is not None
+            return None if traded else BridgeComponent.ADJUSTMENTS
+        case EntryKind.COMMISSION | EntryKind.FEE:
             return BridgeComponent.FEES
+        case EntryKind.TAX | EntryKind.WITHHOLDING:
+            return BridgeComponent.TAXES
         case EntryKind.DIVIDEND:
             return BridgeComponent.DIVIDENDS
         case EntryKind.BORROW_FEE:
@@ -287,7 +288,7 @@ def _cash_component(entry: LedgerEntry) -> BridgeComponent | None:
             return BridgeComponent.INTEREST
         case EntryKind.FX_CONVERSION:
             return BridgeComponent.FX
-        case EntryKind.DEPOSIT:
+        case EntryKind.DEPOSIT | EntryKind.SUBSCRIPTION | EntryKind.REDEMPTION:
             return BridgeComponent.FLOWS
         case _:
             assert_never(entry.kind)

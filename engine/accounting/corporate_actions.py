@@ -18,6 +18,7 @@ from engine.accounting.ledger import (
     acquisition_lines,
     pair,
     quantity_lines,
+    taken_back,
 )
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import Dividend, Split, SymbolChange
@@ -81,13 +82,14 @@ def dividend_payment(accrual: LedgerEntry, booked_at: datetime) -> LedgerEntry:
 
 
 def unpaid_dividends(entries: Iterable[LedgerEntry]) -> tuple[LedgerEntry, ...]:
-    """Accruals of the ledger whose payment is not booked yet."""
+    """Accruals of the ledger that were not taken back and whose payment is not booked yet."""
     dividends = [entry for entry in entries if entry.kind is EntryKind.DIVIDEND]
     paid = {entry.reference for entry in dividends if entry.entry_id.startswith(_PAID_PREFIX)}
+    gone = taken_back(dividends)
     return tuple(
         entry
         for entry in dividends
-        if entry.entry_id not in paid and not entry.entry_id.startswith(_PAID_PREFIX)
+        if entry.entry_id not in paid | gone and not entry.entry_id.startswith(_PAID_PREFIX)
     )
 
 

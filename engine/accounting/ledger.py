@@ -12,8 +12,8 @@ to cost; a future moves it from clearing to cost and touches cash only when it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -36,14 +36,20 @@ CLEARING_PREFIX = "clearing:"
 MARKET_PREFIX = "market:"
 ACCRUAL_PREFIX = "accrual:"
 REVERSAL_PREFIX = "reversal:"
+CORRECTION_MARK = "#"
 
 
 class EntryKind(Enum):
     """What happened."""
 
     DEPOSIT = "DEPOSIT"
+    SUBSCRIPTION = "SUBSCRIPTION"
+    REDEMPTION = "REDEMPTION"
     TRADE = "TRADE"
     COMMISSION = "COMMISSION"
+    FEE = "FEE"
+    TAX = "TAX"
+    WITHHOLDING = "WITHHOLDING"
     VARIATION = "VARIATION"
     FX_CONVERSION = "FX_CONVERSION"
     DIVIDEND = "DIVIDEND"
@@ -128,7 +134,7 @@ def quantity_lines(contract_id: str, sleeves: Mapping[str, Decimal]) -> tuple[Le
 def deposit(
     amount: Decimal, units: Decimal, booked_at: datetime, reference: str, currency: str = BASE_CURRENCY
 ) -> LedgerEntry:
-    """Capital of the investors: cash in, fund units out (negative for a redemption)."""
+    """Opening capital, at a price per unit of the fund's own choosing; later flows are in `accounting.investors`."""
     return LedgerEntry(
         entry_id=f"deposit:{reference}",
         kind=EntryKind.DEPOSIT,
@@ -234,6 +240,11 @@ def book_execution(
     )
 
 
+def entry_ids(execution_id: str) -> tuple[str, ...]:
+    """Ids of all entries that an execution can have; a correction of it takes back those that are booked."""
+    return tuple(f"{kind}:{execution_id}" for kind in ("trade", "commission", "tax"))
+
+
 def reverse(entry: LedgerEntry, booked_at: datetime) -> LedgerEntry:
     """Take an entry back; with the replacement after it this is how a corrected execution is booked."""
     return LedgerEntry(
@@ -247,6 +258,29 @@ def reverse(entry: LedgerEntry, booked_at: datetime) -> LedgerEntry:
         quantity=None if entry.quantity is None else -entry.quantity,
         lines=tuple(LedgerLine(account=x.account, unit=x.unit, amount=-x.amount) for x in entry.lines),
     )
+
+
+def taken_back(entries: Iterable[LedgerEntry]) -> frozenset[str]:
+    """Ids of reversals and of the entries that they take back, where both are among the entries."""
+    names = {entry.entry_id for entry in entries}
+    pairs = [(name, name.removeprefix(REVERSAL_PREFIX)) for name in names if name.startswith(REVERSAL_PREFIX)]
+    return frozenset(name for pair in pairs if pair[1] in names for name in pair)
+
+
+def corrected(entry: LedgerEntry, replacement: LedgerEntry, booked_at: datetime) -> tuple[LedgerEntry, ...]:
+    """Take an entry back and book what is right in its place; nothing when both say the same.
+
+    The replacement's id gets the number of the correction: ``dividend:AAPL:2014-05-08#2``. Raises `InvariantError`
+    on a reversal, which is never corrected.
+    """
+    if entry.is_reversal:
+        raise InvariantError(f"{entry.entry_id}: expected an entry to correct, found a reversal")
+    name, _, number = entry.entry_id.partition(CORRECTION_MARK)
+    new_id = f"{name}{CORRECTION_MARK}{int(number or 1) + 1}"
+    renamed = replace(replacement, entry_id=new_id, booked_at=booked_at)
+    if (renamed.kind, renamed.lines) == (entry.kind, entry.lines):
+        return ()
+    return reverse(entry, booked_at), renamed
 
 
 def variation(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from engine.accounting.charges import tax_rate
 from engine.errors import InvariantError
 from engine.model.instruments import CollarClass, Instrument
 from engine.model.market import FxRates
@@ -63,11 +64,12 @@ class ExpectedCost:
     half_spread_usd: Decimal
     impact_usd: Decimal
     commission_usd: Decimal
+    tax_usd: Decimal
 
     @property
     def total_usd(self) -> Decimal:
         """Sum of the parts."""
-        return self.half_spread_usd + self.impact_usd + self.commission_usd
+        return self.half_spread_usd + self.impact_usd + self.commission_usd + self.tax_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ def impact_bps(size: TradeSize, coefficient: Decimal) -> Decimal:
 
 
 def expected_cost(size: TradeSize, instrument: Instrument, costs: CostPolicy, fx: FxRates) -> ExpectedCost:
-    """Half spread + impact + commission in USD; a live ``half_spread`` (quote units) precedes the class default."""
+    """Half spread + impact + commission + tax of the rates' day in USD; a live ``half_spread`` (quote units) precedes the class default."""
     kind = instrument.collar_class
     notional = abs(instrument.notional(size.quantity, size.price))
     if size.half_spread is None:
@@ -104,10 +106,16 @@ def expected_cost(size: TradeSize, instrument: Instrument, costs: CostPolicy, fx
         spread = abs(instrument.notional(size.quantity, size.half_spread))
     impact = notional * impact_bps(size, costs.impact_coefficient[kind]) / _BPS
     rate = fx.get_rate(instrument.currency, "USD")
+    tax = (
+        ZERO
+        if size.quantity == 0
+        else tax_rate(instrument, Side.of(size.quantity), fx.as_of.date(), costs.transaction_taxes)
+    )
     return ExpectedCost(
         half_spread_usd=spread * rate,
         impact_usd=impact * rate,
         commission_usd=commission(abs(size.quantity), notional, kind, costs) * rate,
+        tax_usd=notional * tax * rate,
     )
 
 

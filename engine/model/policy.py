@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 from engine.model.instruments import CollarClass
+from engine.model.orders import Side
 from engine.model.portfolio import CashBasis
 
 
@@ -214,6 +216,26 @@ class GatePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionTax:
+    """Tax on trades in shares that a venue lists: a fraction of the value, on one side, from day to day (R-114).
+
+    ``last`` is ``None`` while the rate is in force; ``source`` says where it was read.
+    """
+
+    venue: str
+    side: Side
+    rate: Decimal
+    first: date
+    last: date | None
+    source: str
+
+    def applies(self, venue: str, side: Side, day: date) -> bool:
+        """Whether it is due on a trade of a day."""
+        in_force = self.first <= day and (self.last is None or day <= self.last)
+        return in_force and (self.venue, self.side) == (venue, side)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostPolicy:
     """Expected cost of a trade by collar class: half spread and impact in bps, commission in its own unit.
 
@@ -226,6 +248,7 @@ class CostPolicy:
     commission_per_unit: Mapping[CollarClass, Decimal]
     commission_bps: Mapping[CollarClass, Decimal]
     commission_minimum: Mapping[CollarClass, Decimal]
+    transaction_taxes: tuple[TransactionTax, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

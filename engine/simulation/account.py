@@ -28,6 +28,7 @@ class PostingKind(Enum):
     DEPOSIT = "deposit"
     TRADE = "trade"
     COMMISSION = "commission"
+    TAX = "tax"
     CONVERSION = "conversion"
     VARIATION = "variation"
     EXPIRY = "expiry"

@@ -86,6 +86,16 @@ def book_trade(state: AccountState, instrument: Instrument, fill: Fill) -> None:
         post(state, PostingKind.COMMISSION, fill.commission_currency, -fill.commission, fill.execution_id)
 
 
+def charge_tax(state: AccountState, costs: CostPolicy, instrument: Instrument, fill: Fill) -> None:
+    """Pass on what the listing's country takes of a trade in shares, at once and apart from the commission."""
+    if instrument.kind is not InstrumentType.STK:
+        return
+    value = abs(instrument.notional(fill.quantity, fill.price))
+    for tax in costs.transaction_taxes:
+        if tax.applies(instrument.venue, fill.side, fill.executed_at.date()):
+            post(state, PostingKind.TAX, instrument.currency, -value * tax.rate, fill.execution_id)
+
+
 def _change_position(state: AccountState, instrument: Instrument, fill: Fill, value: Decimal) -> None:
     held = state.positions.get(fill.contract_id) or AccountPosition(
         contract_id=fill.contract_id,

@@ -14,7 +14,7 @@ from engine.model.instruments import Instrument
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderType, TransportEvent, TransportEventKind
 from engine.simulation.account import AccountState, BrokerOrder, DepthTaken
-from engine.simulation.bookkeeping import book_trade, commission, sequence_key
+from engine.simulation.bookkeeping import book_trade, charge_tax, commission, sequence_key
 from engine.simulation.matching import (
     REFRESH,
     Match,
@@ -195,6 +195,7 @@ def _execute(state: AccountState, terms: BrokerTerms, order: BrokerOrder, found:
     )
     state.executions.put(fill.execution_id, fill)
     book_trade(state, instrument, fill)
+    charge_tax(state, terms.costs, instrument, fill)
     done = filled == child.quantity
     changed = replace(
         order,

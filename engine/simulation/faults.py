@@ -20,7 +20,7 @@ from engine.model.money import ZERO, decimal_from_float, round_money
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderType, Side, order_reference
 from engine.ports import MarketDataSource
 from engine.simulation.account import BrokerOrder, Fault, FaultKind, PostingKind
-from engine.simulation.bookkeeping import book_trade, commission, post, sequence_key
+from engine.simulation.bookkeeping import book_trade, charge_tax, commission, post, sequence_key
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.desk import execution_id
 from engine.simulation.margin import closing_marks, net_liquidation
@@ -73,6 +73,7 @@ def add_trade(broker: SimulatedBroker, name: str, trade: ForeignTrade) -> Fill:
     )
     state.executions.put(fill.execution_id, fill)
     book_trade(state, instrument, fill)
+    charge_tax(state, terms.costs, instrument, fill)
     state.put_order(_filled_order(fill, sequence_key(state.head.orders), charge))
     _remember(broker, name, FaultKind.ADDED_TRADE, fill.execution_id, trade.quantity, active=False)
     return fill

@@ -26,7 +26,7 @@ DATED = {
     "tail.spread_short",
     "tail.volatility_future",
 }
-RESHAPED = {"fx.hedge_contracts", "execution.collar_bps", "roll.overrides"}
+RESHAPED = {"fx.hedge_contracts", "execution.collar_bps", "roll.overrides", "costs.transaction_taxes"}
 
 
 def policy_fields(record: type, prefix: str = "") -> typing.Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -11,17 +11,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.accounting.book import apply, fold
+from engine.accounting.charges import transaction_tax
 from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.ledger import LedgerEntry, book_execution, deposit
 from engine.carry import DayFacts, calendar_entries
 from engine.model.market import Dividend, Split
 from engine.model.orders import Side
+from engine.model.policy import TransactionTax
 from engine.model.portfolio import Portfolio
 from engine.model.universe import ContractBook
 from engine.simulation.broker import SimulatedBroker
 from tests.engine.simulation.exchange_world import (
     CARRY,
     CONTRACTS,
+    COSTS,
     FUTURE,
     MONDAY,
     OPTION,
@@ -48,6 +51,10 @@ DIVIDENDS = (
     ),
 )
 SPLIT = Split(instrument_id="AAA", ex_date=date(2024, 3, 13), new_shares=3, old_shares=2)
+
+TAX = TransactionTax(
+    venue=UNIVERSE["AAA"].venue, side=Side.BUY, rate=Decimal("0.005"), first=MONDAY, last=None, source="test"
+)
 
 
 def _world(moves: Sequence[int]) -> World:
@@ -114,6 +121,8 @@ class _Fund:
                 instrument = BOOK.instrument(fill.contract_id)
                 sleeves = {"unassigned": fill.signed_quantity}
                 self._post(book_execution(fill, instrument, sleeves, fill.executed_at))
+                tax = transaction_tax(fill, instrument, (TAX,), fill.executed_at)
+                self._post(() if tax is None else (tax,))
 
     def _post(self, made: Sequence[LedgerEntry]) -> None:
         self.entries.extend(made)
@@ -162,7 +171,8 @@ def test_broker_and_ledger_agree_to_the_last_digit_after_every_trade_and_every_n
     trades: list[tuple[int, str, int]], moves: list[int]
 ) -> None:
     world, opened = _world(moves), utc(MONDAY, 6)
-    broker, fund = new_broker(world, at=opened), _new_fund(world, opened)
+    broker = new_broker(world, at=opened, costs=replace(COSTS, transaction_taxes=(TAX,)))
+    fund = _new_fund(world, opened)
     for number, day in enumerate(DAYS):
         fund.live_until(datetime(day.year, day.month, day.day, 15, tzinfo=UTC) if number else opened)
         broker.advance(utc(day, 15))

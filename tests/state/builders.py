@@ -22,6 +22,7 @@ from engine.model.orders import (
     Urgency,
     order_reference,
 )
+from engine.model.policy import TransactionTax
 from state.database import Database
 from state.gate import OrderLimits
 from state.orders import OrderStore
@@ -65,6 +66,9 @@ def make_interest(name: str, amount: str = "1.5", booked_at: datetime = NOW) -> 
     )
 
 
+STAMP = TransactionTax(
+    venue="XNYS", side=Side.BUY, rate=D("0.005"), first=date(1986, 10, 27), last=None, source="test"
+)
 LIMITS = OrderLimits(max_orders=100, max_turnover_usd=D(10_000_000))
 
 
@@ -149,7 +153,9 @@ def make_fill(
     )
 
 
-def open_orders(database: Database, limits: OrderLimits = LIMITS) -> OrderStore:
+def open_orders(
+    database: Database, limits: OrderLimits = LIMITS, taxes: tuple[TransactionTax, ...] = ()
+) -> OrderStore:
     """An order book of a claimed execution run."""
     claimed = RunStore(database).claim(make_key(RunKind.EXECUTION), NOW, "code", "config")
-    return OrderStore(database, ACCOUNT, claimed.run_id, claimed.epoch, limits, BOOK)
+    return OrderStore(database, ACCOUNT, claimed.run_id, claimed.epoch, limits, BOOK, taxes)

@@ -26,6 +26,7 @@ from tests.state.builders import (
     DAY,
     LIMITS,
     NOW,
+    STAMP,
     later,
     make_child,
     make_fill,
@@ -488,6 +489,22 @@ def test_correction_replaces_the_execution_and_a_late_original_is_ignored(databa
     held = ledger.portfolio(ACCOUNT, later(9999))
     assert held.cash == {"USD": D("-5730.75")}
     assert (held.quantity("AAPL"), held.positions["AAPL"].cost) == (30, 5730)
+
+
+def test_tax_on_a_share_is_booked_with_its_trade_and_taken_back_with_it(database: Database) -> None:
+    store, ledger = open_orders(database, taxes=(STAMP,)), LedgerStore(database)
+    child = claimed(store, S.WORKING)
+    store.record_fill(make_fill(child, 40))
+    # 40 x 190 = 7,600; 0.5 % of it is 38; commission 1.
+    assert ledger.portfolio(ACCOUNT, later(9999)).cash == {"USD": D(-7639)}
+    store.record_fill(make_fill(child, 30, "0001.02", price="191", commission="0.75"))
+    # 30 x 191 = 5,730; 0.5 % of it is 28.65; commission 0.75.
+    assert ledger.portfolio(ACCOUNT, later(9999)).cash == {"USD": D("-5759.40")}
+    assert [e.entry_id for e in ledger.entries(ACCOUNT) if e.kind is EntryKind.TAX] == [
+        "tax:0001.01",
+        "reversal:tax:0001.01",
+        "tax:0001.02",
+    ]
 
 
 def test_execution_taken_back_by_the_broker_leaves_nothing(database: Database) -> None:

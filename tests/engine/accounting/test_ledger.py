@@ -16,6 +16,7 @@ from engine.accounting.ledger import (
     book_execution,
     commission,
     expiry,
+    reverse,
     trade,
     transfer,
     variation,
@@ -278,3 +279,41 @@ def test_allocation_gives_the_odd_share_to_the_largest_remainder() -> None:
 def test_allocation_of_sleeves_that_do_not_sum_is_refused() -> None:
     with pytest.raises(InvariantError, match="sum to an order"):
         allocate(D(1), {"a": D(1)}, D(0), D(2))
+
+
+# ---------------------------------------------------------------- corrections
+
+
+def test_busted_sale_leaves_the_cost_of_the_purchase() -> None:
+    # 100 at 10 cost 1,000; a sale of 50 at 12 leaves 500; without the sale 1,000 again, and not 500 + 600.
+    purchase, sale = bought("AAPL", "100", "10", "e1.01"), bought("AAPL", "-50", "12", "e2.01")
+    busted = portfolio_of(purchase, sale, reverse(sale, at(3))).positions["AAPL"]
+    assert (busted.quantity, busted.cost, busted.average_price) == (D(100), D(1000), D(10))
+    assert fold((purchase, sale, reverse(sale, at(3))), at(2)).positions["AAPL"].cost == D(500)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(["AAPL", "IUKD", "ES_20251219"]),
+            st.integers(-50, 50).filter(bool),
+            st.decimals(1, 9000, places=2),
+            st.booleans(),
+        ),
+        max_size=10,
+    )
+)
+def test_busted_trades_leave_the_book_of_those_that_stand(
+    rows: list[tuple[str, int, Decimal, bool]],
+) -> None:
+    trades = [
+        bought(name, D(quantity), price, f"e{row}.01") for row, (name, quantity, price, _) in enumerate(rows)
+    ]
+    busts = [reverse(entry, at(3)) for entry, row in zip(trades, rows, strict=True) if row[3]]
+    stand = [entry for entry, row in zip(trades, rows, strict=True) if not row[3]]
+    whole, alone = portfolio_of(*trades, *busts), portfolio_of(*stand)
+    assert whole.positions == alone.positions
+    assert {unit: cash for unit, cash in whole.cash.items() if cash} == {
+        unit: cash for unit, cash in alone.cash.items() if cash
+    }
+    assert fold([*trades, *busts], at(2)) == fold(trades, at(2))

@@ -213,6 +213,7 @@ COSTS = CostPolicy(
     commission_per_unit=dict.fromkeys(CollarClass, D("0.01")),
     commission_bps=dict.fromkeys(CollarClass, D(0)),
     commission_minimum=dict.fromkeys(CollarClass, D(1)),
+    transaction_taxes=(),
 )
 
 

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -19,9 +19,10 @@ from engine.execution.slippage import (
     expected_cost,
     impact_bps,
 )
-from engine.model.instruments import CollarClass
+from engine.model.instruments import CollarClass, InstrumentType
 from engine.model.order_states import CHILD_TRANSITIONS
 from engine.model.orders import ChildStatus, Fill, Side
+from engine.model.policy import TransactionTax
 from tests.engine.execution.market import COSTS, FX, NOON, UNIVERSE, intent
 
 
@@ -87,6 +88,23 @@ def test_expected_cost_adds_spread_impact_and_commission_in_dollars() -> None:
     # A live half spread of 0.02 EUR replaces the default: 10,000 × 0.02 × 1.10
     live = replace(size, half_spread=D("0.02"))
     assert expected_cost(live, UNIVERSE["CS51"], COSTS, FX).half_spread_usd == 220
+
+
+def test_expected_cost_of_a_taxed_purchase_names_the_tax() -> None:
+    share = replace(UNIVERSE["CS51"], kind=InstrumentType.STK)
+    tax = TransactionTax(
+        venue=share.venue, side=Side.BUY, rate=D("0.004"), first=date(2025, 4, 1), last=None, source="test"
+    )
+    costs = replace(COSTS, transaction_taxes=(tax,))
+    size = TradeSize(
+        quantity=D(10_000), price=D(50), volatility_annual=0.20, average_daily_volume=D(1_000_000)
+    )
+    # 500,000 EUR x 0.4 % = 2,000 EUR x 1.10; a sale and a fund pay none.
+    bought, sold = (
+        expected_cost(each, share, costs, FX) for each in (size, replace(size, quantity=-size.quantity))
+    )
+    assert (bought.tax_usd, bought.total_usd - sold.total_usd) == (D(2200), D(2200))
+    assert expected_cost(size, UNIVERSE["CS51"], costs, FX).tax_usd == 0
 
 
 def test_commission_has_a_minimum() -> None:

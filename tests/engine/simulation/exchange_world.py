@@ -6,7 +6,7 @@ either side of the close moved by ``drift`` ticks for each five seconds since mi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -251,6 +251,7 @@ COSTS = CostPolicy(
     commission_per_unit=_by_class(STK="0.005", FUT="2.25", OPT="0.65"),
     commission_bps=_by_class(ETF="5", FX_SPOT="0.2"),
     commission_minimum=_by_class(STK="1", ETF="3", FX_SPOT="2"),
+    transaction_taxes=(),
 )
 CARRY = CarryPolicy(
     cash_rate_annual={
@@ -292,10 +293,10 @@ def new_broker(
     carry: CarryPolicy = CARRY,
     journal: BrokerJournal | None = None,
     deposit: str = "10000000",
+    costs: CostPolicy = COSTS,
 ) -> SimulatedBroker:
-    return SimulatedBroker.create(
-        broker_terms(world, carry), journal or MemoryJournal(), opening(at, deposit)
-    )
+    terms = replace(broker_terms(world, carry), costs=costs)
+    return SimulatedBroker.create(terms, journal or MemoryJournal(), opening(at, deposit))
 
 
 def order(

@@ -1,0 +1,119 @@
+"""What trades and dividends cost beyond the commission: transaction tax, other fees, withholding (R-114).
+
+Rates come from configuration, by the venue that lists a share and the side of the trade. A tax is a posting of its own
+beside the trade, so that it can be compared with the broker's statement and shown in the bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from engine.accounting.corporate_actions import DIVIDEND_ACCOUNT
+from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, pair
+from engine.errors import InvariantError
+from engine.model.instruments import Instrument, InstrumentType
+from engine.model.money import ZERO, Money, round_money
+from engine.model.orders import Fill, Side
+from engine.model.policy import TransactionTax
+
+TAX_ACCOUNT = "expense:transaction_tax"
+FEE_ACCOUNT = "expense:fee"
+WITHHOLDING_ACCOUNT = "expense:withholding"
+_WITHHELD_PREFIX = "withheld:"
+_WITHHOLDING_PREFIX = "withholding:"
+
+
+def tax_rate(instrument: Instrument, side: Side, day: date, taxes: Sequence[TransactionTax]) -> Decimal:
+    """Fraction of the traded value that the listing's country takes on a day; funds and derivatives pay none.
+
+    Raises `InvariantError` when two rules hold at once.
+    """
+    if instrument.kind is not InstrumentType.STK:
+        return ZERO
+    found = [tax for tax in taxes if tax.applies(instrument.venue, side, day)]
+    if len(found) > 1:
+        raise InvariantError(
+            f"{instrument.instrument_id}: expected one transaction tax of {instrument.venue} on {day}, found {found}"
+        )
+    return found[0].rate if found else ZERO
+
+
+def transaction_tax(
+    fill: Fill, instrument: Instrument, taxes: Sequence[TransactionTax], booked_at: datetime
+) -> LedgerEntry | None:
+    """Tax on an execution in the instrument's currency, rounded once; ``None`` where none is due."""
+    rate = tax_rate(instrument, fill.side, fill.executed_at.date(), taxes)
+    amount = round_money(abs(instrument.notional(fill.quantity, fill.price)) * rate)
+    if amount == 0:
+        return None
+    return LedgerEntry(
+        entry_id=f"tax:{fill.execution_id}",
+        kind=EntryKind.TAX,
+        booked_at=booked_at,
+        value_date=fill.executed_at.date(),
+        contract_id=fill.contract_id,
+        reference=fill.order_ref or "",
+        price=None,
+        quantity=None,
+        lines=pair(TAX_ACCOUNT, CASH, instrument.currency, amount),
+    )
+
+
+def fee(cost: Money, booked_at: datetime, value_date: date, reference: str) -> LedgerEntry:
+    """A charge that belongs to no execution (market data, custody); positive is a cost, negative gives it back.
+
+    ``reference`` names the broker's own transaction, so that booking it twice is seen.
+    """
+    return LedgerEntry(
+        entry_id=f"fee:{reference}",
+        kind=EntryKind.FEE,
+        booked_at=booked_at,
+        value_date=value_date,
+        contract_id=None,
+        reference=reference,
+        price=None,
+        quantity=None,
+        lines=pair(FEE_ACCOUNT, CASH, cost.currency, round_money(cost.amount)),
+    )
+
+
+def withholding(accrual: LedgerEntry, rate: Decimal, booked_at: datetime) -> LedgerEntry | None:
+    """Tax kept back from an accrued dividend; ``None`` on a short, which pays the gross amount in lieu.
+
+    ``rate`` is a fraction from 0 to 1. Raises `InvariantError` outside it.
+    """
+    if not 0 <= rate <= 1:
+        raise InvariantError(f"{accrual.entry_id}: expected a rate from 0 to 1, found {rate}")
+    owed = next(line for line in accrual.lines if line.account == DIVIDEND_ACCOUNT)
+    amount = round_money(owed.amount * rate)
+    if owed.amount < 0 or amount == 0:
+        return None
+    return LedgerEntry(
+        entry_id=_WITHHOLDING_PREFIX + accrual.entry_id,
+        kind=EntryKind.WITHHOLDING,
+        booked_at=booked_at,
+        value_date=accrual.value_date,
+        contract_id=accrual.contract_id,
+        reference=accrual.entry_id,
+        price=None,
+        quantity=None,
+        lines=pair(WITHHOLDING_ACCOUNT, DIVIDEND_ACCOUNT, owed.unit, amount),
+    )
+
+
+def withholding_payment(withheld: LedgerEntry, booked_at: datetime) -> LedgerEntry:
+    """Pay date: what was withheld leaves the cash that the gross dividend brought."""
+    owed = next(line for line in withheld.lines if line.account == DIVIDEND_ACCOUNT)
+    return LedgerEntry(
+        entry_id=withheld.entry_id.replace(_WITHHOLDING_PREFIX, _WITHHELD_PREFIX, 1),
+        kind=EntryKind.WITHHOLDING,
+        booked_at=booked_at,
+        value_date=withheld.value_date,
+        contract_id=withheld.contract_id,
+        reference=withheld.entry_id,
+        price=None,
+        quantity=None,
+        lines=pair(CASH, DIVIDEND_ACCOUNT, owed.unit, owed.amount),
+    )
