@@ -192,23 +192,45 @@ def day_end_entries(
     return (*settlements, *interest, *borrow, *expiries)
 
 
-def daily_interest(currency: str, balance: Decimal, policy: CarryPolicy) -> Decimal:
-    """Interest of one calendar day: ``balance × rate / day count``; borrowed money pays the spread on top.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarryEstimate:
+    """Interest of one calendar day by currency: received (positive) or paid on debt."""
 
-    Raises `ConfigurationError` for a currency without a configured rate or day count.
-    """
-    applied, day_count = _rate(currency, balance, policy)
-    return round_money(balance * applied / day_count)
+    interest: Mapping[str, Decimal]
 
 
-def _rate(currency: str, balance: Decimal, policy: CarryPolicy) -> tuple[Decimal, int]:
-    """Rate a year on a balance, and the days that it counts as a year."""
-    rate, day_count = policy.cash_rate_annual.get(currency), policy.day_count.get(currency)
-    if rate is None or day_count is None:
-        raise ConfigurationError(
-            f"expected a cash rate and a day count for {currency}, found none; add them to the carry settings"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinancingService:
+    """What balances bring or cost a day, by the configured rates and day counts (CARRY-04)."""
+
+    policy: CarryPolicy
+
+    def rate_annual(self, currency: str, balance: Decimal) -> tuple[Decimal, int]:
+        """Rate a year on a balance, and the days that it counts as a year; borrowed money pays the spread on top.
+
+        Raises `ConfigurationError` for a currency without a configured rate or day count.
+        """
+        rate, day_count = self.policy.cash_rate_annual.get(currency), self.policy.day_count.get(currency)
+        if rate is None or day_count is None:
+            raise ConfigurationError(
+                f"expected a cash rate and a day count for {currency}, found none; add them to the carry settings"
+            )
+        return (rate + self.policy.debit_spread_annual if balance < 0 else rate), day_count
+
+    def daily_interest(self, currency: str, balance: Decimal) -> Decimal:
+        """Interest of one calendar day: ``balance × rate / day count``."""
+        rate, day_count = self.rate_annual(currency, balance)
+        return round_money(balance * rate / day_count)
+
+    def daily_carry(self, cash: Mapping[str, Decimal]) -> CarryEstimate:
+        """Interest of one calendar day on every balance that is not zero."""
+        return CarryEstimate(
+            interest={
+                currency: self.daily_interest(currency, balance)
+                for currency, balance in cash.items()
+                if balance != 0
+            }
         )
-    return (rate + policy.debit_spread_annual if balance < 0 else rate), day_count
 
 
 def expected_carry_annual(
@@ -230,7 +252,8 @@ def expected_carry_annual(
             continue
         instrument = book.universe[name]
         value, currency = instrument.notional(Decimal(1), price), instrument.currency
-        rate, day_count = _rate(currency, cash.get(currency, ZERO), book.policy)
+        balance = cash.get(currency, ZERO)
+        rate, day_count = FinancingService(policy=book.policy).rate_annual(currency, balance)
         found[name] = significant(float(yearly / value - rate * _YEAR_DAYS / day_count))
     return found
 
@@ -239,7 +262,7 @@ def interest_entry(
     currency: str, balance: Decimal, day: date, policy: CarryPolicy, booked_at: datetime
 ) -> LedgerEntry:
     """Interest of one day, paid in cash."""
-    amount = daily_interest(currency, balance, policy)
+    amount = FinancingService(policy=policy).daily_interest(currency, balance)
     return LedgerEntry(
         entry_id=f"interest:{currency}:{day.isoformat()}",
         kind=EntryKind.INTEREST,

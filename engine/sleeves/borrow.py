@@ -29,34 +29,37 @@ class ShortRoute:
     note: str | None
 
 
-def needs_locate(instrument: Instrument, policy: SleevePolicy) -> bool:
-    """Whether a short of this line must find shares first."""
-    return policy.deny_short_without_borrow and not instrument.is_future and not instrument.is_option
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BorrowService:
+    """What may be sold short, by the lenders' quotes of the day; without a quote nothing is lent (CARRY-01)."""
 
+    quotes: Mapping[str, BorrowQuote]
+    policy: SleevePolicy
 
-def shares_to_borrow(
-    instrument: Instrument, borrow: Mapping[str, BorrowQuote], policy: SleevePolicy
-) -> Decimal:
-    """Shares that a new short may borrow: none without a quote or above the highest accepted fee."""
-    quote = borrow.get(instrument.instrument_id)
-    if quote is None or quote.fee_bps_annual > policy.max_borrow_fee_bps_annual:
-        return Decimal(0)
-    return floor_lots(max(Decimal(0), quote.available_shares), instrument.lot)
+    def needs_locate(self, instrument: Instrument) -> bool:
+        """Whether a short of this line must find shares first."""
+        return self.policy.deny_short_without_borrow and not instrument.is_future and not instrument.is_option
+
+    def shares_to_borrow(self, instrument: Instrument) -> Decimal:
+        """Shares that a new short may borrow: none without a quote or above the highest accepted fee."""
+        quote = self.quotes.get(instrument.instrument_id)
+        if quote is None or quote.fee_bps_annual > self.policy.max_borrow_fee_bps_annual:
+            return Decimal(0)
+        return floor_lots(max(Decimal(0), quote.available_shares), instrument.lot)
+
+    def allowed_short(self, instrument: Instrument, wanted: Decimal, held: Decimal) -> Decimal:
+        """Unsigned part of a wanted short (negative) that may stand: what is short already stays without a locate."""
+        if not self.needs_locate(instrument):
+            return -wanted
+        already = max(Decimal(0), -held)
+        return min(-wanted, already + self.shares_to_borrow(instrument))
 
 
 def route_short(
-    instrument: Instrument,
-    wanted: Decimal,
-    held: Decimal,
-    prices: PriceList,
-    borrow: Mapping[str, BorrowQuote],
-    policy: SleevePolicy,
+    instrument: Instrument, wanted: Decimal, held: Decimal, prices: PriceList, borrow: BorrowService
 ) -> ShortRoute:
     """Split a wanted short (negative quantity) into what can be borrowed and a proxy future of equal USD value."""
-    allowed = -wanted
-    if needs_locate(instrument, policy):
-        already = max(Decimal(0), -held)
-        allowed = min(-wanted, already + shares_to_borrow(instrument, borrow, policy))
+    allowed = borrow.allowed_short(instrument, wanted, held)
     missing = -wanted - allowed
     if missing <= 0:
         return ShortRoute(
@@ -68,7 +71,7 @@ def route_short(
         )
     name = instrument.instrument_id
     value = missing * prices.unit_value_usd(name)
-    proxy = policy.short_proxies.get(name)
+    proxy = borrow.policy.short_proxies.get(name)
     contract = prices.contract_id(proxy) if proxy is not None else None
     if contract is None:
         note = f"{name}: no shares to borrow and no proxy with a price; {missing} not shorted"

@@ -22,7 +22,7 @@ from engine.model.orders import TargetBook, TargetLine
 from engine.model.policy import RiskPolicy, SleevePolicy
 from engine.model.portfolio import Portfolio, Sleeve
 from engine.risk.limits import limit_weights
-from engine.sleeves.borrow import needs_locate, route_short, shares_to_borrow
+from engine.sleeves.borrow import BorrowService, route_short
 from engine.sleeves.credit_carry import credit_lines
 from engine.sleeves.funding import FundedLeg, is_funded, limit_funding
 from engine.sleeves.holdings import (
@@ -170,11 +170,12 @@ def _held_names(
 
 def _can_short(name: str, inputs: TargetInputs, policy: SleevePolicy) -> bool:
     instrument = inputs.prices.contracts.universe[name]
-    if not needs_locate(instrument, policy):
+    borrow = BorrowService(quotes=inputs.borrow, policy=policy)
+    if not borrow.needs_locate(instrument):
         return True
     proxy = policy.short_proxies.get(name)
     has_proxy = proxy is not None and inputs.prices.contract_id(proxy) is not None
-    return has_proxy or shares_to_borrow(instrument, inputs.borrow, policy) > 0
+    return has_proxy or borrow.shares_to_borrow(instrument) > 0
 
 
 def _scaled_weights(
@@ -247,7 +248,9 @@ def _sized(
             continue
         instrument = inputs.prices.instrument(contract)
         held = current.get(line.instrument_id, ZERO)
-        route = route_short(instrument, quantity, held, inputs.prices, inputs.borrow, policy)
+        route = route_short(
+            instrument, quantity, held, inputs.prices, BorrowService(quotes=inputs.borrow, policy=policy)
+        )
         _add(
             sized,
             line.instrument_id,

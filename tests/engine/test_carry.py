@@ -11,9 +11,9 @@ from engine.carry import (
     WITHOUT_FINAL_PRICE,
     CarryBook,
     DayFacts,
+    FinancingService,
     calendar_entries,
     daily_borrow_fee,
-    daily_interest,
     day_end_entries,
     expected_carry_annual,
 )
@@ -40,12 +40,19 @@ def facts(day: date, **closes: str) -> DayFacts:
     ],
 )
 def test_interest_of_one_calendar_day(currency: str, balance: str, interest: str) -> None:
-    assert daily_interest(currency, D(balance), CARRY) == D(interest)
+    assert FinancingService(policy=CARRY).daily_interest(currency, D(balance)) == D(interest)
 
 
 def test_currency_without_rate_earns_nothing_silently() -> None:
     with pytest.raises(ConfigurationError, match="CHF"):
-        daily_interest("CHF", D(1), CARRY)
+        FinancingService(policy=CARRY).daily_interest("CHF", D(1))
+
+
+def test_financing_service_daily_carry_estimate() -> None:
+    # 10,000,000 × 4.5 % / 360; 3,600,000 × 3 % / 360; −365,000 × (4.5 % + 1.5 %) / 365; nothing on nothing
+    cash = {"USD": D(10_000_000), "EUR": D(3_600_000), "GBP": D(-365_000), "CHF": D(0)}
+    found = FinancingService(policy=CARRY).daily_carry(cash)
+    assert found.interest == {"USD": D(1250), "EUR": D(300), "GBP": D(-60)}
 
 
 def test_borrow_fee_of_the_recorded_short() -> None:

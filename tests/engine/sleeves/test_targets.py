@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model.encoding import decode, encode
-from engine.model.market import Mark
+from engine.model.market import BorrowQuote, Mark
 from engine.model.orders import TargetBook, TargetLine
+from engine.sleeves.borrow import BorrowService
 from engine.sleeves.holdings import structural_weights, weights_at_scale_one
 from engine.sleeves.targets import TargetInputs, TargetMemory, decide_targets
-from tests.engine.fund_factory import marks, risk_policy, sleeve_policy
+from tests.engine.fund_factory import instrument, marks, risk_policy, sleeve_policy
 from tests.engine.sleeves.target_world import NAV, PRICES, borrow, portfolio, target_inputs, world
 
 POLICY, LIMITS = sleeve_policy(), risk_policy()
@@ -134,6 +135,30 @@ class TestBorrow:
         # 1,750,000 USD / (5,700 · 10 · 1.17) = 26.24 contracts
         assert core["FESX"].quantity == -26
         assert core["FESX"].contract_id == "FESX_Z6"
+
+    @pytest.mark.parametrize(
+        ("held", "wanted", "allowed", "why"),
+        [
+            (0, -100, 0, "a new short finds no shares"),
+            (-40, -100, 40, "what is short already stays, and grows by nothing"),
+            (-100, -40, 40, "a smaller short needs no locate"),
+            (70, -30, 0, "a long that would turn short finds none either"),
+        ],
+    )
+    def test_borrow_service_denies_unavailable_short(
+        self, held: int, wanted: int, allowed: int, why: str
+    ) -> None:
+        service = BorrowService(quotes={}, policy=sleeve_policy(deny_short_without_borrow=True))
+        assert service.allowed_short(instrument("CS51"), Decimal(wanted), Decimal(held)) == allowed, why
+
+    def test_short_beyond_the_highest_accepted_fee_counts_as_unavailable(self) -> None:
+        dear = BorrowQuote(
+            instrument_id="CS51", available_shares=Decimal(900), fee_bps_annual=Decimal("1000.1")
+        )
+        policy = sleeve_policy(deny_short_without_borrow=True)
+        for fee, shares in ((dear.fee_bps_annual, 0), (Decimal(1000), 900)):
+            service = BorrowService(quotes={"CS51": replace(dear, fee_bps_annual=fee)}, policy=policy)
+            assert service.shares_to_borrow(instrument("CS51")) == shares
 
     def test_borrow_for_a_part_splits_the_short(self) -> None:
         book = decide(
