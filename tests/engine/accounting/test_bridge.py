@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.accounting.book import apply, fold
 from engine.accounting.bridge import BridgeComponent, NavBridge, nav_bridge
+from engine.accounting.charges import fee, transaction_tax, withholding
 from engine.accounting.corporate_actions import (
     cash_in_lieu_entry,
     dividend_accrual,
@@ -31,6 +32,9 @@ from engine.carry import interest_entry
 from engine.errors import InvariantError
 from engine.model.encoding import decode, encode
 from engine.model.market import Dividend, FxRates, Mark, Split
+from engine.model.money import Money
+from engine.model.orders import Side
+from engine.model.policy import TransactionTax
 from engine.model.portfolio import CashBasis, Portfolio, Sleeve, Valuation
 from tests.engine.accounting.builders import (
     BOOK,
@@ -98,12 +102,29 @@ def day_entries() -> tuple[LedgerEntry, ...]:
         apply(BOOK_THEN, halved).positions["AAPL"], BOOK.instrument("AAPL"), split, D(133), at(2, 0)
     )
     assert in_lieu is not None
+    american = Dividend(
+        instrument_id="CSPX", ex_date=date(2025, 12, 2), pay_date=date(2025, 12, 9), amount=D("0.5")
+    )
+    earned = dividend_accrual(BOOK_THEN.positions["CSPX"], BOOK.instrument("CSPX"), american, at(2, 0))
+    withheld = withholding(earned, D("0.15"), at(2, 0))
+    levy = TransactionTax(
+        venue="XNYS", side=Side.BUY, rate=D("0.001"), first=date(2025, 1, 1), last=None, source="test"
+    )
+    taxed = make_fill("AAPL", "10", "132", "d4.01")
+    tax = transaction_tax(taxed, BOOK.instrument("AAPL"), (levy,), at(2, 15))
+    assert withheld is not None
+    assert tax is not None
     owed = dividend_accrual(BOOK_THEN.positions["CS51"], BOOK.instrument("CS51"), dividend, at(2, 0))
     entries = [
         owed,
         dividend_payment(owed, at(2, 0)),
         halved,
         in_lieu,
+        earned,
+        withheld,
+        bought("AAPL", "10", "132", "d4.01", "single_name", at(2, 15)),
+        tax,
+        fee(Money(amount=D("12.5"), currency="EUR"), at(2, 15), date(2025, 12, 2), "data"),
         bought("CSPX", "-1000", "728", "d1.01", booked_at=at(2, 15)),
         commission(make_fill("CSPX", "-1000", "728", "d1.01", commission="3.5"), at(2, 15)),
         bought("ES_20251219", "3", "4980", "d2.01", booked_at=at(2, 15)),
@@ -151,15 +172,18 @@ ROUNDING = D("0.000002")
 def test_day_with_everything_closes_to_the_cent() -> None:
     found = bridge()
     assert found.closes
-    assert set(found.by_component) == set(BridgeComponent) - {BridgeComponent.TAXES}
+    assert set(found.by_component) == set(BridgeComponent)
 
 
 def test_components_are_what_their_causes_say() -> None:
     parts = bridge().by_component
-    assert parts[BridgeComponent.FEES] == D("-3.5")
+    # −3.5 − 12.5 EUR × 1.18
+    assert parts[BridgeComponent.FEES] == D("-18.25")
+    # −3,000 × 0.5 × 15 % − 10 × 132 × 0.1 %
+    assert parts[BridgeComponent.TAXES] == D("-226.32")
     assert parts[BridgeComponent.FLOWS] == D(50_000)
-    # −10,000 shares × 0.4 EUR × 1.18
-    assert parts[BridgeComponent.DIVIDENDS] == D(-4720)
+    # −10,000 shares × 0.4 EUR × 1.18 + 3,000 × 0.5
+    assert parts[BridgeComponent.DIVIDENDS] == D(-3220)
     # −12.34 EUR × 1.18
     assert parts[BridgeComponent.BORROW] == D("-14.5612")
     # −11 GBP × 1.31

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine.accounting.attribution import split_exactly
 from engine.accounting.book import apply, fold
 from engine.accounting.bridge import BridgeComponent, BridgeItem, NavBridge, nav_bridge
+from engine.accounting.charges import transaction_tax
 from engine.accounting.corporate_actions import dividend_accrual
 from engine.accounting.ledger import (
     LedgerEntry,
@@ -25,6 +26,8 @@ from engine.accounting.ledger import (
 from engine.accounting.nav import ValuationContext, value_portfolio
 from engine.model.market import Dividend, FxRates, Mark
 from engine.model.money import round_money
+from engine.model.orders import Side
+from engine.model.policy import TransactionTax
 from engine.model.portfolio import CashBasis, Portfolio, Sleeve, Valuation
 from tests.engine.accounting.builders import (
     BOOK,
@@ -118,6 +121,19 @@ def test_commission_that_comes_days_after_its_trade_falls_on_the_holders() -> No
     late = commission(make_fill("CSPX", "900", "730", "e1.01", commission="9"), at(2))
     found = bridge((held,), (late,), make_marks(CSPX="730"), make_marks(CSPX="730"))
     assert of(found, BridgeComponent.FEES) == {CORE: D(-9)}
+
+
+def test_transaction_tax_falls_on_the_sleeves_that_bought() -> None:
+    held = bought("AAPL", "900", "200", "e1.01", "core_index_rv", at(1))
+    levy = TransactionTax(
+        venue="XNYS", side=Side.BUY, rate=D("0.01"), first=date(2025, 1, 1), last=None, source="test"
+    )
+    tax = transaction_tax(make_fill("AAPL", "40", "200", "d1.01"), BOOK.instrument("AAPL"), (levy,), at(2))
+    assert tax is not None
+    entries = (*traded("AAPL", {SECTOR: "30", SINGLE: "10"}, "200", "d1.01", "4"), tax)
+    same = make_marks(AAPL="200")
+    # 40 × 200 × 1 % in the ratio 30 : 10
+    assert of(bridge((held,), entries, same, same), BridgeComponent.TAXES) == {SECTOR: D(-60), SINGLE: D(-20)}
 
 
 def test_commission_of_a_currency_trade_falls_on_cash() -> None:
