@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from engine.accounting.book import fold
-from engine.accounting.ledger import LedgerEntry
+from engine.accounting.ledger import LedgerEntry, reverse
 from engine.errors import InvariantError
 from state.database import Database, open_database
 from state.ledger import LedgerStore
@@ -61,6 +61,17 @@ def test_portfolio_is_the_fold_of_what_was_booked_by_then(database: Database) ->
     for moment in (NOW, later(10), later(3600), later(7200)):
         assert store.portfolio(ACCOUNT, moment) == fold(entries, moment)
     assert store.portfolio(ACCOUNT, later(7200)).quantity("AAPL") == 60
+
+
+def test_bust_that_comes_later_leaves_the_cost_of_what_stands(database: Database) -> None:
+    store, sale = LedgerStore(database), bought("AAPL", "-50", "12", "e2.01", booked_at=later(1))
+    store.post(ACCOUNT, (bought("AAPL", "100", "10", "e1.01"), sale))
+    assert store.portfolio(ACCOUNT, later(1)).positions["AAPL"].cost == 500
+    store.post(ACCOUNT, (reverse(sale, later(2)),))
+    # Without the sale 100 at 10 are held, and never 500 + 600.
+    assert store.portfolio(ACCOUNT, later(2)).positions["AAPL"].cost == 1000
+    assert store.portfolio(ACCOUNT, later(2)) == LedgerStore(database).portfolio(ACCOUNT, later(2))
+    assert store.portfolio(ACCOUNT, later(1)).positions["AAPL"].cost == 500
 
 
 def test_store_sees_what_another_process_booked(database: Database) -> None:
