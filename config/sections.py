@@ -186,6 +186,30 @@ class Reconciliation(Section):
         return self
 
 
+StatementFinding: TypeAlias = Literal[
+    "late_fill",
+    "lost_order",
+    "foreign_trade",
+    "correction",
+    "bust",
+    "commission",
+    "transaction_tax",
+    "dividend",
+    "withholding_tax",
+    "interest",
+    "borrow_fee",
+    "fee",
+]
+
+
+class StatementImport(Section):
+    """What an import of the broker's statement books without asking."""
+
+    time_zone: Literal["UTC", "America/New_York"]
+    booked: tuple[StatementFinding, ...]
+    booked_cash_limit_usd: Number
+
+
 class Marks(Section):
     """Ages and jumps of marks."""
 

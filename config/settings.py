@@ -54,6 +54,7 @@ from config.sections import (
     Screener,
     Section,
     Sleeves,
+    StatementImport,
     UniverseChoice,
     Volatility,
     refuse,
@@ -88,6 +89,7 @@ class Settings(Section):
     loss_ladder: LossLadder
     crisis: Crisis
     reconciliation: Reconciliation
+    statement: StatementImport
     marks: Marks
     fx: Fx
     universe: UniverseChoice

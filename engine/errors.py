@@ -9,7 +9,8 @@ FundError
 │   ├── MissingFxRate             no rate between two currencies
 │   ├── NonFiniteValue            NaN or infinity where money is counted
 │   ├── UnknownContract           a contract that no listing names
-│   └── StoreError                a market data store that is missing, half written or altered
+│   ├── StoreError                a market data store that is missing, half written or altered
+│   └── StatementError            a broker's statement that is cut, of another account, or contradicts itself
 ├── BrokerError
 │   ├── BrokerUnavailable         may be asked again (reads only)
 │   └── BrokerRejected            the broker said no; asking again changes nothing
@@ -80,6 +81,12 @@ class StoreError(DataError):
     """A market data store is missing, half written, or does not match its checksums."""
 
     exit_status = 2
+
+
+class StatementError(DataError):
+    """A broker's statement is truncated, of another account, or contradicts itself: refused whole."""
+
+    exit_status = 5
 
 
 class BrokerError(FundError):

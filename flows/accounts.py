@@ -15,8 +15,9 @@ from engine.model.halts import ALLOWED_CHOICES, HaltKind
 from flows.book import Book, open_book
 from flows.planning import RunRequest
 from state.halts import HaltRecord, HaltSeverity
+from tasks.adapters.simulated_account import account_path, account_time
 from tasks.day import wall_clock
-from tasks.options import WorldOptions
+from tasks.options import WorldOptions, fund_home
 from tasks.runtime import World
 
 
@@ -100,6 +101,13 @@ def world_of_account(book: Book, account: str, day: date) -> World:
             )
             return _required(World(options), account)
     raise ConfigurationError(f"expected an account of one of our profiles, found {account!r}")
+
+
+def newest_world(book: Book, account: str) -> World:
+    """The world of an account at its latest day: that of its last run, or the broker's own where that is later."""
+    latest = book.latest_run(account).key.trade_date
+    lived = account_time(account_path(fund_home(), account))
+    return world_of_account(book, account, latest if lived is None else max(latest, lived.date()))
 
 
 def _required(world: World, account: str) -> World:

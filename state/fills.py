@@ -41,26 +41,28 @@ def book_fill(
     intent: OrderIntent,
     fill: Fill,
     taxes: Sequence[TransactionTax] = (),
+    booked_at: datetime | None = None,
 ) -> bool:
     """Book an execution inside the caller's transaction; see `OrderStore.record_fill`."""
+    at = fill.executed_at if booked_at is None else booked_at
     if (fill.contract_id, fill.side) != (intent.contract_id, intent.side):
         raise InvariantError(f"{fill.execution_id}: contract and side are not those of its order")
     before = connection.execute(_VALID, {"account": account, "root": fill.root}).one_or_none()
     if before is not None and _suffix(fill.execution_id) <= _suffix(before.execution_id):
-        _repeat(connection, account, fill, before)
+        _repeat(connection, account, fill, before, at)
         return False
     if before is not None:
-        _take_back(connection, account, before.execution_id, fill.executed_at)
+        take_back(connection, account, before.execution_id, at)
     sleeves = _split(connection, fill, intent)
     connection.execute(_BOOK, _row(account, fill, intent.intent_id, sleeves))
     instrument = contracts.instrument(fill.contract_id)
     # A correction to nothing is how a broker takes an execution back.
-    entries = [] if fill.quantity == 0 else [trade(fill, instrument, sleeves, fill.executed_at)]
-    tax = transaction_tax(fill, instrument, taxes, fill.executed_at)
+    entries = [] if fill.quantity == 0 else [trade(fill, instrument, sleeves, at)]
+    tax = transaction_tax(fill, instrument, taxes, at)
     if tax is not None:
         entries.append(tax)
     if fill.commission is not None:
-        entries.append(commission(fill, fill.executed_at))
+        entries.append(commission(fill, at))
     post_entries(connection, account, entries)
     return True
 
@@ -85,7 +87,9 @@ def fill_of(row: Row[tuple[object, ...]]) -> Fill:
     )
 
 
-def _repeat(connection: Connection, account: str, fill: Fill, before: Row[tuple[object, ...]]) -> None:
+def _repeat(
+    connection: Connection, account: str, fill: Fill, before: Row[tuple[object, ...]], at: datetime
+) -> None:
     """A known execution again: nothing, or the commission that was missing."""
     if fill.execution_id != before.execution_id:
         return
@@ -95,7 +99,7 @@ def _repeat(connection: Connection, account: str, fill: Fill, before: Row[tuple[
         )
     if fill.commission is None or before.commission is not None:
         return
-    post_entries(connection, account, [commission(fill, fill.executed_at)])
+    post_entries(connection, account, [commission(fill, at)])
     connection.execute(
         update(fills)
         .where(fills.c.account == account, fills.c.execution_id == fill.execution_id)
@@ -103,7 +107,8 @@ def _repeat(connection: Connection, account: str, fill: Fill, before: Row[tuple[
     )
 
 
-def _take_back(connection: Connection, account: str, execution_id: str, at: datetime) -> None:
+def take_back(connection: Connection, account: str, execution_id: str, at: datetime) -> None:
+    """Reverse an execution's postings and mark it superseded, inside the caller's transaction."""
     names = entry_ids(execution_id)
     booked = entries_by_id(connection, account, names)
     post_entries(connection, account, [reverse(booked[name], at) for name in names if name in booked])

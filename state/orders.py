@@ -24,7 +24,7 @@ from engine.model.universe import ContractBook
 from engine.ports import ChildRecord, GateOutcome, Permission
 from state.control_row import ControlRecord, read_control
 from state.database import Database
-from state.fills import book_fill, fill_of, filled_quantity
+from state.fills import book_fill, fill_of, filled_quantity, take_back
 from state.gate import OrderLimits, add_turnover, claim_child, counted_notional
 from state.jobs import JobStore, read_intent
 from state.ledger import KEYS_A_QUERY
@@ -140,12 +140,12 @@ class OrderStore(JobStore):
             _recount(connection, known, known.filled, status)
             _append_event(connection, order_ref, status, now, text)
 
-    def record_fill(self, fill: Fill) -> bool:
+    def record_fill(self, fill: Fill, booked_at: datetime | None = None) -> bool:
         """Book an execution into fills and ledger in one transaction; ``False`` when it was booked already.
 
         A higher correction suffix replaces the version before it, a lower one is ignored. A commission that comes
         later under the same execution id is booked then. Raises `InvariantError` for an execution of no order of
-        ours, or one that comes again with other figures.
+        ours, or one that comes again with other figures. It is booked at its own time unless ``booked_at`` is given.
         """
         if fill.order_ref is None:
             raise InvariantError(
@@ -154,10 +154,30 @@ class OrderStore(JobStore):
         with self._database.transaction() as connection:
             known = _locked_order(connection, fill.order_ref)
             intent = read_intent(connection, known.intent_id)
-            if not book_fill(connection, self._account, self._contracts, intent, fill, self._taxes):
+            if not book_fill(
+                connection, self._account, self._contracts, intent, fill, self._taxes, booked_at
+            ):
                 return False
             filled = filled_quantity(connection, fill.order_ref)
             connection.execute(_SET_FILLED, {"this_order": fill.order_ref, "new_filled": filled})
+            _recount(connection, known, filled, ChildStatus(known.status))
+        return True
+
+    def take_back_fill(self, execution_id: str, at: datetime) -> bool:
+        """Take an execution back that the broker cancelled; ``False`` when no valid one is booked under the id."""
+        wanted = select(fills.c.order_ref).where(
+            fills.c.account == self._account,
+            fills.c.execution_id == execution_id,
+            fills.c.superseded.is_(False),
+        )
+        with self._database.transaction() as connection:
+            order_ref = connection.execute(wanted).scalar()
+            if order_ref is None:
+                return False
+            known = _locked_order(connection, order_ref)
+            take_back(connection, self._account, execution_id, at)
+            filled = filled_quantity(connection, order_ref)
+            connection.execute(_SET_FILLED, {"this_order": order_ref, "new_filled": filled})
             _recount(connection, known, filled, ChildStatus(known.status))
         return True
 

@@ -242,7 +242,8 @@ def book_execution(
 
 def entry_ids(execution_id: str) -> tuple[str, ...]:
     """Ids of all entries that an execution can have; a correction of it takes back those that are booked."""
-    return tuple(f"{kind}:{execution_id}" for kind in ("trade", "commission", "tax"))
+    kinds = ("trade", "commission", "tax", "statement-commission", "statement-tax")
+    return tuple(f"{kind}:{execution_id}" for kind in kinds)
 
 
 def reverse(entry: LedgerEntry, booked_at: datetime) -> LedgerEntry:

@@ -131,13 +131,18 @@ def _expire(
     state: AccountState, terms: BrokerTerms, held: AccountPosition, day: date, last_trade: date
 ) -> None:
     instrument = terms.instrument(held.contract_id)
-    price = None if instrument.is_future else terms.facts.official_close(held.contract_id, last_trade)
-    if price is None:
-        price = terms.required_closing(held.contract_id, state.head.virtual_time)
+    price = expiry_price(terms, held.contract_id, last_trade, state.head.virtual_time)
     value = round_money(instrument.notional(held.quantity, price))
     reference = f"{held.contract_id}|{day.isoformat()}"
     post(state, PostingKind.EXPIRY, instrument.currency, value - held.futures_cost, reference)
     store_position(state, replace(held, quantity=ZERO, futures_cost=ZERO))
+
+
+def expiry_price(terms: BrokerTerms, contract_id: str, last_trade: date, at: datetime) -> Decimal:
+    """What a contract is settled at for the last time: an option at its own day's close, else the newest close."""
+    is_future = terms.instrument(contract_id).is_future
+    price = None if is_future else terms.facts.official_close(contract_id, last_trade)
+    return terms.required_closing(contract_id, at) if price is None else price
 
 
 def daily_interest(carry: CarryPolicy, currency: str, balance: Decimal) -> Decimal:

@@ -1,4 +1,4 @@
-"""``fund simulated reset``: give up an account at the simulated broker; the fund's book is left as it is."""
+"""``fund simulated reset | statement``: give up an account at the simulated broker, or let it write a statement."""
 
 from __future__ import annotations
 
@@ -45,6 +45,46 @@ def reset(
         "agree with a new account: the next run halts. For a fresh fund set FUND_HOME to another folder."
     )
     typer.echo(json.dumps({"account": path.stem, "deleted": str(path), "note": told}) if as_json else told)
+    return 0
+
+
+@group.command()
+def statement(
+    day: Annotated[str, typer.Argument(metavar="DATE", help="last day of the statement, YYYY-MM-DD")],
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="first day; default: the same")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="account; needed when there are several")] = None,
+    out: Annotated[Path | None, typer.Option(help="file to write; default: standard output")] = None,
+) -> int:
+    """Write the broker's statement of whole UTC days as Flex XML: trades, cash, positions and cash report."""
+    from zoneinfo import ZoneInfo
+
+    from flows.accounts import newest_world
+    from flows.book import open_book
+    from flows.commands.trading import parse_day
+    from tasks.adapters.flex_writing import write_flex
+    from tasks.adapters.simulated_statement import simulated_statement
+
+    path, last, begins = _chosen(account), parse_day(day, "DATE"), parse_day(first or day, "--from")
+    if last is None or begins is None:
+        raise ConfigurationError(
+            "expected the days of a statement, found none; give its last day as YYYY-MM-DD"
+        )
+    with open_book() as book:
+        world = newest_world(book, path.stem)
+    try:
+        zone = ZoneInfo(world.configuration.settings.statement.time_zone)
+        content = write_flex(
+            simulated_statement(path, world.broker.terms, begins, last), zone, world.contracts
+        )
+    finally:
+        world.close()
+    if out is None:
+        typer.echo(content.decode(), nl=False)
+    else:
+        out.write_bytes(content)
+        typer.echo(f"the statement of {path.stem} for {begins} to {last} is in {out}")
     return 0
 
 

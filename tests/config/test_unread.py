@@ -33,6 +33,9 @@ READ_BESIDE_POLICIES = {
     "portfolio.credit_weights": "config/policies.py",
     "hedges.spread": "config/policies.py",
     "hedges.volatility_future": "config/policies.py",
+    "statement.time_zone": "tasks/statement.py",
+    "statement.booked": "tasks/statement.py",
+    "statement.booked_cash_limit_usd": "tasks/statement.py",
 }
 """Keys that become no policy field, and the module that reads each by its name."""
 

@@ -1,0 +1,299 @@
+"""The cash rows, positions and cash report of a statement against the ledger.
+
+Cash rows are compared by kind, currency, security and value date; what differs is explained by the row's own kind.
+Where the ledger adopted cash of the same currency since, the row may be booked already: it is then left to a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from engine.accounting.corporate_actions import dividend_payment, unpaid_dividends
+from engine.accounting.ledger import (
+    ADOPTED,
+    CASH,
+    POSITION_PREFIX,
+    REVERSAL_PREFIX,
+    EntryKind,
+    LedgerEntry,
+    pair,
+)
+from engine.accounting.statement import CashComponent, CashKind, Statement, StatementCash
+from engine.accounting.statement_findings import BookSide, Finding, StatementLine, is_covered
+from engine.accounting.statement_trades import CHARGE_PREFIXES
+from engine.model.money import ZERO, round_money
+
+_BOOK_KINDS: Mapping[EntryKind, CashKind] = {
+    EntryKind.DIVIDEND: CashKind.DIVIDEND,
+    EntryKind.INTEREST: CashKind.INTEREST,
+    EntryKind.BORROW_FEE: CashKind.BORROW_FEE,
+    EntryKind.DEPOSIT: CashKind.FLOW,
+    EntryKind.SUBSCRIPTION: CashKind.FLOW,
+    EntryKind.REDEMPTION: CashKind.FLOW,
+    EntryKind.WITHHOLDING: CashKind.WITHHOLDING,
+    EntryKind.CASH_IN_LIEU: CashKind.CASH_IN_LIEU,
+    EntryKind.FEE: CashKind.FEE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """How a cash row is booked: its finding, the kind of its entry, and the account that stands against cash."""
+
+    finding: Finding
+    entry_kind: EntryKind
+    account: str
+
+
+_RULES: Mapping[CashKind, _Rule] = {
+    CashKind.DIVIDEND: _Rule(
+        finding=Finding.DIVIDEND, entry_kind=EntryKind.DIVIDEND, account="income:dividend"
+    ),
+    CashKind.WITHHOLDING: _Rule(
+        finding=Finding.WITHHOLDING_TAX, entry_kind=EntryKind.WITHHOLDING, account="expense:withholding"
+    ),
+    CashKind.INTEREST: _Rule(
+        finding=Finding.INTEREST, entry_kind=EntryKind.INTEREST, account="income:interest"
+    ),
+    CashKind.BORROW_FEE: _Rule(
+        finding=Finding.BORROW_FEE, entry_kind=EntryKind.BORROW_FEE, account="expense:borrow_fee"
+    ),
+    CashKind.FEE: _Rule(finding=Finding.OTHER_FEE, entry_kind=EntryKind.FEE, account="expense:fee"),
+    CashKind.COMMISSION: _Rule(
+        finding=Finding.COMMISSION, entry_kind=EntryKind.COMMISSION, account="expense:commission"
+    ),
+}
+_BY_SECURITY = (CashKind.DIVIDEND, CashKind.BORROW_FEE, CashKind.WITHHOLDING, CashKind.CASH_IN_LIEU)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class _Key:
+    """Rows that are compared with one another."""
+
+    kind: str
+    currency: str
+    contract_id: str
+    value_date: date
+
+
+def cash_lines(statement: Statement, book: BookSide) -> tuple[StatementLine, ...]:
+    """One line for each cash row, and for each cash entry of the book that no row has."""
+    ours = _booked(statement, book.entries)
+    theirs: dict[_Key, list[StatementCash]] = {}
+    for row in statement.cash:
+        theirs.setdefault(_key(row), []).append(row)
+    lines: list[StatementLine] = []
+    for key, rows in theirs.items():
+        lines.extend(_group_lines(book, rows, ours.get(key, ZERO)))
+    return (*lines, *_book_only(ours, theirs))
+
+
+def _key(row: StatementCash) -> _Key:
+    named = row.contract_id if row.kind in _BY_SECURITY else None
+    return _Key(
+        kind=row.kind.value, currency=row.currency, contract_id=named or "", value_date=row.value_date
+    )
+
+
+def _booked(statement: Statement, entries: Sequence[LedgerEntry]) -> Mapping[_Key, Decimal]:
+    """Cash of the ledger in the statement's period, by the same keys."""
+    found: dict[_Key, Decimal] = {}
+    for entry in entries:
+        kind = _BOOK_KINDS.get(entry.kind)
+        is_charge = entry.entry_id.removeprefix(REVERSAL_PREFIX).startswith(CHARGE_PREFIXES)
+        if kind is None or is_charge or not is_covered(statement, entry.value_date):
+            continue
+        for line in entry.lines:
+            if line.account == CASH:
+                named = entry.contract_id if kind in _BY_SECURITY else None
+                key = _Key(
+                    kind=kind.value,
+                    currency=line.unit,
+                    contract_id=named or "",
+                    value_date=entry.value_date,
+                )
+                found[key] = found.get(key, ZERO) + line.amount
+    return found
+
+
+def _group_lines(book: BookSide, rows: Sequence[StatementCash], booked: Decimal) -> Iterator[StatementLine]:
+    difference = sum((row.amount for row in rows), ZERO) - booked
+    if difference == 0:
+        for row in rows:
+            yield _line(row, Finding.MATCHED, _words(row))
+    elif booked == 0:
+        for row in rows:
+            yield _difference_line(book, row, row.amount, f"{_words(row)}: missing in the book")
+    else:
+        text = f"{_words(rows[0])}: the book has {booked}"
+        yield _difference_line(book, rows[0], difference, text)
+        for row in rows[1:]:
+            yield _line(row, Finding.MATCHED, f"{_words(row)}: compared in sum with {rows[0].row_id}")
+
+
+def _difference_line(book: BookSide, row: StatementCash, amount: Decimal, text: str) -> StatementLine:
+    if row.kind is CashKind.FLOW:
+        return _line(row, Finding.FLOW, f"{text}; units must be issued or cancelled for it")
+    rule = _RULES.get(row.kind)
+    if rule is None:
+        return _line(row, Finding.UNNAMED_CASH, f"{text}; its type is not one that we book")
+    adopted = _adopted_since(book.entries, row)
+    if amount in adopted:
+        return _line(row, Finding.MATCHED, f"{_words(row)}: adopted from the broker since")
+    if adopted:
+        return _line(
+            row, Finding.ADOPTED, f"{text}; {row.currency} was adopted since and may hold it already"
+        )
+    entry = _entry(book, row, rule, round_money(amount))
+    if any(known.entry_id == entry.entry_id for known in book.entries):
+        return _line(row, Finding.OTHER_FIGURES, f"{text}, this transaction included")
+    return StatementLine(
+        row_id=row.row_id,
+        finding=rule.finding,
+        text=text,
+        currency=row.currency,
+        amount=amount,
+        entries=(entry,),
+    )
+
+
+def _adopted_since(entries: Sequence[LedgerEntry], row: StatementCash) -> tuple[Decimal, ...]:
+    """Amounts of cash without a security that were adopted in the row's currency since its date."""
+    return tuple(
+        line.amount
+        for entry in entries
+        if entry.kind is EntryKind.ADOPTION
+        and entry.contract_id is None
+        and entry.value_date >= row.value_date
+        if any(other.account == ADOPTED for other in entry.lines)
+        for line in entry.lines
+        if line.account == CASH and line.unit == row.currency
+    )
+
+
+def _entry(book: BookSide, row: StatementCash, rule: _Rule, amount: Decimal) -> LedgerEntry:
+    """What the row moved; a dividend that we are owed is paid, so that the calendar does not pay it again."""
+    for accrual in unpaid_dividends(book.entries) if row.kind is CashKind.DIVIDEND else ():
+        payment = dividend_payment(accrual, book.cash_at)
+        paid = next(line for line in payment.lines if line.account == CASH)
+        if (accrual.contract_id, paid.unit, paid.amount) == (row.contract_id, row.currency, amount):
+            return payment
+    # The prefix keeps a dividend without an accrual from being taken for one that is still to be paid.
+    prefix = "dividend-paid:" if row.kind is CashKind.DIVIDEND else ""
+    return LedgerEntry(
+        entry_id=f"{prefix}statement:{row.transaction_id}",
+        kind=rule.entry_kind,
+        booked_at=book.cash_at,
+        value_date=row.value_date,
+        contract_id=_listed(book, row.contract_id),
+        reference=f"transaction {row.transaction_id}",
+        price=None,
+        quantity=None,
+        lines=pair(CASH, rule.account, row.currency, amount),
+    )
+
+
+def _listed(book: BookSide, contract_id: str | None) -> str | None:
+    """A security only where it is one of ours; cash of any other stands for itself."""
+    return contract_id if contract_id is not None and contract_id in book.contracts.universe else None
+
+
+def _book_only(ours: Mapping[_Key, Decimal], theirs: Mapping[_Key, object]) -> Iterator[StatementLine]:
+    for key, amount in sorted(ours.items()):
+        if key not in theirs and amount != 0:
+            subject = f" of {key.contract_id}" if key.contract_id else ""
+            yield StatementLine(
+                row_id=f"book:{key.kind}:{key.contract_id or key.currency}:{key.value_date}",
+                finding=Finding.NOT_IN_STATEMENT,
+                text=f"the book has {key.kind}{subject} of {amount} {key.currency} on {key.value_date}, "
+                "the statement does not",
+            )
+
+
+def position_lines(statement: Statement, book: BookSide) -> tuple[StatementLine, ...]:
+    """Quantities at the end of the period, every contract that either side has."""
+    theirs = {held.contract_id: held.quantity for held in statement.positions}
+    ours = quantities_on(book.entries, statement.last)
+    lines = []
+    for name in sorted({*theirs, *ours}):
+        mine, found = ours.get(name, ZERO), theirs.get(name, ZERO)
+        text = f"{found.normalize():f} {name}" + (
+            "" if mine == found else f", the book has {mine.normalize():f}"
+        )
+        lines.append(
+            StatementLine(
+                row_id=f"position:{statement.last}:{name}",
+                finding=Finding.MATCHED if mine == found else Finding.POSITION,
+                text=text,
+            )
+        )
+    return tuple(lines)
+
+
+def quantities_on(entries: Sequence[LedgerEntry], last: date) -> Mapping[str, Decimal]:
+    """Signed quantities of the book by value date up to a day, without those that are zero."""
+    found: dict[str, Decimal] = {}
+    for entry in entries:
+        if entry.value_date <= last:
+            for line in entry.lines:
+                if line.account.startswith(POSITION_PREFIX):
+                    found[line.unit] = found.get(line.unit, ZERO) + line.amount
+    return {name: quantity for name, quantity in found.items() if quantity != 0}
+
+
+def report_lines(statement: Statement, book: BookSide) -> tuple[StatementLine, ...]:
+    """The change of each currency's cash over the period, ours against the broker's.
+
+    Futures that came late are settled with the next settlement: until then exactly their variation is missing.
+    """
+    moved, settled = _cash_moved(statement, book)
+    reports = {report.currency: report for report in statement.reports}
+    lines = []
+    for currency in sorted({*reports, *(name for name, amount in moved.items() if amount != 0)}):
+        report = reports.get(currency)
+        theirs = ZERO if report is None else report.ending - report.starting
+        variation = ZERO if report is None else report.components.get(CashComponent.SETTLEMENT, ZERO)
+        difference = theirs - moved.get(currency, ZERO)
+        text = f"{currency} changed by {theirs}"
+        finding = Finding.MATCHED
+        if difference != 0:
+            text += f", in the book by {moved.get(currency, ZERO)}: {difference:+} apart"
+            is_late = difference == variation - settled.get(currency, ZERO)
+            finding = Finding.SETTLEMENT_LATER if is_late else Finding.CASH
+        lines.append(
+            StatementLine(
+                row_id=f"cash-report:{statement.first}:{statement.last}:{currency}",
+                finding=finding,
+                text=text,
+                currency=currency,
+            )
+        )
+    return tuple(lines)
+
+
+def _cash_moved(statement: Statement, book: BookSide) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
+    """Cash of the book in the period, all of it and the settlements of futures, by currency."""
+    moved: dict[str, Decimal] = {}
+    settled: dict[str, Decimal] = {}
+    for entry in book.entries:
+        if not is_covered(statement, entry.value_date):
+            continue
+        is_settlement = any(line.account == "income:variation" for line in entry.lines)
+        for line in entry.lines:
+            if line.account == CASH:
+                moved[line.unit] = moved.get(line.unit, ZERO) + line.amount
+                if is_settlement:
+                    settled[line.unit] = settled.get(line.unit, ZERO) + line.amount
+    return moved, settled
+
+
+def _line(row: StatementCash, finding: Finding, text: str) -> StatementLine:
+    return StatementLine(row_id=row.row_id, finding=finding, text=text, currency=row.currency)
+
+
+def _words(row: StatementCash) -> str:
+    subject = f" of {row.contract_id}" if row.contract_id else ""
+    return f"{row.kind.value.replace('_', ' ')}{subject} of {row.amount} {row.currency} on {row.value_date}"

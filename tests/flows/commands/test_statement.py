@@ -1,0 +1,59 @@
+"""``fund simulated statement`` and ``fund statement import`` in this process, as `./fund` starts them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows.commands.__main__ import main
+from tests.factories import DAYS
+from tests.halted_days import home_after_a_day
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(home_after_a_day(), tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("FUND_HOME", str(tmp_path))
+    monkeypatch.delenv("FUND_DATABASE_URL", raising=False)
+    return tmp_path
+
+
+def test_written_statement_is_imported_and_agrees(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, day = home / "statement.xml", DAYS[0].isoformat()
+    assert main(["simulated", "statement", day, "--out", str(file)]) == 0
+    assert f"the statement of SIM-fund-1 for {day} to {day} is in {file}" in capsys.readouterr().out
+    assert main(["simulated", "statement", day]) == 0
+    assert capsys.readouterr().out == file.read_text()
+    assert main(["statement", "import", str(file)]) == 0
+    assert "0 were booked, 0 are left to you" in capsys.readouterr().out
+    assert main(["statement", "import", str(file), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["account"], {line["outcome"] for line in told["lines"]}) == ("SIM-fund-1", {"MATCHED"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["statement", "import", "nothing.xml"], 2, "No such file"),
+        (["statement", "import", "cut.xml"], 5, "truncated or damaged"),
+        (["simulated", "statement", "2026-11-20"], 2, "has lived until 2026-11-12 22:30 UTC"),
+        (["simulated", "statement", "yesterday"], 2, "YYYY-MM-DD"),
+    ],
+)
+def test_refusal_says_what_was_expected_and_found(
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    status: int,
+    told: str,
+) -> None:
+    monkeypatch.chdir(home)
+    (home / "cut.xml").write_text("<FlexQueryResponse><FlexStatements", encoding="utf-8")
+    assert main(arguments) == status
+    found = " ".join(capsys.readouterr().err.split())
+    assert found.startswith("fund: expected")
+    assert told in found
