@@ -21,6 +21,7 @@ _BOOK = {
     "reconciliation.mark_break_bps": "reconciliation.mark_break_bps",
     "reconciliation.mark_break_ticks": "reconciliation.mark_break_ticks",
     "reconciliation.fx_break_bps": "reconciliation.fx_break_bps",
+    "reconciliation.book_explained": "reconciliation.book_explained",
     "fx.stale_warning_hours": "fx.stale_warning_hours",
     "fx.stale_invalid_hours": "fx.stale_invalid_hours",
     "fx.jump_reject_fraction": "fx.jump_reject_pct",

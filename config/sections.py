@@ -167,49 +167,6 @@ class Crisis(Section):
     monetize_itm_pct: Fraction
 
 
-class Reconciliation(Section):
-    """Limits of the comparison with the broker."""
-
-    halt_threshold_pct: Fraction
-    emergency_threshold_pct: Fraction
-    cash_basis: Literal["SETTLED"]
-    cash_break_usd: Number
-    cash_break_pct_nav: Fraction
-    mark_break_bps: BasisPoints
-    mark_break_ticks: Count
-    fx_break_bps: BasisPoints
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Reconciliation:
-        if self.emergency_threshold_pct <= self.halt_threshold_pct:
-            raise refuse("expected emergency_threshold_pct above halt_threshold_pct")
-        return self
-
-
-StatementFinding: TypeAlias = Literal[
-    "late_fill",
-    "lost_order",
-    "foreign_trade",
-    "correction",
-    "bust",
-    "commission",
-    "transaction_tax",
-    "dividend",
-    "withholding_tax",
-    "interest",
-    "borrow_fee",
-    "fee",
-]
-
-
-class StatementImport(Section):
-    """What an import of the broker's statement books without asking."""
-
-    time_zone: Literal["UTC", "America/New_York"]
-    booked: tuple[StatementFinding, ...]
-    booked_cash_limit_usd: Number
-
-
 class Marks(Section):
     """Ages and jumps of marks."""
 

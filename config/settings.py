@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from config.broker_sections import Reconciliation, StatementImport
 from config.execution_sections import (
     Broker,
     Execution,
@@ -49,12 +50,10 @@ from config.sections import (
     Marks,
     Momentum,
     Portfolio,
-    Reconciliation,
     Roll,
     Screener,
     Section,
     Sleeves,
-    StatementImport,
     UniverseChoice,
     Volatility,
     refuse,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
-from engine.accounting.breaks import Break
+from engine.accounting.break_values import Break
 from engine.accounting.ledger import COST_PREFIX, POSITION_PREFIX, EntryKind, LedgerEntry
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.model.encoding import encode, significant
@@ -126,7 +126,9 @@ def reconciliation_rows(run_id: str, attempt: int, report: ReconciliationReport)
 
 
 def _break_row(run_id: str, attempt: int, report: ReconciliationReport, found: Break) -> Record:
-    causes = "; ".join(cause.text for cause in found.explanations)
+    causes = "; ".join(
+        f"{cause.cause.value}: {cause.text} ({cause.resolution})" for cause in found.explanations
+    )
     return {
         "run_id": run_id,
         "attempt": attempt,

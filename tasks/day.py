@@ -182,6 +182,7 @@ class TradingDay:
             marks=valued.marks,
             fx=valued.fx,
             entries=tuple(entry for entry in booked if entry.booked_at > after),
+            net_liquidation=valued.net_liquidation,
         )
 
     def last_close(self) -> PreviousDay | None:

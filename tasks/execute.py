@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from engine.composition.stages import DayInputs
 from engine.composition.trading import TradeListDecision, price_book
 from engine.errors import InvariantError
@@ -15,6 +17,7 @@ from engine.model.orders import ExecutionJob, JobStatus
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.step import step
+from tasks.window_check import check_window
 
 
 @step("recover open orders", read_retries=2)
@@ -38,6 +41,7 @@ def work_jobs(day: TradingDay, inputs: DayInputs) -> ExecutionReport:
             safety=day.policy.safety,
             liquidity=LiquidityEstimator(average_daily_volume=inputs.market.average_daily_volume),
             observer=observer,
+            before_window=partial(check_window, day, inputs),
         ),
     )
     for alarm in report.alarms:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from engine.accounting.breaks import Break
+from engine.accounting.break_values import Break
 from engine.accounting.reconciliation import ReconciliationReport, ReconciliationStatus
-from engine.composition.stages import DayInputs, ValuedFund, compare_with_broker
+from engine.composition.comparison import compare_with_broker
+from engine.composition.stages import DayInputs, ValuedFund
 from engine.errors import HaltError
+from engine.model.breaks import BreakKind
 from engine.model.halts import HaltKind
 from state.recording_book import reconciliation_rows
 from tasks.day import TradingDay
 from tasks.step import step
 
 MOST_BREAKS_TOLD = 4
+STEP_NAME = "reconcile"
 
 
 @step("reconcile with the broker")
 def reconcile(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> ReconciliationReport:
     """Quantities, cash, our quantities at the broker's prices, then prices one by one."""
-    report = day.decide(
-        "reconcile", ReconciliationReport, lambda: compare_with_broker(day.setup, inputs, fund)
-    )
+    report = day.decide(STEP_NAME, ReconciliationReport, lambda: compare_with_broker(day.setup, inputs, fund))
     day.world.records.save_all(reconciliation_rows(day.run_id, day.claim.attempt, report))
     if not report.can_trade:
         kind = report.halt_kind or HaltKind.UNANSWERED
@@ -44,6 +45,8 @@ def break_text(found: Break) -> str:
     """One break in words; a difference that is worth nothing names no money."""
     worth = f", which would change NAV by {-found.difference_usd:+,.2f} USD" if found.difference_usd else ""
     if found.kind is HaltKind.UNANSWERED:
+        if found.cause is not BreakKind.UNANSWERED:
+            return f"expected an answer to go by, found that {found.explanations[0].text}"
         return f"expected the broker's {found.subject.replace('_', ' ')}, found no answer"
     if found.kind is HaltKind.UNKNOWN_ORDER:
         return f"expected only our own orders at the broker, found {found.subject}: {found.broker}"

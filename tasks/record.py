@@ -37,4 +37,5 @@ def _valued(inputs: DayInputs, fund: ValuedFund) -> PreviousDay:
         marks={name: mark for name, mark in day_marks(inputs).items() if name in held},
         fx=inputs.market.fx,
         entries=(),
+        net_liquidation=inputs.broker.net_liquidation,
     )

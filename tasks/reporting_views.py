@@ -130,7 +130,7 @@ def break_rows(report: ReconciliationReport) -> tuple[BreakRow, ...]:
             ours=item.ours,
             broker=item.broker,
             difference_usd=item.difference_usd,
-            explanation=item.explanations[0].text if item.explanations else "",
+            explanation=item.told,
             proposed_choice=item.choices[0].value,
         )
         for item in report.breaks

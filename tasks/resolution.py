@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.accounting.adoption import adoption, missed_splits
 from engine.accounting.book import apply as book_with
-from engine.accounting.differences import OurPrices, Sides
 from engine.accounting.ledger import LedgerEntry
-from engine.composition.stages import DayInputs, compare_with_broker, contract_book, day_marks, value_fund
+from engine.composition.comparison import compare_with_broker
+from engine.composition.stages import value_fund
 from engine.errors import ConfigurationError, DataError, InvariantError, RefusedError
 from engine.model.context import RunKind
 from engine.model.encoding import decode, encode
@@ -24,9 +23,9 @@ from engine.model.money import ZERO
 from engine.model.portfolio import Portfolio
 from engine.report import BreakRow
 from engine.simulation.faults import active_faults, clear
-from state.executions import parents_of
 from state.halts import HaltRecord
 from state.runs import RunRecord
+from tasks.adopting import broker_entries
 from tasks.day import marks_in, wall_clock
 from tasks.runtime import World
 from tasks.what_if import Attempt, PlannedOrder, Supposition, decide_attempt, next_inputs
@@ -146,23 +145,7 @@ def adoption_entries(world: World, run: RunRecord, halt_id: str) -> tuple[Ledger
     inputs = next_inputs(world, run, Supposition())
     setup = world.setup(run.key.trade_date)
     report = compare_with_broker(setup, inputs, value_fund(setup, inputs))
-    sides = Sides(
-        portfolio=inputs.portfolio,
-        broker=inputs.broker,
-        prices=_our_prices(inputs),
-        contracts=contract_book(setup, inputs),
-    )
-    ledger = world.ledger.entries(world.account)
-    missed = [row for found in report.quantities for row in found.missed]
-    references = sorted({row.fill.order_ref for row in missed if row.fill.order_ref is not None})
-    parents = parents_of(world.database, world.account, references) if references else {}
-    splits = missed_splits(missed, parents, ledger)
-    taxes = setup.policy.costs.transaction_taxes
-    return adoption(sides, report, world.broker.now, halt_id, splits, ledger, taxes)
-
-
-def _our_prices(inputs: DayInputs) -> OurPrices:
-    return OurPrices(marks=day_marks(inputs), fx=inputs.market.fx, live=inputs.quotes)
+    return broker_entries(world, setup, inputs, report, halt_id)
 
 
 def _halted_run(world: World, halt_id: str) -> tuple[HaltRecord, RunRecord]:

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.differences import KnownOrders
-from engine.accounting.ledger import EntryKind, deposit
+from engine.accounting.ledger import EntryKind, LedgerEntry, deposit
 from engine.carry import DAY_START, DayFacts, calendar_entries
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
 from engine.errors import HaltError, NonFiniteValue, UnknownContract
@@ -22,11 +22,15 @@ from engine.model.instruments import Contract
 from engine.model.market import MarketInputs, Quote
 from engine.model.orders import ChildStatus, Fill
 from engine.model.portfolio import BrokerSnapshot, Portfolio
+from tasks.adopting import explained_entries
 from tasks.day import INPUTS, TradingDay
 from tasks.runtime import World
 from tasks.step import step
 from tasks.tables import ask_about
 
+TRADE_PREFIX = "trade:"
+LISTED_DAYS = timedelta(days=1)
+"""A broker lists the executions of today and of yesterday."""
 CALENDAR_KINDS = frozenset(
     {
         EntryKind.VARIATION,
@@ -92,8 +96,28 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         answers=day.answers(),
         manual_marks=manual_marks,
     )
+    inputs = _with_explained(day, inputs)
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
     return day.read(INPUTS, inputs)
+
+
+def _with_explained(day: TradingDay, inputs: DayInputs) -> DayInputs:
+    """Book what known facts explain, where it is configured; the day then reads the book with it."""
+    world, as_of = day.world, day.context.as_of
+    entries = explained_entries(world, day.setup, inputs)
+    if not entries:
+        return inputs
+    world.ledger.post(world.account, entries)
+    book, previous = world.ledger.portfolio(world.account, as_of), day.previous()
+    told = "; ".join(entry.entry_id for entry in entries)
+    day.alert("WARNING", f"booked what explains the differences with the broker: {told}")
+    return replace(
+        inputs,
+        portfolio=book,
+        contracts=named_contracts(world, book, previous),
+        known=known_orders(world, inputs.broker),
+        previous=previous,
+    )
 
 
 def named_contracts(world: World, book: Portfolio, previous: PreviousDay | None) -> tuple[Contract, ...]:
@@ -195,11 +219,14 @@ def _share_moments(
 def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:
     """Of the orders and executions that the broker lists, those that are ours and those that our ledger holds.
 
-    An older version of a listed execution counts too: the ledger may still hold what the broker has corrected.
+    An older version of a listed execution counts too: the ledger may still hold what the broker has corrected. So does
+    one of these days that the broker lists no longer: the venue may have taken it back.
     """
+    entries = world.ledger.entries(world.account)
     listed = {fill.root for fill in broker.executions}
-    booked = {entry.entry_id for entry in world.ledger.entries(world.account)} if listed else set()
-    fills: dict[str, Fill] = {fill.execution_id: fill for fill in world.fills(listed)}
+    booked = {entry.entry_id for entry in entries} if listed else set()
+    asked = listed | _no_longer_listed(entries, listed, broker.as_of.date() - LISTED_DAYS)
+    fills: dict[str, Fill] = {fill.execution_id: fill for fill in world.fills(asked)}
     for fill in broker.executions:
         if f"trade:{fill.execution_id}" in booked:
             fills.setdefault(fill.execution_id, fill)
@@ -207,6 +234,19 @@ def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:
     return KnownOrders(
         order_refs=world.order_refs(open_refs), booked=tuple(fills[name] for name in sorted(fills))
     )
+
+
+def _no_longer_listed(entries: Sequence[LedgerEntry], listed: Collection[str], since: date) -> set[str]:
+    """Roots of executions that we booked lately and that the broker should list, and does not."""
+    roots = set()
+    for entry in reversed(entries):
+        if entry.booked_at.date() < since:
+            break
+        root = entry.entry_id.removeprefix(TRADE_PREFIX).rpartition(".")[0]
+        is_trade = entry.kind is EntryKind.TRADE and not entry.is_reversal
+        if is_trade and entry.value_date >= since and root not in listed:
+            roots.add(root)
+    return roots
 
 
 def _read_market(day: TradingDay, given: Collection[str], quoted: Sequence[str]) -> MarketInputs:

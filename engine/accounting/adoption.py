@@ -8,9 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.accounting.book import allocate, apply
+from engine.accounting.cash_apart import accruals_apart
 from engine.accounting.charges import transaction_tax
-from engine.accounting.differences import MissedExecution, QuantityDifference, Sides, cash_differences
+from engine.accounting.differences import MissedExecution, QuantityDifference, cash_differences
+from engine.accounting.explained import explained_cash, explained_holding
 from engine.accounting.ledger import (
+    ACCRUAL_PREFIX,
     ADOPTED,
     CASH,
     POSITION_PREFIX,
@@ -23,11 +26,14 @@ from engine.accounting.ledger import (
     pair,
 )
 from engine.accounting.reconciliation import ReconciliationReport
+from engine.accounting.sides import Sides
 from engine.errors import MissingMark
 from engine.model.money import ZERO
 from engine.model.orders import OrderIntent
 from engine.model.policy import TransactionTax
 from engine.model.portfolio import Sleeve
+
+OWED = f"{ACCRUAL_PREFIX}adopted"
 
 
 def adoption(
@@ -52,8 +58,9 @@ def adoption(
     taxes : sequence of TransactionTax, optional
         What missed executions in shares were taxed.
 
-    Missed executions are booked as the trades they are. Foreign quantities come at their price, to ``unassigned``.
-    What then still differs in cash is adopted to the micro-unit. Raises `UnknownContract` for a contract that the
+    Missed executions are booked as the trades they are, what known facts explain as what it is: a split, the end of
+    a contract, a dividend, a commission. Foreign quantities come at their price, to ``unassigned``. What then still
+    differs in cash or in money owed is adopted to the micro-unit. Raises `UnknownContract` for a contract that the
     universe does not list and `MissingMark` when a foreign quantity has no price.
     """
     entries: list[LedgerEntry] = []
@@ -66,11 +73,21 @@ def adoption(
             if tax is not None:
                 entries.append(tax)
         if found.foreign != 0:
-            entries.append(_foreign_entry(sides, found, booked_at, reference))
+            entries.append(
+                explained_holding(sides, report, found, booked_at)
+                or _foreign_entry(sides, found, booked_at, reference)
+            )
+    entries.extend(explained_cash(report, booked_at, reference, ledger))
     after = replace(sides, portfolio=apply(sides.portfolio, *entries) if entries else sides.portfolio)
+    for currency, amount in accruals_apart(after).items():
+        entries.append(_adopted_entry(f"owed:{currency}", OWED, currency, -amount, booked_at, reference))
     for left in cash_differences(after, ()):
         if left.unexplained != 0:
-            entries.append(_cash_entry(left.currency, -left.unexplained, booked_at, reference))
+            entries.append(
+                _adopted_entry(
+                    f"cash:{left.currency}", CASH, left.currency, -left.unexplained, booked_at, reference
+                )
+            )
     return tuple(entries)
 
 
@@ -157,9 +174,11 @@ def _foreign_entry(
     )
 
 
-def _cash_entry(currency: str, amount: Decimal, booked_at: datetime, reference: str) -> LedgerEntry:
+def _adopted_entry(
+    name: str, account: str, currency: str, amount: Decimal, booked_at: datetime, reference: str
+) -> LedgerEntry:
     return LedgerEntry(
-        entry_id=f"adoption:cash:{currency}:{reference}",
+        entry_id=f"adoption:{name}:{reference}",
         kind=EntryKind.ADOPTION,
         booked_at=booked_at,
         value_date=booked_at.date(),
@@ -167,5 +186,5 @@ def _cash_entry(currency: str, amount: Decimal, booked_at: datetime, reference: 
         reference=reference,
         price=None,
         quantity=None,
-        lines=pair(CASH, ADOPTED, currency, amount),
+        lines=pair(account, ADOPTED, currency, amount),
     )

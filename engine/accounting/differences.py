@@ -11,34 +11,27 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.accounting.average_cost import average_price
-from engine.errors import UnknownContract
-from engine.model.instruments import Instrument, InstrumentType
-from engine.model.market import BASE_CURRENCY, FxRates, Mark, Quote
+from engine.accounting.deliveries import delivered_cash, delivery_prices
+from engine.accounting.sides import CASH_KINDS, KnownOrders, OurPrices, Sides
+from engine.model.instruments import Instrument
 from engine.model.money import ZERO, round_money
 from engine.model.orders import Fill
-from engine.model.portfolio import BrokerSnapshot, Portfolio
-from engine.model.universe import ContractBook
+
+__all__ = [
+    "CashDifference",
+    "KnownOrders",
+    "MissedExecution",
+    "OurPrices",
+    "QuantityDifference",
+    "Sides",
+    "cash_differences",
+    "expected_cash",
+    "quantity_differences",
+    "unbooked_executions",
+]
 
 OWN_REFERENCE_PREFIX = "AF1."
 _PRICE_STEP = Decimal("0.000000000001")
-_CASH_KINDS = (InstrumentType.CASH, InstrumentType.FX_SPOT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownOrders:
-    """Our side of the order traffic: references of all our orders, and the executions that the ledger holds."""
-
-    order_refs: frozenset[str]
-    booked: tuple[Fill, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OurPrices:
-    """Marks and rates behind the official valuation, and live quotes where a venue is in session."""
-
-    marks: Mapping[str, Mark]
-    fx: FxRates
-    live: Mapping[str, Quote]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,57 +78,6 @@ class CashDifference:
     unexplained_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sides:
-    """Book and broker next to each other."""
-
-    portfolio: Portfolio
-    broker: BrokerSnapshot
-    prices: OurPrices
-    contracts: ContractBook
-
-    def instrument(self, contract_id: str) -> Instrument | None:
-        """Instrument of a contract, ``None`` when the universe does not list it."""
-        try:
-            return self.contracts.instrument(contract_id)
-        except UnknownContract:
-            return None
-
-    def broker_rate(self, currency: str) -> Decimal:
-        """USD per unit at the broker's rate; ours where the broker names none."""
-        if currency == BASE_CURRENCY:
-            return Decimal(1)
-        theirs = self.broker.fx.get(currency)
-        return self.prices.fx.get_rate(currency, BASE_CURRENCY) if theirs is None else theirs
-
-    def broker_mark(self, contract_id: str) -> Decimal | None:
-        """The broker's mark, ours where it has none."""
-        held = self.broker.positions.get(contract_id)
-        if held is not None and held.mark is not None:
-            return held.mark
-        mark = self.prices.marks.get(contract_id)
-        return None if mark is None else mark.price
-
-    def mark_difference_usd(self, contract_id: str) -> Decimal:
-        """Our quantity at our mark less the same at the broker's, at the broker's rate."""
-        instrument, mark = self.contracts.instrument(contract_id), self.prices.marks.get(contract_id)
-        theirs = self.broker_mark(contract_id)
-        if mark is None or theirs is None or instrument.kind in _CASH_KINDS:
-            return ZERO
-        change = instrument.notional(self.portfolio.quantity(contract_id), mark.price - theirs)
-        return change * self.broker_rate(instrument.currency)
-
-    def comparable_prices(self, contract_id: str) -> tuple[Decimal, Decimal, bool] | None:
-        """Our price, the broker's, and whether both are live; ``None`` when they say different moments."""
-        held, mark = self.broker.positions.get(contract_id), self.prices.marks.get(contract_id)
-        if held is None or held.mark is None or mark is None:
-            return None
-        if not held.in_session:
-            return (mark.price, held.mark, False) if mark.age_sessions == 0 else None
-        quote = self.prices.live.get(contract_id)
-        return None if quote is None or not quote.is_two_sided else (quote.mid, held.mark, True)
-
-
 def unbooked_executions(executions: Sequence[Fill], booked: Sequence[Fill]) -> tuple[MissedExecution, ...]:
     """Newest form of each execution at the broker that the ledger lacks or holds in an older form."""
     newest = _newest_by_root(executions)
@@ -180,10 +122,11 @@ def quantity_differences(sides: Sides, known: KnownOrders) -> tuple[QuantityDiff
         for currency in {*expected, *sides.broker.cash}
     }
     names = {*sides.portfolio.positions, *sides.broker.positions, *(row.fill.contract_id for row in unbooked)}
+    agreed = delivery_prices(sides)
     found = []
     for contract_id in sorted(names):
         rows = tuple(row for row in unbooked if row.fill.contract_id == contract_id)
-        difference = _quantity_difference(sides, contract_id, rows, residual)
+        difference = _quantity_difference(sides, contract_id, rows, residual, agreed.get(contract_id))
         if difference is not None:
             found.append(difference)
             for currency, effect in difference.cash_effects.items():
@@ -192,7 +135,11 @@ def quantity_differences(sides: Sides, known: KnownOrders) -> tuple[QuantityDiff
 
 
 def _quantity_difference(
-    sides: Sides, contract_id: str, rows: tuple[MissedExecution, ...], residual: Mapping[str, Decimal]
+    sides: Sides,
+    contract_id: str,
+    rows: tuple[MissedExecution, ...],
+    residual: Mapping[str, Decimal],
+    agreed: Decimal | None,
 ) -> QuantityDifference | None:
     instrument = sides.instrument(contract_id)
     missed = tuple(row for row in rows if (row.fill.order_ref or "").startswith(OWN_REFERENCE_PREFIX))
@@ -200,12 +147,14 @@ def _quantity_difference(
     ours = sides.portfolio.quantity(contract_id)
     held = sides.broker.positions.get(contract_id)
     theirs = ZERO if held is None else held.quantity
-    is_cash = instrument is not None and instrument.kind in _CASH_KINDS
+    is_cash = instrument is not None and instrument.kind in CASH_KINDS
     # The broker shows a virtual position for currency trades; it is cash and is compared there.
     foreign = ZERO if is_cash else theirs - ours - sum((row.quantity for row in missed), ZERO)
     if foreign == 0 and not missed:
         return None
-    price = _foreign_price(sides, contract_id, foreign, others, is_untouched=ours == 0 and not missed)
+    price = agreed
+    if price is None:
+        price = _foreign_price(sides, contract_id, foreign, others, is_untouched=ours == 0 and not missed)
     effects: dict[str, Decimal] = {}
     net = ZERO
     if instrument is not None:
@@ -216,6 +165,7 @@ def _quantity_difference(
                 _add(effects, _execution_cash(instrument, row.replaces, mark), -1)
         if foreign != 0 and price is not None:
             _add_if_it_explains(effects, _foreign_cash(instrument, foreign, price, mark, others), residual)
+            _add_if_it_explains(effects, delivered_cash(sides, contract_id, ours, theirs, price), residual)
         if not instrument.is_future and not is_cash and mark is not None:
             net = instrument.notional(ours - theirs, mark) * sides.broker_rate(instrument.currency)
     net -= sum((effect * sides.broker_rate(currency) for currency, effect in effects.items()), ZERO)
@@ -259,7 +209,7 @@ def _execution_cash(instrument: Instrument, fill: Fill, mark: Decimal | None) ->
     """What one execution moved in the broker's cash, commission included."""
     quantity = fill.signed_quantity
     effects = _holding_cash(instrument, quantity, fill.price, mark)
-    if instrument.kind in _CASH_KINDS:
+    if instrument.kind in CASH_KINDS:
         _add(effects, {instrument.exposure_currency: quantity * instrument.multiplier}, 1)
     if fill.commission is not None and fill.commission_currency is not None:
         _add(effects, {fill.commission_currency: fill.commission}, -1)

@@ -18,36 +18,33 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from engine.accounting.answers import hollow_answers, unusable_answers
+from engine.accounting.break_values import Break, ReconciliationStatus
 from engine.accounting.breaks import (
-    Break,
-    Explanation,
-    ReconciliationStatus,
-    cash_breaks,
     classify_difference,
     difference_fraction,
     liquidation_breaks,
     mark_breaks,
     order_breaks,
-    quantity_breaks,
     rate_breaks,
 )
+from engine.accounting.cash_apart import CashScene, accrual_breaks, accruals_apart, cash_breaks
 from engine.accounting.differences import (
     CashDifference,
-    KnownOrders,
-    OurPrices,
     QuantityDifference,
-    Sides,
     cash_differences,
     quantity_differences,
 )
-from engine.model.halts import HaltChoice, HaltKind
+from engine.accounting.positions_apart import quantity_breaks
+from engine.accounting.sides import Evidence, KnownOrders, OurPrices, Sides
+from engine.model.halts import HaltKind
 from engine.model.money import ZERO, round_money
 from engine.model.policy import ReconciliationPolicy
-from engine.model.portfolio import BrokerSnapshot, Portfolio, Valuation
-from engine.model.universe import ContractBook
+from engine.model.portfolio import BrokerSnapshot, Valuation
 
 __all__ = [
     "DifferenceBuckets",
+    "Evidence",
     "KnownOrders",
     "OurPrices",
     "PortfolioState",
@@ -58,7 +55,7 @@ __all__ = [
     "reconcile",
 ]
 
-REQUIRED_QUERIES = ("account", "cash", "completed_orders", "executions", "open_orders", "positions")
+NO_EVIDENCE = Evidence()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,45 +120,33 @@ class ReconciliationReport:
 
 
 def reconcile(
-    portfolio: Portfolio,
+    sides: Sides,
     valuation: Valuation,
-    broker: BrokerSnapshot,
-    prices: OurPrices,
-    contracts: ContractBook,
     policy: ReconciliationPolicy,
     known: KnownOrders,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> ReconciliationReport:
     """Compare our book with the broker's account.
 
-    ``valuation`` is the official one (SETTLED on our ledger, our marks); ``prices`` are the marks and rates behind
-    it and the live quotes of contracts in session; ``known`` are our order references and booked executions.
+    ``valuation`` is the official one (SETTLED on our ledger, our marks), and the prices of ``sides`` are the marks and
+    rates behind it and the live quotes of contracts in session; ``known`` are our order references and booked executions;
+    ``evidence`` what else is known that may explain a difference.
     """
-    missing = tuple(name for name in REQUIRED_QUERIES if name not in broker.answered)
-    if missing:
-        return _unanswered(valuation, broker, missing)
-    sides = Sides(portfolio=portfolio, broker=broker, prices=prices, contracts=contracts)
+    broker = sides.broker
+    unusable = unusable_answers(sides, valuation, evidence)
+    if unusable:
+        return _unknown(valuation, broker, unusable)
     quantities = quantity_differences(sides, known)
     cash = cash_differences(sides, quantities)
     buckets = _buckets(sides, valuation, quantities, cash)
     book_value = valuation.nav - buckets.fx - buckets.mark
-    in_quantity = quantity_breaks(quantities, sides)
-    in_cash = cash_breaks(cash, valuation.nav, policy)
-    breaks = (
-        *in_quantity,
-        *in_cash,
-        *liquidation_breaks(
-            book_value,
-            broker,
-            policy,
-            buckets.unexplained + buckets.accrual,
-            has_other_cause=bool(in_quantity or in_cash),
-        ),
-        *rate_breaks(sides, policy),
-        *mark_breaks(sides, policy),
-        *order_breaks(broker, known),
-    )
+    scene = CashScene(sides=sides, cash=cash, quantities=quantities, known=known, evidence=evidence)
+    fraction = difference_fraction(book_value, broker.net_liquidation)
+    hollow = hollow_answers(scene, buckets.unexplained if fraction is not None else ZERO, policy)
+    if hollow:
+        return _unknown(valuation, broker, hollow)
+    breaks = _breaks(scene, valuation, policy, buckets, book_value)
     liquidation = broker.net_liquidation
-    fraction = difference_fraction(book_value, liquidation)
     return ReconciliationReport(
         as_of=broker.as_of,
         trade_date=valuation.trade_date,
@@ -178,12 +163,37 @@ def reconcile(
     )
 
 
-def _unanswered(
-    valuation: Valuation, broker: BrokerSnapshot, missing: tuple[str, ...]
-) -> ReconciliationReport:
-    again = Explanation(
-        text="the broker did not answer: ask again", choice=HaltChoice.RETRY, explains_usd=ZERO
+def _breaks(
+    scene: CashScene,
+    valuation: Valuation,
+    policy: ReconciliationPolicy,
+    buckets: DifferenceBuckets,
+    book_value: Decimal,
+) -> tuple[Break, ...]:
+    """Every break in the order of the comparison: quantities, money, the whole, rates, prices, orders."""
+    sides, evidence = scene.sides, scene.evidence
+    in_quantity = quantity_breaks(scene.quantities, sides, scene.known, evidence)
+    in_cash = cash_breaks(scene, valuation.nav, policy)
+    return (
+        *in_quantity,
+        *in_cash,
+        *accrual_breaks(scene, valuation.nav, policy),
+        *liquidation_breaks(
+            book_value,
+            sides,
+            policy,
+            buckets.unexplained + buckets.accrual,
+            evidence,
+            has_other_cause=bool(in_quantity or in_cash),
+        ),
+        *rate_breaks(sides, policy),
+        *mark_breaks(sides, policy, evidence),
+        *order_breaks(sides.broker, scene.known),
     )
+
+
+def _unknown(valuation: Valuation, broker: BrokerSnapshot, breaks: tuple[Break, ...]) -> ReconciliationReport:
+    """The broker's account is not known: nothing is compared, and nothing trades."""
     return ReconciliationReport(
         as_of=broker.as_of,
         trade_date=valuation.trade_date,
@@ -193,17 +203,7 @@ def _unanswered(
         book_at_broker_marks=None,
         difference_fraction=None,
         buckets=None,
-        breaks=tuple(
-            Break(
-                kind=HaltKind.UNANSWERED,
-                subject=name,
-                ours="known",
-                broker="no answer",
-                difference_usd=ZERO,
-                explanations=(again,),
-            )
-            for name in missing
-        ),
+        breaks=breaks,
         cash=(),
         quantities=(),
         notes=(),
@@ -224,14 +224,8 @@ def _buckets(
         ),
         ZERO,
     )
-    accruals, theirs = sides.portfolio.accruals, sides.broker.accrued
     accrual = sum(
-        (
-            (accruals.get(currency, ZERO) - theirs.get(currency, ZERO)) * sides.broker_rate(currency)
-            for currency in sorted({*accruals, *theirs})
-            if accruals.get(currency, ZERO) != theirs.get(currency, ZERO)
-        ),
-        ZERO,
+        (left * sides.broker_rate(currency) for currency, left in accruals_apart(sides).items()), ZERO
     )
     parts = {
         "quantity": round_money(sum((found.net_effect_usd for found in quantities), ZERO)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.accounting.fx_rates import FxVerdict
 from engine.accounting.reconciliation import ReconciliationReport
+from engine.composition.comparison import compare_with_broker
 from engine.composition.stages import (
     CrisisStep,
     DayInputs,
@@ -17,7 +18,6 @@ from engine.composition.stages import (
     TargetStep,
     ValuedFund,
     check_crisis,
-    compare_with_broker,
     hedge_currencies,
     hedge_tails,
     judge_rates,

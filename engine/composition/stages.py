@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.accounting.bridge import NavBridge, nav_bridge
-from engine.accounting.differences import KnownOrders, OurPrices
 from engine.accounting.fx_rates import FxVerdict, fx_verdict
 from engine.accounting.ledger import LedgerEntry
 from engine.accounting.marks import JumpVerdict, MarkVerdict, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
-from engine.accounting.reconciliation import ReconciliationReport, reconcile
+from engine.accounting.sides import KnownOrders
 from engine.carry import CarryBook, expected_carry_annual
 from engine.composition import readings
 from engine.execution.establishing import GateMemory
@@ -61,6 +60,7 @@ class PreviousDay:
     marks: Mapping[str, Mark]
     fx: FxRates
     entries: tuple[LedgerEntry, ...]
+    net_liquidation: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,20 +262,6 @@ def value_fund(setup: DaySetup, inputs: DayInputs) -> ValuedFund:
             setup.policy.marks,
         ),
         bridge=bridge,
-    )
-
-
-def compare_with_broker(setup: DaySetup, inputs: DayInputs, fund: ValuedFund) -> ReconciliationReport:
-    """Compare our book with the broker's account."""
-    prices = OurPrices(marks=day_marks(inputs), fx=inputs.market.fx, live=inputs.quotes)
-    return reconcile(
-        inputs.portfolio,
-        fund.valuation,
-        inputs.broker,
-        prices,
-        contract_book(setup, inputs),
-        setup.policy.reconciliation,
-        inputs.known,
     )
 
 

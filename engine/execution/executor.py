@@ -53,6 +53,7 @@ class OrderManager:
         self._heap: list[tuple[datetime, int, Action]] = []
         self._inbox: deque[tuple[str, t.Event]] = deque()
         self._alarms: list[str] = []
+        self._checked: set[datetime] = set()
         self._pushed, self._fenced, self._ended = 0, False, False
         self._permission = Permission.ALL
         self._look_at = world.transport.now()
@@ -109,6 +110,7 @@ class OrderManager:
     # ------------------------------------------------------------ jobs
 
     def _start(self, job: ExecutionJob) -> None:
+        self._check_window(job.window.start)
         self._tell(ProgressKind.JOB_STARTED, job.job_id, job.group, JobStatus.RUNNING)
         for intent in job.intents:
             core = order_core(job, intent, self._world, self._schedule.jobs, self._tickets)
@@ -124,6 +126,17 @@ class OrderManager:
         drained = job.window.end + timedelta(seconds=self._world.drain_seconds)
         lost = t.VisibilityLost("no confirmation after the window")
         self._push(drained, lambda now: self._send_all(job, lost))
+
+    def _check_window(self, start: datetime) -> None:
+        """Let the account be compared before a window's first order; where it breaks, what works is cancelled."""
+        if start in self._checked:
+            return
+        self._checked.add(start)
+        try:
+            self._world.before_window(self._now())
+        except HaltError:
+            self._cancel_all()
+            raise
 
     def _send_all(self, job: ExecutionJob, event: t.Event) -> None:
         names = [intent.intent_id for intent in job.intents]
@@ -220,10 +233,13 @@ class OrderManager:
         except BrokerUnavailable as error:
             self._alarm(order_ref, f"cancel of {order_ref} may not have left: {error}")
 
-    def _stop(self, text: str) -> None:
+    def _cancel_all(self) -> None:
         for ticket in self._tickets.values():
             if ticket.state.child is not None:
                 self._cancel(ticket.state.child.order_ref)
+
+    def _stop(self, text: str) -> None:
+        self._cancel_all()
         raise HaltError("overfill", f"more was filled than ordered: {text}")
 
     def _alarm(self, subject: str, text: str) -> None:

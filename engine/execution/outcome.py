@@ -49,12 +49,21 @@ def unobserved(_: Progress) -> None:
     """Observer of a run that nobody watches."""
 
 
+WindowCheck = Callable[[datetime], None]
+"""Asked once before each window; it raises `HaltError` where nothing may be sent."""
+
+
+def unchecked(_: datetime) -> None:
+    """Window check of a run without an account to compare with."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionWorld:
     """Everything the executor talks to. ``prices`` are the decision's, for notionals in USD.
 
     ``control_poll_seconds`` bounds how late a halt is noticed while orders work; ``drain_seconds`` is how long
-    after its window a job waits for confirmations before the outcome counts as not known.
+    after its window a job waits for confirmations before the outcome counts as not known. ``before_window`` is asked
+    before the first order of each window.
     """
 
     transport: OrderTransport
@@ -65,6 +74,7 @@ class ExecutionWorld:
     liquidity: LiquidityEstimator
     slippage: SlippageModel = field(default_factory=SlippageModel)
     observer: Observer = unobserved
+    before_window: WindowCheck = unchecked
     control_poll_seconds: float = 5.0
     drain_seconds: float = 60.0
 

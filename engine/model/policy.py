@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
+from engine.model.breaks import BreakKind
 from engine.model.instruments import CollarClass
 from engine.model.orders import Side
 from engine.model.portfolio import CashBasis
@@ -18,7 +19,10 @@ from engine.model.portfolio import CashBasis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconciliationPolicy:
-    """Limits of the comparison with the broker (REC-01, R-106)."""
+    """Limits of the comparison with the broker (REC-01, R-106).
+
+    ``book_explained`` are the causes that are booked without asking a person, where known facts explain all of it.
+    """
 
     halt_threshold_fraction: Decimal
     emergency_threshold_fraction: Decimal
@@ -28,6 +32,7 @@ class ReconciliationPolicy:
     mark_break_bps: Decimal
     mark_break_ticks: int
     fx_break_bps: Decimal
+    book_explained: tuple[BreakKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

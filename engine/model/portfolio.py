@@ -94,6 +94,7 @@ class BrokerSnapshot:
     ``cash`` is TotalCashBalance per currency (futures gains included). ``answered`` names the queries that
     really answered (``positions``, ``cash``, ``open_orders``, ``completed_orders``, ``executions``, ``account``):
     an absent one means unknown, never empty. ``net_liquidation`` in USD; ``fx`` units of USD per unit of currency.
+    ``liquidations`` are ids of executions by which the broker itself closed something.
     """
 
     account: str
@@ -108,6 +109,7 @@ class BrokerSnapshot:
     open_orders: tuple[OpenOrder, ...]
     completed_orders: tuple[OpenOrder, ...]
     executions: tuple[Fill, ...]
+    liquidations: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,10 +19,11 @@ from engine.model.market import BASE_CURRENCY, FxRate, FxRates, MarketInputs, Op
 from engine.model.money import ZERO, decimal_from_float, round_money
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderType, Side, order_reference
 from engine.ports import MarketDataSource
-from engine.simulation.account import BrokerOrder, Fault, FaultKind, PostingKind
-from engine.simulation.bookkeeping import book_trade, charge_tax, commission, post, sequence_key
+from engine.simulation.account import BrokerOrder, FaultKind
+from engine.simulation.bookkeeping import book_trade, charge_tax, commission, sequence_key
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.desk import execution_id
+from engine.simulation.interventions import change_cash, remember
 from engine.simulation.margin import closing_marks, net_liquidation
 
 TRADE_FRACTION = Decimal("0.005")
@@ -49,7 +50,7 @@ class ForeignTrade:
 
 def hide_execution(broker: SimulatedBroker, name: str, execution: str) -> None:
     """Keep an execution out of every listing until it is cleared; the account keeps its effect."""
-    _remember(broker, name, FaultKind.HIDDEN_EXECUTION, execution, ZERO)
+    remember(broker, name, FaultKind.HIDDEN_EXECUTION, execution, ZERO)
 
 
 def add_trade(broker: SimulatedBroker, name: str, trade: ForeignTrade) -> Fill:
@@ -75,29 +76,23 @@ def add_trade(broker: SimulatedBroker, name: str, trade: ForeignTrade) -> Fill:
     book_trade(state, instrument, fill)
     charge_tax(state, terms.costs, instrument, fill)
     state.put_order(_filled_order(fill, sequence_key(state.head.orders), charge))
-    _remember(broker, name, FaultKind.ADDED_TRADE, fill.execution_id, trade.quantity, active=False)
+    remember(broker, name, FaultKind.ADDED_TRADE, fill.execution_id, trade.quantity, active=False)
     return fill
-
-
-def change_cash(broker: SimulatedBroker, name: str, currency: str, amount: Decimal) -> None:
-    """Move the broker's cash for good, without a reason that we could know."""
-    post(broker.state, PostingKind.ADJUSTMENT, currency, amount, name)
-    _remember(broker, name, FaultKind.CHANGED_CASH, currency, amount, active=False)
 
 
 def shift_net_liquidation(broker: SimulatedBroker, name: str, fraction: Decimal) -> None:
     """Report a net liquidation that is off by a fraction, until it is cleared."""
-    _remember(broker, name, FaultKind.SHIFTED_NET_LIQUIDATION, BASE_CURRENCY, fraction)
+    remember(broker, name, FaultKind.SHIFTED_NET_LIQUIDATION, BASE_CURRENCY, fraction)
 
 
 def freeze_fx(broker: SimulatedBroker, name: str, hours: Decimal) -> None:
     """Let the fund read exchange rates that are that old, until it is cleared."""
-    _remember(broker, name, FaultKind.FROZEN_FX, "", hours)
+    remember(broker, name, FaultKind.FROZEN_FX, "", hours)
 
 
 def poison_price(broker: SimulatedBroker, name: str, contract_id: str) -> None:
     """Let the fund read a price of a contract that is no number, until it is cleared."""
-    _remember(broker, name, FaultKind.POISONED_PRICE, contract_id, ZERO)
+    remember(broker, name, FaultKind.POISONED_PRICE, contract_id, ZERO)
 
 
 # ---------------------------------------------------------------- scenarios
@@ -244,13 +239,6 @@ def _read_poisoned(inputs: MarketInputs, contract_id: str) -> None:
 
 
 # ---------------------------------------------------------------- choosing what to trade
-
-
-def _remember(
-    broker: SimulatedBroker, name: str, kind: FaultKind, subject: str, amount: Decimal, *, active: bool = True
-) -> None:
-    fault = Fault(name=name, kind=kind, injected_at=broker.now, subject=subject, amount=amount, active=active)
-    broker.state.faults.put(sequence_key(len(broker.state.faults) + 1), fault)
 
 
 def _filled_order(fill: Fill, broker_order_id: str, charged: Decimal) -> BrokerOrder:

@@ -11,6 +11,7 @@ from engine.model.money import round_money
 from engine.model.orders import Fill, OpenOrder
 from engine.model.portfolio import BrokerPosition, BrokerSnapshot
 from engine.simulation.account import AccountState, BrokerOrder, FaultKind
+from engine.simulation.distortion import distorted
 from engine.simulation.margin import (
     accrued_by_currency,
     closing_marks,
@@ -69,7 +70,8 @@ def account_snapshot(state: AccountState, terms: BrokerTerms, as_of: datetime) -
     value = net_liquidation(state, terms, marks, fx)
     margin = margin_total(state, terms, closing_marks(state, terms), fx)
     orders = [order for _, order in state.orders.items()]
-    return BrokerSnapshot(
+    faults = [fault for _, fault in state.faults.items()]
+    snapshot = BrokerSnapshot(
         account=state.head.account,
         as_of=as_of,
         answered=ANSWERED,
@@ -92,7 +94,9 @@ def account_snapshot(state: AccountState, terms: BrokerTerms, as_of: datetime) -
         open_orders=tuple(listed_order(order) for order in orders if order.is_open),
         completed_orders=tuple(listed_order(order) for order in orders if not order.is_open),
         executions=listed_executions(state),
+        liquidations=frozenset(fault.subject for fault in faults if fault.kind is FaultKind.CLOSED_BY_BROKER),
     )
+    return distorted(snapshot, [fault for fault in faults if fault.active])
 
 
 def _broker_marks(

@@ -12,7 +12,8 @@ from engine.model.context import RunStatus
 from engine.model.encoding import decode, encode
 from engine.model.halts import ALLOWED_CHOICES, HaltChoice, HaltKind
 from engine.model.orders import Side
-from engine.simulation.faults import active_faults, change_cash, inject
+from engine.simulation.faults import active_faults, inject
+from engine.simulation.interventions import change_cash
 from state.halts import HaltSeverity, HaltStatus
 from tasks.day import wall_clock
 from tasks.resolution import ResolutionEffect, apply, preview

@@ -97,7 +97,8 @@ def report_on(
     valuation = value_portfolio(book, marks, RATES, BOOK, CONTEXT)
     prices = OurPrices(marks=marks, fx=RATES, live=live or {})
     known = KnownOrders(order_refs=frozenset({"AF1.OURS.1"}), booked=booked)
-    return reconcile(book, valuation, broker, prices, BOOK, RECONCILIATION, known)
+    sides = Sides(portfolio=book, broker=broker, prices=prices, contracts=BOOK)
+    return reconcile(sides, valuation, RECONCILIATION, known)
 
 
 def kinds(report: ReconciliationReport) -> list[HaltKind]:

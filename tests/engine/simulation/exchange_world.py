@@ -1,6 +1,6 @@
-"""A small world for the simulated broker: six lines whose prices can be worked out by hand.
+"""A small world for the simulated broker: seven lines whose prices can be worked out by hand.
 
-Closes: AAA 100.00 USD, PEN 250.0 pence, ES future 5000.00, EUR.USD 1.10000, USD.CHF 0.80000, option 12.00. Quotes stand one tick on
+Closes: AAA 100.00 USD, PEN 250.0 pence, ES future 5000.00, EUR.USD 1.10000, USD.CHF 0.80000, option 12.00, M6E future 1.1000. Quotes stand one tick on
 either side of the close moved by ``drift`` ticks for each five seconds since midnight.
 """
 
@@ -32,8 +32,16 @@ from engine.simulation.terms import BrokerTerms
 
 FIRST, LAST = date(2024, 2, 26), date(2024, 4, 30)
 MONDAY = date(2024, 3, 4)
-FUTURE, OPTION = "ES_20240315", "OPT_20240308_P_100"
-TICKS = {"AAA": "0.01", "PEN": "0.1", "ES": "0.25", "EUR.USD": "0.00005", "USD.CHF": "0.00005", "OPT": "0.01"}
+FUTURE, OPTION, EURO = "ES_20240315", "OPT_20240308_P_100", "M6E_20240318"
+TICKS = {
+    "AAA": "0.01",
+    "PEN": "0.1",
+    "ES": "0.25",
+    "EUR.USD": "0.00005",
+    "USD.CHF": "0.00005",
+    "OPT": "0.01",
+    "M6E": "0.0001",
+}
 
 
 def utc(day: date, hour: int, minute: int = 0, second: int = 0) -> datetime:
@@ -87,6 +95,15 @@ UNIVERSE = Universe(
             exposure_currency="EUR",
         ),
         _instrument(
+            "M6E",
+            InstrumentType.FUT,
+            CollarClass.FX_FUT,
+            "FUT",
+            multiplier=Decimal(12500),
+            months=(3, 6, 9, 12),
+            exposure_currency="EUR",
+        ),
+        _instrument(
             "OPT", InstrumentType.OPT, CollarClass.OPT, "US", multiplier=Decimal(100), underlying="AAA"
         ),
         _instrument(
@@ -116,6 +133,7 @@ CONTRACTS = {
     "PEN": Contract(contract_id="PEN", instrument_id="PEN"),
     "EUR.USD": Contract(contract_id="EUR.USD", instrument_id="EUR.USD"),
     "USD.CHF": Contract(contract_id="USD.CHF", instrument_id="USD.CHF"),
+    EURO: Contract(contract_id=EURO, instrument_id="M6E", last_trade_date=date(2024, 3, 18)),
     FUTURE: Contract(contract_id=FUTURE, instrument_id="ES", last_trade_date=date(2024, 3, 15)),
     OPTION: Contract(
         contract_id=OPTION,
@@ -171,6 +189,7 @@ class World:
             "EUR.USD": Decimal("1.1"),
             "USD.CHF": Decimal("0.8"),
             OPTION: Decimal(12),
+            EURO: Decimal("1.1"),
         }
     )
     dated_closes: dict[tuple[str, date], Decimal | None] = field(default_factory=dict)

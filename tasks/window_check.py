@@ -1,0 +1,131 @@
+"""Compare the account at the broker with our book before a window opens.
+
+Quantities, cash by currency and our quantities at the broker's marks are compared as at 06:00 (R-106). Our own prices
+are those of the decision, so price by price only what trades now is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from engine.accounting.book import apply
+from engine.accounting.charges import transaction_tax
+from engine.accounting.differences import OWN_REFERENCE_PREFIX, unbooked_executions
+from engine.accounting.ledger import book_execution
+from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
+from engine.accounting.reconciliation import ReconciliationReport, ReconciliationStatus, reconcile
+from engine.accounting.sides import KnownOrders, OurPrices, Sides
+from engine.composition.comparison import evidence_of
+from engine.composition.stages import DayInputs, contract_book, day_marks, fx_hedge_instruments
+from engine.errors import DataError, HaltError
+from engine.model.encoding import encode
+from engine.model.halts import HaltKind
+from engine.model.market import Mark, Source
+from engine.model.orders import Fill
+from engine.model.policy import TransactionTax
+from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Sleeve
+from engine.model.universe import ContractBook
+from state.recording_book import reconciliation_rows
+from tasks.day import TradingDay
+from tasks.reconcile import STEP_NAME, reconciliation_text
+from tasks.sync import known_orders, live_quotes
+
+ON_ITS_WAY = timedelta(minutes=1)
+"""An execution younger than this may be told to us at any moment: it is no missed fill yet."""
+
+
+def check_window(day: TradingDay, inputs: DayInputs, at: datetime) -> None:
+    """Compare book and broker at a time; raises `HaltError` where they differ or the broker's answer is not known."""
+    try:
+        report = compare_at(day, inputs, at)
+    except DataError as error:
+        raise HaltError(HaltKind.DATA_QUALITY.value, str(error)) from error
+    day.world.observer("reconcile", f"{at:%H:%M} {report.status.value}")
+    if report.can_trade:
+        return
+    day.world.runs.record_step(day.run_id, STEP_NAME, day.claim.attempt, f"{at:%H:%M:%S}", encode(report))
+    day.world.records.save_all(reconciliation_rows(day.run_id, day.claim.attempt, report))
+    kind = report.halt_kind or HaltKind.UNANSWERED
+    raise HaltError(
+        kind.value,
+        f"before the window of {at:%H:%M}Z: {reconciliation_text(report)}",
+        emergency=report.status is ReconciliationStatus.EMERGENCY,
+    )
+
+
+def compare_at(day: TradingDay, inputs: DayInputs, at: datetime) -> ReconciliationReport:
+    """The comparison at a time, with executions that are still on their way to us counted in."""
+    world, setup = day.world, day.setup
+    broker = world.broker.snapshot(at)
+    contracts = contract_book(setup, inputs)
+    known = known_orders(world, broker)
+    coming = _on_their_way(broker, known, at)
+    taxes = setup.policy.costs.transaction_taxes
+    book = _with_executions(world.ledger.portfolio(world.account, at), coming, contracts, taxes)
+    prices = OurPrices(marks=_marks(inputs, broker), fx=inputs.market.fx, live=live_quotes(world, broker))
+    context = ValuationContext(
+        trade_date=day.trade_date,
+        as_of=at,
+        basis=CashBasis.SETTLED,
+        fx_hedges=fx_hedge_instruments(setup.policy),
+    )
+    valuation = value_portfolio(
+        book, prices.marks, prices.fx, contracts, context, option_risks(inputs.market.option_chains)
+    )
+    return reconcile(
+        Sides(portfolio=book, broker=broker, prices=prices, contracts=contracts),
+        valuation,
+        setup.policy.reconciliation,
+        replace(known, booked=(*known.booked, *coming)),
+        evidence_of(inputs),
+    )
+
+
+def _on_their_way(broker: BrokerSnapshot, known: KnownOrders, at: datetime) -> tuple[Fill, ...]:
+    return tuple(
+        row.fill
+        for row in unbooked_executions(broker.executions, known.booked)
+        if row.replaces is None
+        and (row.fill.order_ref or "").startswith(OWN_REFERENCE_PREFIX)
+        and at - row.fill.executed_at < ON_ITS_WAY
+    )
+
+
+def _with_executions(
+    book: Portfolio, fills: tuple[Fill, ...], contracts: ContractBook, taxes: Sequence[TransactionTax]
+) -> Portfolio:
+    """The book as it will be once they are told; nothing is booked here."""
+    due = [transaction_tax(fill, contracts.instrument(fill.contract_id), taxes, book.as_of) for fill in fills]
+    entries = [
+        entry
+        for fill in fills
+        for entry in book_execution(
+            fill,
+            contracts.instrument(fill.contract_id),
+            {Sleeve.UNASSIGNED.value: fill.signed_quantity},
+            book.as_of,
+        )
+    ]
+    entries.extend(tax for tax in due if tax is not None)
+    return replace(apply(book, *entries), as_of=book.as_of) if entries else book
+
+
+def _marks(inputs: DayInputs, broker: BrokerSnapshot) -> Mapping[str, Mark]:
+    """The decision's marks as older ones, so that a close since then is no difference; the broker's where we have none."""
+    decided = day_marks(inputs)
+    source = next((mark.source for mark in decided.values()), Source.SIMULATED)
+    theirs = {
+        name: Mark(
+            contract_id=name,
+            price=held.mark,
+            session_date=broker.as_of.date(),
+            age_sessions=1,
+            source=source,
+        )
+        for name, held in broker.positions.items()
+        if held.mark is not None
+    }
+    ours = {name: replace(mark, age_sessions=max(1, mark.age_sessions)) for name, mark in decided.items()}
+    return {**theirs, **ours}

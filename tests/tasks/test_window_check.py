@@ -1,0 +1,127 @@
+"""The comparison before each window, and what is booked without asking."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal as D
+from pathlib import Path
+
+import pytest
+
+from engine.accounting.reconciliation import ReconciliationReport
+from engine.errors import HaltError
+from engine.model.breaks import BreakKind
+from engine.model.context import RunKind, RunStatus
+from engine.model.encoding import decode
+from engine.model.halts import HaltChoice, HaltKind
+from engine.simulation.account import FaultKind
+from engine.simulation.faults import inject
+from engine.simulation.interventions import change_cash, distort_report, withdraw_execution
+from tasks.opening import begin
+from tasks.options import WorldOptions
+from tasks.resolution import apply
+from tasks.runtime import World
+from tasks.window_check import check_window
+from tests.factories import recorded_inputs, run, step_outputs
+from tests.halted_days import DAY_BEFORE, HALTED_DAY, home_after_a_day, open_halt, undisturbed_home
+
+
+@contextmanager
+def world_of(home: Path, folder: Path, *overrides: str) -> Iterator[World]:
+    shutil.copytree(home, folder / "home")
+    world = World(
+        WorldOptions(
+            profile="fund", first=DAY_BEFORE, last=HALTED_DAY, home=folder / "home", overrides=overrides
+        )
+    )
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+def test_window_stops_before_its_first_order_when_money_left_since_the_decision(tmp_path: Path) -> None:
+    with world_of(undisturbed_home(), tmp_path) as world:
+        before = world.broker.state.head.orders
+        change_cash(world.broker, "wire", "USD", D(-30_000))
+
+        outcome = run(world, HALTED_DAY, RunKind.EXECUTION)
+
+        halt = open_halt(world)
+        assert outcome.is_halted
+        assert halt.kind == HaltKind.CASH_BREAK.value
+        assert "before the window of" in halt.message
+        assert halt.evidence is not None
+        assert world.broker.state.head.orders == before
+
+        apply(world, halt.halt_id, HaltChoice.ADOPT_BROKER, "the wire is known", "Ann", {})
+        resumed = run(world, HALTED_DAY, RunKind.EXECUTION)
+
+        assert resumed.status is RunStatus.COMPLETED
+        assert world.broker.state.head.orders > before
+
+
+def test_broker_that_does_not_answer_stops_the_window(tmp_path: Path) -> None:
+    with world_of(undisturbed_home(), tmp_path) as world:
+        distort_report(world.broker, "silence", FaultKind.WITHHELD_ANSWER, "positions")
+        day = begin(world, HALTED_DAY, RunKind.EXECUTION)
+
+        with pytest.raises(HaltError, match="expected the broker's positions, found no answer") as stopped:
+            check_window(day, recorded_inputs(world, HALTED_DAY), world.broker.now)
+
+        assert stopped.value.kind == HaltKind.UNANSWERED.value
+
+
+@pytest.mark.parametrize(
+    ("configured", "is_booked"), [("[missed-fill]", True), ("[dividend]", False), ("[]", False)]
+)
+def test_missed_fill_is_booked_without_asking_only_where_configured(
+    configured: str, is_booked: bool, tmp_path: Path
+) -> None:
+    setting = f"reconciliation.book_explained={configured}"
+    with world_of(home_after_a_day(), tmp_path, setting) as world:
+        world.broker.advance(world.decision_time(HALTED_DAY))
+        inject(world.broker, "missed-fill")
+        lost = world.broker.executions()[-1]
+
+        outcome = run(world, HALTED_DAY, RunKind.DECISION)
+
+        ids = {entry.entry_id for entry in world.ledger.entries(world.account)}
+        assert (f"trade:{lost.execution_id}" in ids) is is_booked
+        assert outcome.is_halted is not is_booked
+
+
+def test_execution_that_the_venue_took_back_is_named(tmp_path: Path) -> None:
+    with world_of(home_after_a_day(), tmp_path) as world:
+        world.broker.advance(world.decision_time(HALTED_DAY))
+        taken = next(
+            fill for fill in world.broker.executions() if fill.contract_id in world.broker.terms.universe
+        )
+        withdraw_execution(world.broker, "bust", taken.execution_id)
+
+        outcome = run(world, HALTED_DAY, RunKind.DECISION)
+
+        report = decode(ReconciliationReport, step_outputs(world, HALTED_DAY)["reconcile"])
+        named = {found.subject: found.cause for found in report.breaks}
+        assert outcome.is_halted
+        assert named[taken.contract_id] is BreakKind.BUSTED_EXECUTION
+
+
+def test_money_without_a_cause_is_never_booked_without_asking(tmp_path: Path) -> None:
+    everything = (
+        "[missed-fill,corrected-execution,busted-execution,split,assignment,expiry,dividend,commission]"
+    )
+    with world_of(home_after_a_day(), tmp_path, f"reconciliation.book_explained={everything}") as world:
+        world.broker.advance(world.decision_time(HALTED_DAY))
+        inject(world.broker, "missed-fill")
+        inject(world.broker, "cash-break")
+        before = len(world.ledger.entries(world.account))
+
+        outcome = run(world, HALTED_DAY, RunKind.DECISION)
+
+        assert outcome.is_halted
+        # the night's own postings only: no trade, no adoption
+        added = world.ledger.entries(world.account)[before:]
+        assert {entry.kind.value for entry in added} & {"TRADE", "ADOPTION", "COMMISSION"} == set()
