@@ -142,13 +142,15 @@ def net_and_gate(
     closed = unworkable(allowed, prices, _window_rules(setup), inputs.context)
     decisions += [_dropped(item, prices, "venue") for item in closed]
     waiting = {item.contract_id for item in closed}
+    workable = [trade for trade in allowed if trade.contract_id not in waiting]
     judged, uneven = even_openings(
-        [trade for trade in allowed if trade.contract_id not in waiting],
+        workable,
         [trade for trade in allowed if trade.contract_id in waiting],
         prices,
         {instrument.instrument_id: instrument.lot for instrument in setup.universe},
     )
-    decisions += [_dropped(item, prices, "venue") for item in uneven]
+    decisions += [_dropped(item, prices, "balance") for item in uneven]
+    whole = {trade.contract_id: trade for trade in workable}
     candidates = gate_candidates(setup, inputs, judged, prices)
     gate = gate_trades(
         candidates,
@@ -182,7 +184,10 @@ def net_and_gate(
         turnover_usd=round_money(capped.turnover_usd),
         memory=next_goals(
             inputs.memory.gate,
-            candidates,
+            # What the other side's closed venue held back is still wanted: the goal is the whole of it.
+            gate_candidates(setup, inputs, [whole[trade.contract_id] for trade in judged], prices)
+            if uneven
+            else candidates,
             gate.decisions,
             held_by_instrument(setup, inputs),
             setup.policy.gate,
