@@ -33,6 +33,7 @@ from tasks.safety import choose_trades, gather_wishes, verify_safety
 from tasks.step import in_flow_run
 from tasks.sync import advance_market, recover_orders, sync_positions
 from tasks.targets import compute_targets
+from tasks.window_check import check_window
 
 
 def decide(day: TradingDay) -> Outcome:
@@ -97,7 +98,7 @@ def trade(day: TradingDay) -> Outcome:
         find_open_orders(day)
         join_open_halts(day)
         inputs = decision_inputs(day)
-        report = work_jobs(day, inputs)
+        report = work_jobs(day, inputs, check_window)
         record_executions(day, inputs)
         publish_fills(day)
     except HaltError as halt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 from engine.composition.stages import DayInputs
@@ -17,7 +19,9 @@ from engine.model.orders import ExecutionJob, JobStatus
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.step import step
-from tasks.window_check import check_window
+
+WindowCheck = Callable[[TradingDay, DayInputs, datetime], None]
+"""Compares book and broker before a window opens; raises `HaltError`."""
 
 
 @step("recover open orders", read_retries=2)
@@ -27,8 +31,8 @@ def find_open_orders(day: TradingDay) -> RecoveryReport:
 
 
 @step("work jobs in their windows")
-def work_jobs(day: TradingDay, inputs: DayInputs) -> ExecutionReport:
-    """Run the executor over every job of the date that is not finished."""
+def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> ExecutionReport:
+    """Run the executor over every job of the date that is not finished, each window after its check."""
     jobs = unfinished_jobs(day)
     observer = JobObserver(day)
     report = execute(

@@ -169,7 +169,7 @@ def test_store_with_a_broken_checksum_is_refused(fund: CommandLine, store: Path)
 def test_date_that_the_store_does_not_cover_is_refused(fund: CommandLine, store: Path, day: str) -> None:
     paragraph = fund.refuse(*on_store(store, day))
 
-    assert "from 2023-03-06 to 2023-03-10" in paragraph
+    assert "from 2023-03-07 to 2023-03-10" in paragraph  # the day after the first price
     assert f"found {day}" in paragraph
 
 
