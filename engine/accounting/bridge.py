@@ -219,12 +219,17 @@ def _is_money(line: LedgerLine) -> bool:
 def _closing_marks(
     previous: Valuation, current: Valuation, entries: Sequence[LedgerEntry]
 ) -> dict[str, Decimal]:
-    """Mark of every contract now; of one that is gone, its last price (it cancels in the sum of its trades)."""
+    """Mark of every contract now; of one that is gone, its last price (it cancels in the sum of its trades).
+
+    What one sleeve holds and another owes is a line of quantity 0: its mark, where there is one, parts their results.
+    """
     marks = {line.contract_id: line.mark for line in previous.lines}
     for entry in entries:
         if entry.contract_id is not None and entry.price is not None and entry.kind is not EntryKind.SPLIT:
             marks[entry.contract_id] = entry.price
-    marks.update({line.contract_id: line.mark for line in current.lines if line.quantity != 0})
+    marks.update(
+        {line.contract_id: line.mark for line in current.lines if line.quantity != 0 or line.mark != 0}
+    )
     return marks
 
 
