@@ -277,7 +277,8 @@ def _carry(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iter
     for kind in (EntryKind.INTEREST, EntryKind.BORROW_FEE):
         booked = sum((_cash_of(x, currency) for x in scene.evidence.recent if x.kind is kind), ZERO)
         if booked != 0 and abs(more) <= _RATE_OFF_MOST * abs(booked):
-            text = f"of the size of our {kind.value.lower().replace('_', ' ')} of {money_text(booked, currency)}: {'another rate or other days'}"
+            ours = f"{kind.value.lower().replace('_', ' ')} of {money_text(booked, currency)}"
+            text = f"of the size of our {ours}: another rate or other days"
             yield _cause(_CAUSE_OF[kind], text, usd)
 
 
