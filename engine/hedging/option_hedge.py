@@ -127,7 +127,9 @@ def buy_options(
             continue
         if not listed:
             if policy.volatility_future is None:  # else that future stands in for the missing chains
-                notes.append(f"{ALERT}{category}: no chain of {', '.join(candidates)}")
+                notes.append(
+                    f"{ALERT}{category}: no option in its range of days is listed on {', '.join(candidates)}"
+                )
             continue
         plan = _choose_purchase(category, budget, listed, inputs, policy, held, notes)
         if plan is not None:

@@ -151,10 +151,10 @@ class TestBudget:
         result, _ = plan(tail_inputs(option(open_interest=0)))
         assert result.proposals == ()
         assert result.alerts == (
-            "bank_puts: no chain of BNP_OPT",
-            "credit_puts: no chain of HYG_OPT, JNK_OPT",
+            "bank_puts: no option in its range of days is listed on BNP_OPT",
+            "credit_puts: no option in its range of days is listed on HYG_OPT, JNK_OPT",
             "equity_puts: no liquid option in range on SPY_OPT",
-            "vix_calls: no chain of VIX_OPT",
+            "vix_calls: no option in its range of days is listed on VIX_OPT",
         )
         assert "crisis_alpha is empty: no sovereign spread is configured for this date" in result.notes
 
