@@ -114,6 +114,20 @@ def test_set_up_killed_before_its_stamp_is_made_anew(fund: ModuleType) -> None:
     assert fund.is_ready(fund.RUN_LOCK)
 
 
+def test_linked_environment_is_left_to_its_owner_and_replaced_by_an_own_one(
+    fund: ModuleType, tmp_path: Path
+) -> None:
+    fund.set_up(fund.RUN_LOCK)
+    owner = Path(fund.VENV).rename(tmp_path / "owner")
+    files = sorted(path.relative_to(owner) for path in owner.rglob("*"))
+    Path(fund.VENV).symlink_to(owner)
+    Path(fund.ROOT, fund.RUN_LOCK).write_text("numpy==2.4.7\n")
+    fund.set_up(fund.RUN_LOCK)
+    assert not Path(fund.VENV).is_symlink()
+    assert fund.is_ready(fund.RUN_LOCK)
+    assert sorted(path.relative_to(owner) for path in owner.rglob("*")) == files
+
+
 @pytest.mark.parametrize("damage", ["lock", "version", "place", "interpreter", "stamp"])
 def test_environment_no_longer_counts_after_a_change_of(damage: str, fund: ModuleType) -> None:
     fund.set_up(fund.RUN_LOCK)
