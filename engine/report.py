@@ -215,6 +215,18 @@ class ReconciliationView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonRow:
+    """One comparison of book and broker: before each window too. Money in USD; ``difference_fraction`` is of NLV."""
+
+    at: datetime
+    run: str
+    status: str
+    difference_fraction: float | None
+    difference_usd: Decimal | None
+    buckets: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HaltView:
     """One halt of the day: what was found, who decided what and why."""
 
@@ -291,6 +303,7 @@ class DayReport:
     costs: CostView
     reconciliation: ReconciliationView | None
     closing_reconciliation: ReconciliationView | None
+    comparisons: tuple[ComparisonRow, ...] = ()
     halts: tuple[HaltView, ...]
     notes: tuple[str, ...]
     operator_acts: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 
 from engine.accounting.break_values import Break
@@ -107,31 +107,42 @@ def _position_rows(scope: Record, portfolio: Portfolio, valuation: Valuation) ->
     return rows
 
 
-def reconciliation_rows(run_id: str, attempt: int, report: ReconciliationReport) -> Tables:
-    """A comparison with the broker and each of its breaks. The attempt is in the key: its evidence stays."""
-    buckets = report.buckets
+def reconciliation_rows(run_id: str, attempt: int, at: datetime, report: ReconciliationReport) -> Tables:
+    """A comparison with the broker and each of its breaks. Attempt and time are in the key: every one stays.
+
+    ``at`` is when it was made: a late answer tells of another time. ``difference_fraction`` is what the limits were
+    applied to; the parts sum to ``difference``, in USD.
+    """
+    buckets, fraction = report.buckets, report.difference_fraction
     whole: Record = {
         "run_id": run_id,
         "attempt": attempt,
-        "at": report.as_of,
+        "at": at,
         "outcome": report.status.value,
         "nav": report.nav,
         "net_liquidation": report.net_liquidation,
+        "difference_fraction": None if fraction is None else float(fraction),
         "difference": None if buckets is None else buckets.total,
+        "quantity_usd": None if buckets is None else buckets.quantity,
+        "cash_usd": None if buckets is None else buckets.cash,
+        "accrual_usd": None if buckets is None else buckets.accrual,
+        "mark_usd": None if buckets is None else buckets.mark,
+        "fx_usd": None if buckets is None else buckets.fx,
         "unexplained": None if buckets is None else buckets.unexplained,
         "payload": encode(report),
     }
-    breaks = [_break_row(run_id, attempt, report, found) for found in report.breaks]
+    breaks = [_break_row(run_id, attempt, at, report, found) for found in report.breaks]
     return {"reconciliations": [whole], "recon_breaks": breaks}
 
 
-def _break_row(run_id: str, attempt: int, report: ReconciliationReport, found: Break) -> Record:
+def _break_row(run_id: str, attempt: int, at: datetime, report: ReconciliationReport, found: Break) -> Record:
     causes = "; ".join(
         f"{cause.cause.value}: {cause.text} ({cause.resolution})" for cause in found.explanations
     )
     return {
         "run_id": run_id,
         "attempt": attempt,
+        "at": at,
         "kind": found.kind.value,
         "subject": found.subject,
         "expected": _number(found.ours),

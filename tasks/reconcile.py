@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from engine.accounting.break_values import Break
 from engine.accounting.reconciliation import ReconciliationReport, ReconciliationStatus
 from engine.composition.comparison import compare_with_broker
@@ -21,7 +23,7 @@ STEP_NAME = "reconcile"
 def reconcile(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> ReconciliationReport:
     """Quantities, cash, our quantities at the broker's prices, then prices one by one."""
     report = day.decide(STEP_NAME, ReconciliationReport, lambda: compare_with_broker(day.setup, inputs, fund))
-    day.world.records.save_all(reconciliation_rows(day.run_id, day.claim.attempt, report))
+    keep_comparison(day, day.context.as_of, report)
     if not report.can_trade:
         kind = report.halt_kind or HaltKind.UNANSWERED
         raise HaltError(
@@ -30,6 +32,11 @@ def reconcile(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> Reconcili
             emergency=report.status is ReconciliationStatus.EMERGENCY,
         )
     return report
+
+
+def keep_comparison(day: TradingDay, at: datetime, report: ReconciliationReport) -> None:
+    """Keep a comparison in the day record, whatever it found."""
+    day.world.records.save_all(reconciliation_rows(day.run_id, day.claim.attempt, at, report))
 
 
 def reconciliation_text(report: ReconciliationReport) -> str:

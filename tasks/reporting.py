@@ -32,6 +32,7 @@ from tasks.reporting_trades import (
 )
 from tasks.reporting_views import (
     bridge_view,
+    comparison_rows,
     currency_rows,
     halt_views,
     history_points,
@@ -112,6 +113,7 @@ def build_report(world: World, trade_date: date) -> DayReport:
         costs=cost_view(world, trade_date, decision, fills),
         reconciliation=reconciliation_view(decision.reconciliation),
         closing_reconciliation=None if close is None else reconciliation_view(close.reconciliation),
+        comparisons=comparison_rows(world.records, tuple(runs.values())),
         halts=halt_views(world, trade_date),
         notes=report_notes(world, decision),
         operator_acts=operator_acts(world, trade_date),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import DayInputs, ValuedFund
+from engine.errors import InvariantError
 from engine.model.context import RunKind
 from engine.model.encoding import decode, significant
 from engine.model.money import ZERO, round_money
@@ -16,6 +17,7 @@ from engine.report import (
     BreakRow,
     BridgeRow,
     BridgeView,
+    ComparisonRow,
     CurrencyRow,
     HaltView,
     HistoryPoint,
@@ -24,12 +26,14 @@ from engine.report import (
 )
 from engine.risk.decision import RiskDecision
 from state.record_values import Record
-from state.runs import run_identifier
+from state.records import RecordStore
+from state.runs import RunRecord, run_identifier
 from tasks.day import run_key
 from tasks.run_view import RunView
 from tasks.runtime import World
 
 BUCKETS = ("quantity", "cash", "accrual", "mark", "fx", "unexplained")
+BUCKET_COLUMNS = {name: name if name == "unexplained" else f"{name}_usd" for name in BUCKETS}
 
 
 def bridge_view(fund: ValuedFund | None) -> BridgeView | None:
@@ -118,6 +122,29 @@ def reconciliation_view(report: ReconciliationReport | None) -> ReconciliationVi
         else significant(float(difference / worth * 10_000)),
         buckets={} if buckets is None else {name: getattr(buckets, name) for name in BUCKETS},
         breaks=break_rows(report),
+    )
+
+
+def comparison_rows(records: RecordStore, runs: Sequence[RunRecord]) -> tuple[ComparisonRow, ...]:
+    """Every comparison that some runs made, in the order of time; of one time the last attempt's."""
+    kinds = {run.run_id: run.key.kind.value for run in runs}
+    rows = records.rows("reconciliations", run_id=tuple(sorted(kinds))) if kinds else ()
+    found = {(row["at"], row["run_id"]): _comparison_row(row, kinds) for row in rows}
+    return tuple(sorted(found.values(), key=lambda row: row.at))
+
+
+def _comparison_row(row: Record, kinds: Mapping[str, str]) -> ComparisonRow:
+    at, fraction, difference = row["at"], row["difference_fraction"], row["difference"]
+    if not isinstance(at, datetime):
+        raise InvariantError(f"expected the time of a comparison, found {at!r}")
+    parts = {name: row[column] for name, column in BUCKET_COLUMNS.items()}
+    return ComparisonRow(
+        at=at,
+        run=kinds[str(row["run_id"])],
+        status=str(row["outcome"]),
+        difference_fraction=None if fraction is None else float(str(fraction)),
+        difference_usd=None if difference is None else Decimal(str(difference)),
+        buckets={name: Decimal(str(part)) for name, part in parts.items() if part is not None},
     )
 
 

@@ -27,9 +27,8 @@ from engine.model.orders import Fill
 from engine.model.policy import TransactionTax
 from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Sleeve
 from engine.model.universe import ContractBook
-from state.recording_book import reconciliation_rows
 from tasks.day import TradingDay
-from tasks.reconcile import STEP_NAME, reconciliation_text
+from tasks.reconcile import STEP_NAME, keep_comparison, reconciliation_text
 from tasks.sync import known_orders, live_quotes
 
 ON_ITS_WAY = timedelta(minutes=1)
@@ -43,10 +42,10 @@ def check_window(day: TradingDay, inputs: DayInputs, at: datetime) -> None:
     except DataError as error:
         raise HaltError(HaltKind.DATA_QUALITY.value, str(error)) from error
     day.world.observer("reconcile", f"{at:%H:%M} {report.status.value}")
+    keep_comparison(day, at, report)
     if report.can_trade:
         return
     day.world.runs.record_step(day.run_id, STEP_NAME, day.claim.attempt, f"{at:%H:%M:%S}", encode(report))
-    day.world.records.save_all(reconciliation_rows(day.run_id, day.claim.attempt, report))
     kind = report.halt_kind or HaltKind.UNANSWERED
     raise HaltError(
         kind.value,

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.model.context import RunKind, RunStatus
+from engine.report import ComparisonRow
 from flows.book import Book
 from flows.commands.effect import money, number
 from flows.planning import trading_days
@@ -20,6 +21,7 @@ from state.halts import HaltRecord, HaltSeverity
 from state.records import Record
 from state.runs import RunRecord
 from tasks.adapters.report_text import halt_name, paragraph, resolve_command
+from tasks.reporting_views import comparison_rows
 
 SHOWN_DAYS = 5
 SHOWN_POSITIONS = 20
@@ -62,7 +64,10 @@ class HoldingLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """One account now. NAV in USD as of ``nav_date``; ``next_step`` says what to do or to wait for."""
+    """One account now. NAV in USD as of ``nav_date``; ``next_step`` says what to do or to wait for.
+
+    ``comparisons`` are those of book and broker on the latest trade date.
+    """
 
     account: str
     control: str
@@ -73,6 +78,7 @@ class Situation:
     cash: dict[str, Decimal]
     holdings: tuple[HoldingLine, ...]
     runs: tuple[RunLine, ...]
+    comparisons: tuple[ComparisonRow, ...]
     halts: tuple[HaltLine, ...]
     next_step: str
 
@@ -101,6 +107,7 @@ def situation(book: Book, account: str) -> Situation:
             if held.quantity != 0
         ),
         runs=_run_lines(runs),
+        comparisons=comparison_rows(book.records, _of_the_latest_date(runs)),
         halts=tuple(map(_halt_line, halts)),
         next_step=_next_step(runs, halts, kill_switch=control.kill_switch),
     )
@@ -127,6 +134,19 @@ def print_situation(found: Situation, console: Console) -> None:
     say.table(
         ("date", "run", "status", ">attempt", "id"),
         [(str(run.trade_date), run.kind, run.status, str(run.attempt), run.run_id) for run in found.runs],
+    )
+    say.table(
+        ("compared with the broker", "run", "verdict", ">judged", ">NAV − NLV, USD"),
+        [
+            (
+                f"{row.at:%Y-%m-%d %H:%M}Z",
+                row.run,
+                row.status,
+                "not known" if row.difference_fraction is None else f"{row.difference_fraction:.4%}",
+                "not known" if row.difference_usd is None else money(row.difference_usd),
+            )
+            for row in found.comparisons
+        ],
     )
     say.table(
         ("contract", ">quantity", ">exposure, USD"),
@@ -180,6 +200,10 @@ def _exposures(rows: Iterable[Record]) -> dict[str, Decimal]:
         if name not in found or found[name][0] <= at:
             found[name] = (at, Decimal(str(exposure)))
     return {name: exposure for name, (_, exposure) in found.items()}
+
+
+def _of_the_latest_date(runs: Sequence[RunRecord]) -> tuple[RunRecord, ...]:
+    return tuple(run for run in runs if run.key.trade_date == runs[-1].key.trade_date)
 
 
 def _run_lines(runs: Sequence[RunRecord]) -> tuple[RunLine, ...]:

@@ -217,8 +217,29 @@ def reconciliation_section(report: DayReport) -> Html:
     )
     parts = [element("div", _comparison(title, view)) for title, view in views]
     return section(
-        "reconciliation", "Reconciliation with the broker", lead, element("div", parts, class_="pair")
+        "reconciliation",
+        "Reconciliation with the broker",
+        lead,
+        element("div", parts, class_="pair"),
+        *_every_comparison(report),
     )
+
+
+def _every_comparison(report: DayReport) -> Iterator[Html]:
+    """Decision, windows and close in the order of time."""
+    columns = words("Time"), words("Run"), words("Verdict"), figures("NAV − net liquidation"), figures("Judged difference")  # fmt: skip
+    rows: list[Row] = [
+        (
+            minute_text(row.at),
+            row.run,
+            row.status,
+            "not known" if row.difference_usd is None else usd(row.difference_usd, signed=True),
+            "not known" if row.difference_fraction is None else bps(row.difference_fraction * 10_000),
+        )
+        for row in report.comparisons
+    ]
+    if rows:
+        yield table("Every comparison of the day", columns, rows)
 
 
 def _comparison(title: str, view: ReconciliationView | None) -> Iterator[Html]:

@@ -2,6 +2,8 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -22,12 +24,14 @@ from state.database import (
     schema_version,
     upgrade,
 )
+from state.records import RecordStore
 from state.runs import RunStore
 from state.tables import metadata
 from tests.shared_data import REPOSITORY
 from tests.state.builders import NOW, make_key
 
 Shape = dict[str, object]
+NINE = "2024-03-05T09:00:00.000000Z"
 
 
 def shape(database: Database) -> Shape:
@@ -93,6 +97,30 @@ def test_filled_database_goes_down_and_up_and_keeps_what_stays(database: Databas
     to_version(database, "base")
     assert upgrade(database) == REVISIONS[-1] or schema_version(database) == REVISIONS[-1]
     assert RunStore(database).runs() == ()
+
+
+def test_comparisons_keep_their_breaks_when_their_time_comes_into_the_key(database: Database) -> None:
+    run_id = RunStore(database).claim(make_key(), NOW, "code", "config").run_id
+    to_version(database, "0006")
+    with database.transaction() as connection:
+        told = "INSERT INTO reconciliations (run_id, attempt, at, outcome, nav, payload) VALUES "
+        connection.execute(
+            text(f"{told} (:run, 1, :at, 'HALT', 5000000, :no)"), {"run": run_id, "at": NINE, "no": b"\x00{}"}
+        )
+        told = "INSERT INTO recon_breaks (run_id, attempt, kind, subject, severity, note) VALUES "
+        connection.execute(text(f"{told} (:run, 1, 'cash-break', 'USD', 'HALT', 'why')"), {"run": run_id})
+    to_version(database, "0007")
+    records = RecordStore(database)
+    (whole,) = records.rows("reconciliations")
+    (found,) = records.rows("recon_breaks")
+    assert (whole["outcome"], whole["nav"], whole["difference_fraction"]) == ("HALT", Decimal(5), None)
+    assert (found["subject"], found["note"], found["at"]) == ("USD", "why", whole["at"])
+
+    records.save("reconciliations", [{**whole, "at": NOW + timedelta(days=1), "outcome": "PASS"}])
+    to_version(database, "0006")
+    with database.read() as connection:
+        assert connection.execute(text("SELECT outcome FROM reconciliations")).scalars().all() == ["PASS"]
+        assert connection.execute(text("SELECT count(*) FROM recon_breaks")).scalar() == 0
 
 
 def test_opening_an_older_database_brings_it_up(

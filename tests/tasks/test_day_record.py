@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
@@ -20,6 +21,8 @@ from engine.model.encoding import decode, significant
 from engine.model.halts import HaltChoice
 from engine.model.orders import OrderPlan
 from engine.model.portfolio import Sleeve
+from engine.simulation.account import FaultKind
+from engine.simulation.interventions import distort_report
 from state.orders import account_orders
 from state.records import RECORD_TABLES
 from state.tables import fills, order_tickets
@@ -30,6 +33,7 @@ from tests.factories import (
     DAYS,
     days_run,
     new_world,
+    order_store,
     recorded_inputs,
     row_counts,
     run,
@@ -37,7 +41,7 @@ from tests.factories import (
     step_outputs,
     valued,
 )
-from tests.halted_days import HALTED_DAY, halted_world, open_halt
+from tests.halted_days import HALTED_DAY, halted_world, home_after_a_day, open_halt
 
 D = Decimal
 ZERO = D(0)
@@ -293,3 +297,33 @@ def test_break_and_incident_of_a_halted_day_are_kept_and_closed_when_it_is_resol
         assert world.records.rows("recon_breaks", run_id=run_id) == breaks
         outcomes = [row["outcome"] for row in world.records.rows("reconciliations", run_id=run_id)]
         assert outcomes == ["HALT", "PASS"]
+
+
+def test_every_comparison_of_a_day_is_kept_with_its_parts(world: World) -> None:
+    """06:00, before each window, 22:30: also those that pass."""
+    runs = {kind: run_id_of(world, LAST, kind) for kind in RunKind}
+    rows = world.records.rows("reconciliations", run_id=tuple(runs.values()))
+    made = sorted((row["at"], row["run_id"], row["outcome"]) for row in rows)  # type: ignore[type-var]
+    assert made[0][:2] == (world.decision_time(LAST), runs[RunKind.DECISION])
+    assert made[-1][:2] == (world.close_time(LAST), runs[RunKind.CLOSE])
+    windows = {job.job.window.start for job in order_store(world).jobs(trade_date=LAST)}
+    assert {at for at, run_id, _ in made if run_id == runs[RunKind.EXECUTION]} == windows
+    assert {outcome for _, _, outcome in made} == {"PASS"}
+    for row in rows:
+        parts = ("quantity_usd", "cash_usd", "accrual_usd", "mark_usd", "fx_usd", "unexplained")
+        assert sum(D(str(row[name])) for name in parts) == row["difference"]
+        assert row["difference"] == D(str(row["nav"])) - D(str(row["net_liquidation"]))
+        assert row["difference_fraction"] <= 0.0025  # type: ignore[operator]
+    shown = build_report(world, LAST).comparisons
+    assert [(row.at, row.status) for row in shown] == [(at, outcome) for at, _, outcome in made]
+
+
+def test_comparison_without_an_answer_is_kept_as_unknown(tmp_path: Path) -> None:
+    shutil.copytree(home_after_a_day(), tmp_path / "home")
+    world = new_world(tmp_path / "home", HALTED_DAY)
+    distort_report(world.broker, "silence", FaultKind.WITHHELD_ANSWER, "cash")
+    assert run(world, HALTED_DAY, RunKind.DECISION).is_halted
+    (row,) = world.records.rows("reconciliations", run_id=run_id_of(world, HALTED_DAY, RunKind.DECISION))
+    world.close()
+    assert (row["outcome"], row["at"]) == ("UNKNOWN", world.decision_time(HALTED_DAY))
+    assert row["difference_fraction"] is row["difference"] is row["cash_usd"] is None

@@ -9,7 +9,7 @@ import pytest
 from flows.commands.__main__ import main
 from state.halts import HaltStatus
 from tests.factories import new_world, row_counts
-from tests.halted_days import HALTED_DAY, home_after_a_day, home_halted_by
+from tests.halted_days import DAY_BEFORE, HALTED_DAY, home_after_a_day, home_halted_by
 
 ACCOUNT = "SIM-fund-1"
 HALT = "cash-break"
@@ -82,7 +82,12 @@ def test_status_of_a_finished_day_names_the_next_decision(
     calm_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["status"]) == 0
-    assert f"next: decision of {HALTED_DAY}, 06:00 UTC" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"next: decision of {HALTED_DAY}, 06:00 UTC" in told
+    compared = [line.split()[1:4] for line in told.splitlines() if line.startswith(f"  {DAY_BEFORE} ")]
+    assert ["06:00Z", "decision", "PASS"] in compared
+    assert ["22:30Z", "close", "PASS"] in compared
+    assert sum(kind == ["execution", "PASS"] for kind in (row[1:] for row in compared)) >= 2
 
 
 def test_status_where_nothing_ran_is_refused(
