@@ -77,6 +77,26 @@ class Explanation:
         return "books nothing"
 
 
+def because(
+    cause: BreakKind,
+    text: str,
+    explains_usd: Decimal,
+    *,
+    choice: HaltChoice = HaltChoice.ADOPT_BROKER,
+    booking: Booking | None = None,
+    is_complete: bool = False,
+) -> Explanation:
+    """An explanation; without another word its answer is to adopt the broker."""
+    return Explanation(
+        cause=cause,
+        text=text,
+        choice=choice,
+        explains_usd=explains_usd,
+        booking=booking,
+        is_complete=is_complete,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
     """One thing on which book and broker disagree.

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.accounting.break_values import CENT, Booking, Break, Explanation, money_text, ranked
+from engine.accounting.break_values import CENT, Booking, Break, Explanation, because, money_text, ranked
 from engine.accounting.corporate_actions import DIVIDEND_ACCOUNT
 from engine.accounting.deliveries import is_over
 from engine.accounting.differences import CashDifference, QuantityDifference
-from engine.accounting.ledger import CASH, EntryKind, LedgerEntry
+from engine.accounting.ledger import EntryKind
 from engine.accounting.sides import Evidence, KnownOrders, Sides
 from engine.model.breaks import BreakKind
 from engine.model.halts import HaltChoice, HaltKind
@@ -75,7 +75,7 @@ def accrual_breaks(scene: CashScene, nav: Decimal, policy: ReconciliationPolicy)
         )
         if abs(usd) > limit and not paid:
             text = f"{_who(left)} counts {abs(left):,.2f} {currency} as owed that {_who(-left)} does not know"
-            causes = [_cause(BreakKind.ACCRUAL, text, usd)]
+            causes = [because(BreakKind.ACCRUAL, text, usd)]
             if scene.sides.broker.accrued.get(currency, ZERO) or scene.evidence.recent:
                 causes.extend(_dividend_owed(scene, currency, left, usd))
             found.append(
@@ -108,7 +108,7 @@ def _who(left: Decimal) -> str:
 def _dividend_owed(scene: CashScene, currency: str, left: Decimal, usd: Decimal) -> Iterator[Explanation]:
     for text, amount in _dividends(scene, currency):
         if abs(abs(left) - abs(amount)) <= CENT:
-            yield _cause(BreakKind.DIVIDEND, f"{text}, which only {_who(left)} counts", usd)
+            yield because(BreakKind.DIVIDEND, f"{text}, which only {_who(left)} counts", usd)
 
 
 def _causes(found: CashDifference, scene: CashScene) -> Iterator[Explanation]:
@@ -125,7 +125,7 @@ def _causes(found: CashDifference, scene: CashScene) -> Iterator[Explanation]:
     yield from _ends(found.currency, usd, scene)
     yield from _carry(found.currency, more, usd, scene)
     text = f"the broker booked {more:+,.2f} {found.currency} that our ledger does not know"
-    yield _cause(BreakKind.CASH_MOVEMENT, text, usd)
+    yield because(BreakKind.CASH_MOVEMENT, text, usd)
 
 
 def _paid_accrual(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
@@ -135,22 +135,18 @@ def _paid_accrual(currency: str, more: Decimal, usd: Decimal, scene: CashScene) 
             kind=EntryKind.DIVIDEND, account=DIVIDEND_ACCOUNT, currency=currency, amount=round_money(more)
         )
         text = f"the broker paid the {money_text(more, currency)} that our book still counts as owed"
-        yield _cause(BreakKind.DIVIDEND, text, usd, booking=booking, is_complete=True)
+        yield because(BreakKind.DIVIDEND, text, usd, booking=booking, is_complete=True)
 
 
 def _postings(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
     for entry in scene.evidence.recent:
-        amount, cause = _cash_of(entry, currency), _CAUSE_OF.get(entry.kind)
+        amount, cause = entry.cash.get(currency, ZERO), _CAUSE_OF.get(entry.kind)
         if amount == 0 or cause is None:
             continue
         if abs(more + amount) <= CENT:
-            yield _cause(cause, f"the broker does not have our posting {entry.entry_id}", usd)
+            yield because(cause, f"the broker does not have our posting {entry.entry_id}", usd)
         elif abs(more - amount) <= CENT:
-            yield _cause(cause, f"the broker has our posting {entry.entry_id} twice", usd)
-
-
-def _cash_of(entry: LedgerEntry, currency: str) -> Decimal:
-    return sum((line.amount for line in entry.lines if line.account == CASH and line.unit == currency), ZERO)
+            yield because(cause, f"the broker has our posting {entry.entry_id} twice", usd)
 
 
 def _dividends(scene: CashScene, currency: str) -> Iterator[tuple[str, Decimal]]:
@@ -166,7 +162,10 @@ def _dividends(scene: CashScene, currency: str) -> Iterator[tuple[str, Decimal]]
                 (x.amount for x in entry.lines if x.account == DIVIDEND_ACCOUNT and x.unit == currency), ZERO
             )
             if owed != 0:
-                yield f"the dividend {entry.entry_id}", abs(owed) if _cash_of(entry, currency) > 0 else owed
+                yield (
+                    f"the dividend {entry.entry_id}",
+                    abs(owed) if entry.cash.get(currency, ZERO) > 0 else owed,
+                )
 
 
 def _dividend_facts(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
@@ -187,7 +186,7 @@ def _dividend_facts(currency: str, more: Decimal, usd: Decimal, scene: CashScene
         )
         text = f"the dividend of {row.instrument_id} ex {row.ex_date}, of {row.amount} a share, was paid"
         is_due = row.pay_date <= today and not is_known
-        yield _cause(BreakKind.DIVIDEND, text, usd, booking=booking if is_due else None, is_complete=is_due)
+        yield because(BreakKind.DIVIDEND, text, usd, booking=booking if is_due else None, is_complete=is_due)
 
 
 def _commissions(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
@@ -206,7 +205,7 @@ def _commissions(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -
             amount=round_money(more),
         )
         text = f"commissions of {money_text(apart, currency)} came after their executions were booked"
-        yield _cause(BreakKind.COMMISSION, text, usd, booking=booking, is_complete=True)
+        yield because(BreakKind.COMMISSION, text, usd, booking=booking, is_complete=True)
 
 
 def _taxes(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
@@ -215,14 +214,14 @@ def _taxes(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iter
         share = -more / amount if amount != 0 else ZERO
         known = any(abs(amount * rate + more) <= CENT for rate in rates)
         if known or ZERO < share <= _WITHHELD_MOST:
-            yield _cause(BreakKind.TAX, f"{share:.2%} withheld of {text}", usd)
+            yield because(BreakKind.TAX, f"{share:.2%} withheld of {text}", usd)
     for fill in scene.known.booked:
         instrument = scene.sides.instrument(fill.contract_id)
         if instrument is None or instrument.currency != currency or fill.quantity == 0:
             continue
         share = -more / abs(instrument.notional(fill.quantity, fill.price))
         if _TRADE_TAX[0] <= share <= _TRADE_TAX[1]:
-            yield _cause(BreakKind.TAX, f"a tax of {share:.3%} on execution {fill.execution_id}", usd)
+            yield because(BreakKind.TAX, f"a tax of {share:.3%} on execution {fill.execution_id}", usd)
 
 
 def _units(found: CashDifference, usd: Decimal) -> Iterator[Explanation]:
@@ -231,10 +230,10 @@ def _units(found: CashDifference, usd: Decimal) -> Iterator[Explanation]:
     ratio = found.broker / found.expected
     if abs(ratio - 2) * abs(found.expected) <= CENT:
         text = f"the broker's {found.currency} is to the cent twice ours: swept cash counted twice"
-        yield _cause(BreakKind.SWEEP_CASH, text, usd, choice=HaltChoice.RETRY)
+        yield because(BreakKind.SWEEP_CASH, text, usd, choice=HaltChoice.RETRY)
     if any(abs(ratio / factor - 1) <= Decimal("0.0001") for factor in (Decimal(100), Decimal("0.01"))):
         text = f"the two balances of {found.currency} differ a hundredfold, as pence and pounds do"
-        yield _cause(BreakKind.PENCE, text, usd, choice=HaltChoice.RETRY)
+        yield because(BreakKind.PENCE, text, usd, choice=HaltChoice.RETRY)
 
 
 def _settlements(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
@@ -247,7 +246,7 @@ def _settlements(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -
     for name, gain in (*gains.items(), ("all futures", sum(gains.values(), ZERO))):
         if gain != 0 and abs(abs(more) - abs(gain)) <= CENT:
             how = "twice in" if more * gain > 0 else "not in"
-            yield _cause(
+            yield because(
                 BreakKind.VARIATION, f"the gain of {name} since settlement is {how} the broker's cash", usd
             )
 
@@ -261,7 +260,7 @@ def _conversions(found: CashDifference, scene: CashScene) -> Iterator[Explanatio
                 f"{-found.unexplained:+,.2f} {found.currency} against {-other.unexplained:+,.2f} {other.currency}: "
                 "an exchange of currencies outside the fund"
             )
-            yield _cause(BreakKind.CONVERSION, text, found.unexplained_usd)
+            yield because(BreakKind.CONVERSION, text, found.unexplained_usd)
 
 
 def _ends(currency: str, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
@@ -269,33 +268,16 @@ def _ends(currency: str, usd: Decimal, scene: CashScene) -> Iterator[Explanation
         instrument = scene.sides.instrument(row.contract_id)
         ended = row.foreign != 0 and row.broker == 0 and is_over(scene.sides, row.contract_id)
         if instrument is not None and instrument.currency == currency and ended:
-            yield _cause(BreakKind.EXPIRY, f"{row.contract_id} ended at another price than our last one", usd)
+            yield because(
+                BreakKind.EXPIRY, f"{row.contract_id} ended at another price than our last one", usd
+            )
 
 
 def _carry(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
     """Interest and fees of the size of ours: another rate, or other days."""
     for kind in (EntryKind.INTEREST, EntryKind.BORROW_FEE):
-        booked = sum((_cash_of(x, currency) for x in scene.evidence.recent if x.kind is kind), ZERO)
+        booked = sum((x.cash.get(currency, ZERO) for x in scene.evidence.recent if x.kind is kind), ZERO)
         if booked != 0 and abs(more) <= _RATE_OFF_MOST * abs(booked):
             ours = f"{kind.value.lower().replace('_', ' ')} of {money_text(booked, currency)}"
             text = f"of the size of our {ours}: another rate or other days"
-            yield _cause(_CAUSE_OF[kind], text, usd)
-
-
-def _cause(
-    cause: BreakKind,
-    text: str,
-    explains_usd: Decimal,
-    *,
-    choice: HaltChoice = HaltChoice.ADOPT_BROKER,
-    booking: Booking | None = None,
-    is_complete: bool = False,
-) -> Explanation:
-    return Explanation(
-        cause=cause,
-        text=text,
-        choice=choice,
-        explains_usd=explains_usd,
-        booking=booking,
-        is_complete=is_complete,
-    )
+            yield because(_CAUSE_OF[kind], text, usd)

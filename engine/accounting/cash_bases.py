@@ -8,13 +8,13 @@ holds every gain up to a mark, as a broker's account does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from engine.accounting.book import fold
-from engine.accounting.ledger import CASH, EntryKind, LedgerEntry
+from engine.accounting.ledger import EntryKind, LedgerEntry
 from engine.accounting.nav import OptionRisk, ValuationContext, compute_nav
 from engine.errors import MissingMark
 from engine.model.market import FxRates, Mark
@@ -66,11 +66,7 @@ def _cash_of(entry: LedgerEntry, contracts: ContractBook) -> Mapping[str, Decima
             return {}
         if entry.quantity is not None and entry.price is not None:
             return {instrument.currency: -round_money(instrument.notional(entry.quantity, entry.price))}
-    moved: dict[str, Decimal] = {}
-    for line in entry.lines:
-        if line.account == CASH:
-            moved[line.unit] = moved.get(line.unit, ZERO) + line.amount
-    return moved
+    return entry.cash
 
 
 def broker_total(book: Portfolio, marks: Mapping[str, Mark], contracts: ContractBook) -> Portfolio:
@@ -78,19 +74,34 @@ def broker_total(book: Portfolio, marks: Mapping[str, Mark], contracts: Contract
 
     Raises `MissingMark` for a held future without mark.
     """
+
+    def price_of(contract_id: str) -> Decimal | None:
+        mark = marks.get(contract_id)
+        return None if mark is None else mark.price
+
+    return replace(book, cash=cash_with_gains(book, price_of, contracts))
+
+
+def cash_with_gains(
+    book: Portfolio, price_of: Callable[[str], Decimal | None], contracts: ContractBook
+) -> dict[str, Decimal]:
+    """Settled cash and, of every future, quantity × price × multiplier − what it was settled at, by currency.
+
+    Raises `MissingMark` for a held future without price.
+    """
     cash = dict(book.cash)
     for contract_id, held in book.positions.items():
         instrument = contracts.instrument(contract_id)
         if not instrument.is_future:
             continue
-        mark = marks.get(contract_id)
-        if mark is None and held.quantity != 0:
+        price = price_of(contract_id)
+        if price is None and held.quantity != 0:
             raise MissingMark(
                 f"expected a price for {contract_id}, of which {held.quantity} are held, found none"
             )
-        value = ZERO if mark is None else round_money(instrument.notional(held.quantity, mark.price))
+        value = ZERO if price is None else round_money(instrument.notional(held.quantity, price))
         cash[instrument.currency] = cash.get(instrument.currency, ZERO) + value - held.cost
-    return replace(book, cash=cash)
+    return cash
 
 
 def basis_navs(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.accounting.average_cost import average_price
+from engine.accounting.cash_bases import cash_with_gains
 from engine.accounting.deliveries import delivered_cash, delivery_prices
 from engine.accounting.sides import CASH_KINDS, KnownOrders, OurPrices, Sides
 from engine.model.instruments import Instrument
@@ -104,13 +105,7 @@ def _suffix(fill: Fill) -> tuple[int, str]:
 
 def expected_cash(sides: Sides) -> dict[str, Decimal]:
     """What the broker's cash should be by our ledger: cash, and futures settled to the broker's mark."""
-    cash = dict(sides.portfolio.cash)
-    for contract_id, position in sides.portfolio.positions.items():
-        instrument, mark = sides.contracts.instrument(contract_id), sides.broker_mark(contract_id)
-        if instrument.is_future and (mark is not None or position.quantity == 0):
-            unsettled = instrument.notional(position.quantity, mark or ZERO) - position.cost
-            cash[instrument.currency] = cash.get(instrument.currency, ZERO) + unsettled
-    return cash
+    return cash_with_gains(sides.portfolio, sides.broker_mark, sides.contracts)
 
 
 def quantity_differences(sides: Sides, known: KnownOrders) -> tuple[QuantityDifference, ...]:

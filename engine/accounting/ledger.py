@@ -111,6 +111,15 @@ class LedgerEntry:
         """Whether the entry takes back an earlier one."""
         return self.entry_id.startswith(REVERSAL_PREFIX)
 
+    @property
+    def cash(self) -> Mapping[str, Decimal]:
+        """What the entry moved in cash, by currency."""
+        moved: dict[str, Decimal] = {}
+        for line in self.lines:
+            if line.account == CASH:
+                moved[line.unit] = moved.get(line.unit, ZERO) + line.amount
+        return moved
+
 
 def pair(debit: str, credit: str, unit: str, amount: Decimal) -> tuple[LedgerLine, LedgerLine]:
     """Two lines that move an amount into ``debit`` out of ``credit``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from engine.accounting.break_values import Booking, Break, Explanation, plain, ranked
+from engine.accounting.break_values import Booking, Break, Explanation, because, plain, ranked
 from engine.accounting.corporate_actions import is_share, snapped_split_ratio
 from engine.accounting.deliveries import exercised_options, is_over
 from engine.accounting.differences import MissedExecution, QuantityDifference
@@ -68,11 +68,10 @@ def _missed_cause(
         if twin is not None:
             held = "executed twice" if found.foreign == 0 else "told twice, and held once"
             cause, what = BreakKind.DUPLICATE_FILL, f"repeats {twin.execution_id}: {held}"
-    return Explanation(
-        cause=cause,
-        text=f"{told} {what}",
-        choice=HaltChoice.ADOPT_BROKER,
-        explains_usd=found.net_effect_usd,
+    return because(
+        cause,
+        f"{told} {what}",
+        found.net_effect_usd,
         is_complete=found.foreign == 0 and found.is_listed and cause is not BreakKind.DUPLICATE_FILL,
     )
 
@@ -111,7 +110,7 @@ def _foreign_causes(
     if not found.is_listed:
         cause = "traded outside the fund" if found.foreign_executions else "no execution explains it"
         text = f"{_surplus(found, sides)}: {cause}; the universe does not list this contract"
-        yield _cause(found, BreakKind.UNKNOWN_CONTRACT, text, choice=HaltChoice.RETRY)
+        yield because(BreakKind.UNKNOWN_CONTRACT, text, found.net_effect_usd, choice=HaltChoice.RETRY)
         return
     yield from _traded(found, sides)
     yield from _moved(found, sides)
@@ -122,10 +121,10 @@ def _exercise(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
         if found.contract_id in (option, underlying):
             strike = sides.contracts.contract(option).strike
             booking = Booking(kind=EntryKind.EXPIRY, contract_id=option, price=ZERO)
-            yield _cause(
-                found,
+            yield because(
                 BreakKind.ASSIGNMENT,
                 f"{option} was exercised or assigned: {underlying} changed hands at its strike of {strike}",
+                found.net_effect_usd,
                 booking=booking if found.contract_id == option else None,
                 is_complete=True,
             )
@@ -142,19 +141,19 @@ def _split(found: QuantityDifference, sides: Sides, evidence: Evidence) -> Itera
             if abs(left) < 1:
                 text = f"a split of {split.new_shares} for {split.old_shares} on {split.ex_date}"
                 whole = "" if left == 0 else f"; the fraction of {plain(left)} is paid in cash"
-                yield _cause(
-                    found,
+                yield because(
                     BreakKind.SPLIT,
                     text + whole,
+                    found.net_effect_usd,
                     booking=_split_booking(found, split) if left == 0 else None,
                     is_complete=left == 0,
                 )
     terms = snapped_split_ratio(found.broker / found.ours)
     if terms is not None and max(terms) <= _SPLIT_LARGEST and _prices_moved_by(terms, found, sides):
-        yield _cause(
-            found,
+        yield because(
             BreakKind.SPLIT,
             f"looks like a split of {terms[0]} for {terms[1]}: quantity and price moved by the same ratio",
+            found.net_effect_usd,
         )
 
 
@@ -175,17 +174,17 @@ def _end(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
     instrument = sides.contracts.instrument(found.contract_id)
     last = sides.contracts.contract(found.contract_id).last_trade_date
     if instrument.is_future and instrument.exposure_currency in found.cash_effects:
-        yield _cause(
-            found,
+        yield because(
             BreakKind.DELIVERY,
             f"its last trade was on {last} and it was delivered: {instrument.exposure_currency} changed hands",
+            found.net_effect_usd,
         )
     price = sides.broker_mark(found.contract_id)
     booking = Booking(kind=EntryKind.EXPIRY, contract_id=found.contract_id, price=price)
-    yield _cause(
-        found,
+    yield because(
         BreakKind.EXPIRY,
         f"its last trade was on {last}: it ended at the broker and not in our book",
+        found.net_effect_usd,
         booking=None if price is None else booking,
         is_complete=price is not None and instrument.exposure_currency not in found.cash_effects
         if instrument.is_future and instrument.exposure_currency != instrument.currency
@@ -201,10 +200,10 @@ def _multiplied(found: QuantityDifference, sides: Sides) -> Iterator[Explanation
         and found.ours * found.broker > 0
         and found.ours in (found.broker * factor, found.broker / factor)
     ):
-        yield _cause(
-            found,
+        yield because(
             BreakKind.MULTIPLIER,
             f"the two quantities differ by the contract's multiplier of {plain(factor)}",
+            found.net_effect_usd,
             choice=HaltChoice.RETRY,
         )
 
@@ -217,15 +216,15 @@ def _taken_back(found: QuantityDifference, sides: Sides, known: KnownOrders) -> 
         twin = _twin(fill, known.booked)
         if twin is not None:
             text = f"our book holds {fill.execution_id} and {twin.execution_id}, which are one execution"
-            yield _cause(found, BreakKind.DUPLICATE_FILL, text)
+            yield because(BreakKind.DUPLICATE_FILL, text, found.net_effect_usd)
         elif fill.root not in listed:
             text = (
                 f"the broker no longer lists execution {fill.execution_id}: the venue may have taken it back"
             )
-            yield _cause(found, BreakKind.BUSTED_EXECUTION, text)
+            yield because(BreakKind.BUSTED_EXECUTION, text, found.net_effect_usd)
     if any(-row.quantity == found.foreign and _twin(row.fill, known.booked) for row in found.missed):
         text = "the broker lists one execution twice and holds its quantity once"
-        yield _cause(found, BreakKind.DUPLICATE_FILL, text, choice=HaltChoice.RETRY)
+        yield because(BreakKind.DUPLICATE_FILL, text, found.net_effect_usd, choice=HaltChoice.RETRY)
 
 
 def _renamed(
@@ -237,10 +236,10 @@ def _renamed(
         same = other is not found and old.ours == new.broker and old.ours != 0
         if not same or old.broker != 0 or new.ours != 0 or not _same_price(old, new, sides):
             continue
-        yield _cause(
-            found,
+        yield because(
             BreakKind.SYMBOL_CHANGE,
             f"{old.contract_id} may be called {new.contract_id} now: the same quantity at a like price",
+            found.net_effect_usd,
             choice=HaltChoice.ADOPT_BROKER if new.is_listed and old.is_listed else HaltChoice.RETRY,
         )
 
@@ -263,13 +262,15 @@ def _traded(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
     marked = any(fill.execution_id in sides.broker.liquidations for fill in found.foreign_executions)
     reduces = abs(found.broker) < abs(found.ours)
     if marked or (reduces and excess is not None and excess <= 0):
-        yield _cause(
-            found,
+        yield because(
             BreakKind.BROKER_LIQUIDATION,
             f"{_surplus(found, sides)}: the broker closed it ({names}); look at margin before anything else",
+            found.net_effect_usd,
         )
-    yield _cause(
-        found, BreakKind.MANUAL_TRADE, f"{_surplus(found, sides)}: traded outside the fund ({names})"
+    yield because(
+        BreakKind.MANUAL_TRADE,
+        f"{_surplus(found, sides)}: traded outside the fund ({names})",
+        found.net_effect_usd,
     )
 
 
@@ -277,8 +278,12 @@ def _moved(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
     if found.foreign_executions:
         return
     text = f"{_surplus(found, sides)}: no execution explains it"
-    unlisted = _cause(found, BreakKind.UNLISTED_TRADE, f"{text}; its money moved as in a trade")
-    transfer = _cause(found, BreakKind.POSITION_TRANSFER, f"{text}, and no money moved with it")
+    unlisted = because(
+        BreakKind.UNLISTED_TRADE, f"{text}; its money moved as in a trade", found.net_effect_usd
+    )
+    transfer = because(
+        BreakKind.POSITION_TRANSFER, f"{text}, and no money moved with it", found.net_effect_usd
+    )
     yield from (unlisted, transfer) if any(found.cash_effects.values()) else (transfer, unlisted)
 
 
@@ -288,25 +293,6 @@ def _surplus(found: QuantityDifference, sides: Sides) -> str:
     more = "more" if found.foreign > 0 else "less"
     return (
         f"the broker holds {_quantity_text(abs(found.foreign), found, sides)} {more} than our book, at {at}"
-    )
-
-
-def _cause(
-    found: QuantityDifference,
-    cause: BreakKind,
-    text: str,
-    *,
-    choice: HaltChoice = HaltChoice.ADOPT_BROKER,
-    booking: Booking | None = None,
-    is_complete: bool = False,
-) -> Explanation:
-    return Explanation(
-        cause=cause,
-        text=text,
-        choice=choice,
-        explains_usd=found.net_effect_usd,
-        booking=booking,
-        is_complete=is_complete,
     )
 
 
