@@ -18,6 +18,7 @@ BookableBreak: TypeAlias = Literal[
     "expiry",
     "dividend",
     "commission",
+    "tax",
 ]
 
 

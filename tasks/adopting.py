@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.accounting.adoption import adoption, missed_splits
+from engine.accounting.adoption import adoption, caused_entries, missed_splits
 from engine.accounting.book import apply
 from engine.accounting.explained import may_be_booked
 from engine.accounting.ledger import LedgerEntry
@@ -17,9 +17,18 @@ from tasks.runtime import World
 
 
 def broker_entries(
-    world: World, setup: DaySetup, inputs: DayInputs, report: ReconciliationReport, reference: str
+    world: World,
+    setup: DaySetup,
+    inputs: DayInputs,
+    report: ReconciliationReport,
+    reference: str,
+    *,
+    only_caused: bool = False,
 ) -> tuple[LedgerEntry, ...]:
-    """Entries that close every difference; missed executions of our parents go to the sleeves that wanted them."""
+    """Entries that close every difference; missed executions of our parents go to the sleeves that wanted them.
+
+    With ``only_caused`` money without a cause stays apart, however small: only a person may adopt it.
+    """
     ledger = world.ledger.entries(world.account)
     missed = [row for found in report.quantities for row in found.missed]
     references = sorted({row.fill.order_ref for row in missed if row.fill.order_ref is not None})
@@ -27,7 +36,8 @@ def broker_entries(
     splits = missed_splits(missed, parents, ledger)
     taxes = setup.policy.costs.transaction_taxes
     sides = book_and_broker(setup, inputs)
-    return adoption(sides, report, world.broker.now, reference, splits, ledger, taxes)
+    make = caused_entries if only_caused else adoption
+    return make(sides, report, world.broker.now, reference, splits, ledger, taxes)
 
 
 def explained_entries(world: World, setup: DaySetup, inputs: DayInputs) -> tuple[LedgerEntry, ...]:
@@ -45,7 +55,7 @@ def explained_entries(world: World, setup: DaySetup, inputs: DayInputs) -> tuple
             return ()
         reference = f"{inputs.context.run_id}:explained"
         at = inputs.context.as_of
-        entries = broker_entries(world, setup, inputs, report, reference)
+        entries = broker_entries(world, setup, inputs, report, reference, only_caused=True)
         booked = tuple(row.fill for found in report.quantities for row in found.missed)
         after = replace(
             inputs,

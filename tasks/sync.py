@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.differences import KnownOrders
-from engine.accounting.ledger import EntryKind, LedgerEntry, deposit
+from engine.accounting.ledger import EntryKind, LedgerEntry, deposit, tax_ids
 from engine.carry import DAY_START, DayFacts, calendar_entries
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
 from engine.errors import HaltError, NonFiniteValue, UnknownContract
@@ -224,15 +224,17 @@ def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:
     """
     entries = world.ledger.entries(world.account)
     listed = {fill.root for fill in broker.executions}
-    booked = {entry.entry_id for entry in entries} if listed else set()
     asked = listed | _no_longer_listed(entries, listed, broker.as_of.date() - LISTED_DAYS)
     fills: dict[str, Fill] = {fill.execution_id: fill for fill in world.fills(asked)}
+    booked = {entry.entry_id for entry in entries} if listed or fills else set()
     for fill in broker.executions:
         if f"trade:{fill.execution_id}" in booked:
             fills.setdefault(fill.execution_id, fill)
     open_refs = {order.order_ref for order in broker.open_orders if order.order_ref is not None}
     return KnownOrders(
-        order_refs=world.order_refs(open_refs), booked=tuple(fills[name] for name in sorted(fills))
+        order_refs=world.order_refs(open_refs),
+        booked=tuple(fills[name] for name in sorted(fills)),
+        taxed=frozenset(name for name in fills if booked.intersection(tax_ids(name))),
     )
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from engine.accounting.book import apply
 from engine.accounting.charges import transaction_tax
 from engine.accounting.differences import OWN_REFERENCE_PREFIX, unbooked_executions
-from engine.accounting.ledger import book_execution
+from engine.accounting.ledger import LedgerEntry, book_execution
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, ReconciliationStatus, reconcile
 from engine.accounting.sides import KnownOrders, OurPrices, Sides
@@ -78,8 +78,15 @@ def compare_at(day: TradingDay, inputs: DayInputs, at: datetime) -> Reconciliati
         valuation,
         setup.policy.reconciliation,
         replace(known, booked=(*known.booked, *coming)),
-        evidence_of(inputs),
+        replace(evidence_of(setup, inputs), recent=_posted_since(day, inputs, at)),
     )
+
+
+def _posted_since(day: TradingDay, inputs: DayInputs, at: datetime) -> tuple[LedgerEntry, ...]:
+    """What was booked since the last valued day, this morning's and today's postings included."""
+    after = None if inputs.previous is None else inputs.previous.valuation.as_of
+    entries = day.world.ledger.entries(day.world.account, until=at, since=after)
+    return tuple(entry for entry in entries if after is None or entry.booked_at > after)
 
 
 def _on_their_way(broker: BrokerSnapshot, known: KnownOrders, at: datetime) -> tuple[Fill, ...]:

@@ -45,7 +45,7 @@ def adoption(
     ledger: Sequence[LedgerEntry] = (),
     taxes: Sequence[TransactionTax] = (),
 ) -> tuple[LedgerEntry, ...]:
-    """Entries that close every difference of quantity and cash.
+    """Entries that close every difference of quantity and cash: what a person answers for.
 
     Parameters
     ----------
@@ -58,26 +58,9 @@ def adoption(
     taxes : sequence of TransactionTax, optional
         What missed executions in shares were taxed.
 
-    Missed executions are booked as the trades they are, what known facts explain as what it is: a split, the end of
-    a contract, a dividend, a commission. Foreign quantities come at their price, to ``unassigned``. What then still
-    differs in cash or in money owed is adopted to the micro-unit. Raises `UnknownContract` for a contract that the
-    universe does not list and `MissingMark` when a foreign quantity has no price.
+    First what has a cause (`caused_entries`), then what still differs in cash or in money owed, to the micro-unit.
     """
-    entries: list[LedgerEntry] = []
-    for found in report.quantities:
-        for row in found.missed:
-            entries.extend(_missed_entries(sides, row, booked_at, splits or {}, ledger))
-            tax = transaction_tax(
-                row.fill, sides.contracts.instrument(row.fill.contract_id), taxes, booked_at
-            )
-            if tax is not None:
-                entries.append(tax)
-        if found.foreign != 0:
-            entries.append(
-                explained_holding(sides, report, found, booked_at)
-                or _foreign_entry(sides, found, booked_at, reference)
-            )
-    entries.extend(explained_cash(report, booked_at, reference, ledger))
+    entries = list(caused_entries(sides, report, booked_at, reference, splits, ledger, taxes))
     after = replace(sides, portfolio=apply(sides.portfolio, *entries) if entries else sides.portfolio)
     for currency, amount in accruals_apart(after).items():
         entries.append(_adopted_entry(f"owed:{currency}", OWED, currency, -amount, booked_at, reference))
@@ -89,6 +72,38 @@ def adoption(
                 )
             )
     return tuple(entries)
+
+
+def caused_entries(
+    sides: Sides,
+    report: ReconciliationReport,
+    booked_at: datetime,
+    reference: str,
+    splits: Mapping[str, Mapping[str, Decimal]] | None = None,
+    ledger: Sequence[LedgerEntry] = (),
+    taxes: Sequence[TransactionTax] = (),
+) -> tuple[LedgerEntry, ...]:
+    """Entries of what has a cause, and nothing of what has none; parameters as `adoption`.
+
+    Missed executions are booked as the trades they are, what known facts explain as what it is: a split, the end of
+    a contract, a dividend, a commission, a tax. Foreign quantities come at their price, to ``unassigned``. Raises
+    `UnknownContract` for a contract that the universe does not list and `MissingMark` when a foreign quantity has no
+    price.
+    """
+    entries: list[LedgerEntry] = []
+    for found in report.quantities:
+        for row in found.missed:
+            entries.extend(_missed_entries(sides, row, booked_at, splits or {}, ledger))
+            instrument = sides.contracts.instrument(row.fill.contract_id)
+            tax = transaction_tax(row.fill, instrument, taxes, booked_at)
+            if tax is not None:
+                entries.append(tax)
+        if found.foreign != 0:
+            entries.append(
+                explained_holding(sides, report, found, booked_at)
+                or _foreign_entry(sides, found, booked_at, reference)
+            )
+    return (*entries, *explained_cash(report, booked_at, reference, ledger))
 
 
 def missed_splits(

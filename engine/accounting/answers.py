@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from engine.accounting.break_values import Break, Explanation
-from engine.accounting.cash_apart import CashScene
 from engine.accounting.deliveries import is_over
 from engine.accounting.differences import expected_cash
+from engine.accounting.scene import CashScene
 from engine.accounting.sides import Evidence, Sides
 from engine.model.breaks import BreakKind
 from engine.model.halts import HaltChoice, HaltKind

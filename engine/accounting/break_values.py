@@ -29,10 +29,20 @@ class ReconciliationStatus(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """Part of a booking: what one execution was charged, signed as cash sees it."""
+
+    execution_id: str
+    contract_id: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Booking:
     """What would be booked: an amount of cash against an account, a split, or the end of a contract at a price.
 
-    ``amount`` is signed as cash sees it, in ``currency``; ``price`` in quote units.
+    ``amount`` is signed as cash sees it, in ``currency``; ``price`` in quote units. ``charges`` say of which executions
+    the amount is, where it is known.
     """
 
     kind: EntryKind
@@ -42,6 +52,7 @@ class Booking:
     amount: Decimal | None = None
     price: Decimal | None = None
     split: Split | None = None
+    charges: tuple[Charge, ...] = ()
 
     @property
     def text(self) -> str:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 from engine.accounting.break_values import CENT, Booking, Break, Explanation, because, money_text, ranked
 from engine.accounting.corporate_actions import DIVIDEND_ACCOUNT
 from engine.accounting.deliveries import is_over
-from engine.accounting.differences import CashDifference, QuantityDifference
+from engine.accounting.differences import CashDifference
 from engine.accounting.ledger import EntryKind
-from engine.accounting.sides import Evidence, KnownOrders, Sides
+from engine.accounting.scene import CashScene, held_dividends
+from engine.accounting.sides import Sides
+from engine.accounting.taxes_apart import configured_taxes, likely_taxes
 from engine.model.breaks import BreakKind
 from engine.model.halts import HaltChoice, HaltKind
 from engine.model.money import ZERO, round_money
 from engine.model.policy import ReconciliationPolicy
 
 _LIKE = Decimal("0.01")
-_WITHHELD_MOST = Decimal("0.5")
-_TRADE_TAX = (Decimal("0.0009"), Decimal("0.01"))
 _RATE_OFF_MOST = 3
 _CAUSE_OF: dict[EntryKind, BreakKind] = {
     EntryKind.DIVIDEND: BreakKind.DIVIDEND,
@@ -35,17 +35,6 @@ _CAUSE_OF: dict[EntryKind, BreakKind] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CashScene:
-    """Everything that may explain a balance."""
-
-    sides: Sides
-    cash: tuple[CashDifference, ...]
-    quantities: tuple[QuantityDifference, ...]
-    known: KnownOrders
-    evidence: Evidence
-
-
 def cash_breaks(scene: CashScene, nav: Decimal, policy: ReconciliationPolicy) -> tuple[Break, ...]:
     """Currencies whose balances differ by more than the limit, after what quantities explain."""
     limit = max(policy.cash_break_usd, policy.cash_break_fraction * abs(nav))
@@ -56,11 +45,19 @@ def cash_breaks(scene: CashScene, nav: Decimal, policy: ReconciliationPolicy) ->
             ours=money_text(found.expected, found.currency),
             broker=money_text(found.broker, found.currency),
             difference_usd=found.unexplained_usd,
-            explanations=ranked(_causes(found, scene)),
+            explanations=ranked(_certain(_causes(found, scene))),
         )
         for found in scene.cash
         if abs(found.unexplained_usd) > limit
     )
+
+
+def _certain(causes: Iterable[Explanation]) -> list[Explanation]:
+    """Two facts that both explain an amount to the cent, and would be booked differently, explain nothing for certain."""
+    found = list(causes)
+    if len({cause.booking for cause in found if cause.is_complete}) > 1:
+        return [replace(cause, is_complete=False) for cause in found]
+    return found
 
 
 def accrual_breaks(scene: CashScene, nav: Decimal, policy: ReconciliationPolicy) -> tuple[Break, ...]:
@@ -106,7 +103,7 @@ def _who(left: Decimal) -> str:
 
 
 def _dividend_owed(scene: CashScene, currency: str, left: Decimal, usd: Decimal) -> Iterator[Explanation]:
-    for text, amount in _dividends(scene, currency):
+    for text, amount in held_dividends(scene, currency):
         if abs(abs(left) - abs(amount)) <= CENT:
             yield because(BreakKind.DIVIDEND, f"{text}, which only {_who(left)} counts", usd)
 
@@ -115,11 +112,12 @@ def _causes(found: CashDifference, scene: CashScene) -> Iterator[Explanation]:
     """Causes of what the broker has more (or less) than we expect, from the most telling to the last resort."""
     more, usd = -found.unexplained, found.unexplained_usd
     yield from _paid_accrual(found.currency, more, usd, scene)
+    yield from configured_taxes(found.currency, more, usd, scene)
     yield from _postings(found.currency, more, usd, scene)
     yield from _dividend_facts(found.currency, more, usd, scene)
     yield from _commissions(found.currency, more, usd, scene)
     yield from _settlements(found.currency, more, usd, scene)
-    yield from _taxes(found.currency, more, usd, scene)
+    yield from likely_taxes(found.currency, more, usd, scene)
     yield from _units(found, usd)
     yield from _conversions(found, scene)
     yield from _ends(found.currency, usd, scene)
@@ -147,25 +145,6 @@ def _postings(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> I
             yield because(cause, f"the broker does not have our posting {entry.entry_id}", usd)
         elif abs(more - amount) <= CENT:
             yield because(cause, f"the broker has our posting {entry.entry_id} twice", usd)
-
-
-def _dividends(scene: CashScene, currency: str) -> Iterator[tuple[str, Decimal]]:
-    """Dividends of what is held, in words and money: known to the market, or booked lately."""
-    for row in scene.evidence.dividends:
-        instrument = scene.sides.instrument(row.instrument_id)
-        quantity = scene.sides.portfolio.quantity(row.instrument_id)
-        if instrument is not None and instrument.currency == currency and quantity != 0:
-            yield f"the dividend of {row.instrument_id} ex {row.ex_date}", round_money(quantity * row.amount)
-    for entry in scene.evidence.recent:
-        if entry.kind is EntryKind.DIVIDEND:
-            owed = sum(
-                (x.amount for x in entry.lines if x.account == DIVIDEND_ACCOUNT and x.unit == currency), ZERO
-            )
-            if owed != 0:
-                yield (
-                    f"the dividend {entry.entry_id}",
-                    abs(owed) if entry.cash.get(currency, ZERO) > 0 else owed,
-                )
 
 
 def _dividend_facts(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
@@ -206,22 +185,6 @@ def _commissions(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -
         )
         text = f"commissions of {money_text(apart, currency)} came after their executions were booked"
         yield because(BreakKind.COMMISSION, text, usd, booking=booking, is_complete=True)
-
-
-def _taxes(currency: str, more: Decimal, usd: Decimal, scene: CashScene) -> Iterator[Explanation]:
-    rates = scene.evidence.taxes
-    for text, amount in _dividends(scene, currency):
-        share = -more / amount if amount != 0 else ZERO
-        known = any(abs(amount * rate + more) <= CENT for rate in rates)
-        if known or ZERO < share <= _WITHHELD_MOST:
-            yield because(BreakKind.TAX, f"{share:.2%} withheld of {text}", usd)
-    for fill in scene.known.booked:
-        instrument = scene.sides.instrument(fill.contract_id)
-        if instrument is None or instrument.currency != currency or fill.quantity == 0:
-            continue
-        share = -more / abs(instrument.notional(fill.quantity, fill.price))
-        if _TRADE_TAX[0] <= share <= _TRADE_TAX[1]:
-            yield because(BreakKind.TAX, f"a tax of {share:.3%} on execution {fill.execution_id}", usd)
 
 
 def _units(found: CashDifference, usd: Decimal) -> Iterator[Explanation]:

@@ -40,12 +40,17 @@ def tax_rate(instrument: Instrument, side: Side, day: date, taxes: Sequence[Tran
     return found[0].rate if found else ZERO
 
 
+def tax_of(fill: Fill, instrument: Instrument, taxes: Sequence[TransactionTax]) -> Decimal:
+    """What an execution is taxed, in the instrument's currency, rounded once; positive, 0 where none is due."""
+    rate = tax_rate(instrument, fill.side, fill.executed_at.date(), taxes)
+    return round_money(abs(instrument.notional(fill.quantity, fill.price)) * rate)
+
+
 def transaction_tax(
     fill: Fill, instrument: Instrument, taxes: Sequence[TransactionTax], booked_at: datetime
 ) -> LedgerEntry | None:
-    """Tax on an execution in the instrument's currency, rounded once; ``None`` where none is due."""
-    rate = tax_rate(instrument, fill.side, fill.executed_at.date(), taxes)
-    amount = round_money(abs(instrument.notional(fill.quantity, fill.price)) * rate)
+    """Tax on an execution in the instrument's currency; ``None`` where none is due."""
+    amount = tax_of(fill, instrument, taxes)
     if amount == 0:
         return None
     return LedgerEntry(

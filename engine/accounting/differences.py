@@ -12,11 +12,13 @@ from decimal import Decimal
 
 from engine.accounting.average_cost import average_price
 from engine.accounting.cash_bases import cash_with_gains
+from engine.accounting.charges import tax_of
 from engine.accounting.deliveries import delivered_cash, delivery_prices
 from engine.accounting.sides import CASH_KINDS, KnownOrders, OurPrices, Sides
 from engine.model.instruments import Instrument
 from engine.model.money import ZERO, round_money
 from engine.model.orders import Fill
+from engine.model.policy import TransactionTax
 
 __all__ = [
     "CashDifference",
@@ -108,8 +110,13 @@ def expected_cash(sides: Sides) -> dict[str, Decimal]:
     return cash_with_gains(sides.portfolio, sides.broker_mark, sides.contracts)
 
 
-def quantity_differences(sides: Sides, known: KnownOrders) -> tuple[QuantityDifference, ...]:
-    """Every contract whose quantities differ, or for which the ledger lacks one of our executions."""
+def quantity_differences(
+    sides: Sides, known: KnownOrders, taxes: Sequence[TransactionTax] = ()
+) -> tuple[QuantityDifference, ...]:
+    """Every contract whose quantities differ, or for which the ledger lacks one of our executions.
+
+    ``taxes`` are what trades in shares are taxed: an execution that we lack moved them too.
+    """
     unbooked = unbooked_executions(sides.broker.executions, known.booked)
     expected = expected_cash(sides)
     residual = {
@@ -121,7 +128,7 @@ def quantity_differences(sides: Sides, known: KnownOrders) -> tuple[QuantityDiff
     found = []
     for contract_id in sorted(names):
         rows = tuple(row for row in unbooked if row.fill.contract_id == contract_id)
-        difference = _quantity_difference(sides, contract_id, rows, residual, agreed.get(contract_id))
+        difference = _quantity_difference(sides, contract_id, rows, residual, agreed.get(contract_id), taxes)
         if difference is not None:
             found.append(difference)
             for currency, effect in difference.cash_effects.items():
@@ -135,6 +142,7 @@ def _quantity_difference(
     rows: tuple[MissedExecution, ...],
     residual: Mapping[str, Decimal],
     agreed: Decimal | None,
+    taxes: Sequence[TransactionTax],
 ) -> QuantityDifference | None:
     instrument = sides.instrument(contract_id)
     missed = tuple(row for row in rows if (row.fill.order_ref or "").startswith(OWN_REFERENCE_PREFIX))
@@ -155,11 +163,12 @@ def _quantity_difference(
     if instrument is not None:
         mark = sides.broker_mark(contract_id)
         for row in missed:
-            _add(effects, _execution_cash(instrument, row.fill, mark), 1)
+            _add(effects, _execution_cash(instrument, row.fill, mark, taxes), 1)
             if row.replaces is not None:
-                _add(effects, _execution_cash(instrument, row.replaces, mark), -1)
+                _add(effects, _execution_cash(instrument, row.replaces, mark, taxes), -1)
         if foreign != 0 and price is not None:
-            _add_if_it_explains(effects, _foreign_cash(instrument, foreign, price, mark, others), residual)
+            moved = _foreign_cash(instrument, foreign, price, mark, others, taxes)
+            _add_if_it_explains(effects, moved, residual)
             _add_if_it_explains(effects, delivered_cash(sides, contract_id, ours, theirs, price), residual)
         if not instrument.is_future and not is_cash and mark is not None:
             net = instrument.notional(ours - theirs, mark) * sides.broker_rate(instrument.currency)
@@ -200,15 +209,24 @@ def _foreign_price(
     return None if price is None else price.quantize(_PRICE_STEP)
 
 
-def _execution_cash(instrument: Instrument, fill: Fill, mark: Decimal | None) -> dict[str, Decimal]:
-    """What one execution moved in the broker's cash, commission included."""
+def _execution_cash(
+    instrument: Instrument, fill: Fill, mark: Decimal | None, taxes: Sequence[TransactionTax]
+) -> dict[str, Decimal]:
+    """What one execution moved in the broker's cash, commission and tax included."""
     quantity = fill.signed_quantity
     effects = _holding_cash(instrument, quantity, fill.price, mark)
     if instrument.kind in CASH_KINDS:
         _add(effects, {instrument.exposure_currency: quantity * instrument.multiplier}, 1)
-    if fill.commission is not None and fill.commission_currency is not None:
-        _add(effects, {fill.commission_currency: fill.commission}, -1)
+    _add(effects, _charges(instrument, fill, taxes), -1)
     return effects
+
+
+def _charges(instrument: Instrument, fill: Fill, taxes: Sequence[TransactionTax]) -> Mapping[str, Decimal]:
+    """Commission and tax of an execution by currency, positive for a cost."""
+    charges = {instrument.currency: tax_of(fill, instrument, taxes)}
+    if fill.commission is not None and fill.commission_currency is not None:
+        _add(charges, {fill.commission_currency: fill.commission}, 1)
+    return charges
 
 
 def _foreign_cash(
@@ -217,11 +235,11 @@ def _foreign_cash(
     price: Decimal,
     mark: Decimal | None,
     others: tuple[MissedExecution, ...],
+    taxes: Sequence[TransactionTax],
 ) -> dict[str, Decimal]:
     effects = _holding_cash(instrument, quantity, price, mark)
     for row in others:
-        if row.fill.commission is not None and row.fill.commission_currency is not None:
-            _add(effects, {row.fill.commission_currency: row.fill.commission}, -1)
+        _add(effects, _charges(instrument, row.fill, taxes), -1)
     return effects
 
 

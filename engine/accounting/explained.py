@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
-from engine.accounting.break_values import CENT, Booking, Break
+from engine.accounting.break_values import CENT, Booking, Break, Charge
 from engine.accounting.corporate_actions import (
     DIVIDEND_ACCOUNT,
     dividend_payment,
@@ -14,7 +15,7 @@ from engine.accounting.corporate_actions import (
     unpaid_dividends,
 )
 from engine.accounting.differences import QuantityDifference
-from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, expiry, pair
+from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, expiry, pair, tax_ids
 from engine.accounting.reconciliation import ReconciliationReport, ReconciliationStatus
 from engine.accounting.sides import Sides
 from engine.model.breaks import BreakKind
@@ -52,15 +53,18 @@ def explained_holding(
 def explained_cash(
     report: ReconciliationReport, booked_at: datetime, reference: str, ledger: Sequence[LedgerEntry] = ()
 ) -> tuple[LedgerEntry, ...]:
-    """Entries of the cash whose cause is known to the cent; ``ledger`` holds the dividends that are owed."""
-    entries = []
+    """Entries of the cash whose likeliest cause names a booking; ``ledger`` holds the dividends that are owed."""
+    entries: list[LedgerEntry] = []
     for found in report.breaks:
         booking = found.explanations[0].booking
-        if found.kind is HaltKind.CASH_BREAK and found.is_explained and booking is not None:
-            entries.append(
-                _owed_dividend(booking, booked_at, ledger)
-                or _cash_entry(found, booking, booked_at, reference)
-            )
+        if found.kind is not HaltKind.CASH_BREAK or booking is None:
+            continue
+        if booking.charges:
+            entries.extend(_charge_entry(booking, charge, booked_at) for charge in booking.charges)
+            continue
+        entries.append(
+            _owed_dividend(booking, booked_at, ledger) or _cash_entry(found, booking, booked_at, reference)
+        )
     return tuple(entries)
 
 
@@ -87,17 +91,35 @@ def _owed_dividend(
 def _cash_entry(found: Break, booking: Booking, booked_at: datetime, reference: str) -> LedgerEntry:
     # A dividend's id says that it is paid: one that is owed would wait for its pay date.
     name = _PAID if booking.kind is EntryKind.DIVIDEND else "explained"
+    entry_id = f"{name}:{found.cause.value}:{found.subject}:{reference}"
+    return _entry(booking, entry_id, booking.contract_id, reference, booking.amount, booked_at)
+
+
+def _charge_entry(booking: Booking, charge: Charge, booked_at: datetime) -> LedgerEntry:
+    """A tax under the id that a correction of its execution takes back."""
+    entry_id = tax_ids(charge.execution_id)[0]
+    return _entry(booking, entry_id, charge.contract_id, charge.execution_id, charge.amount, booked_at)
+
+
+def _entry(
+    booking: Booking,
+    entry_id: str,
+    contract_id: str | None,
+    reference: str,
+    amount: Decimal | None,
+    booked_at: datetime,
+) -> LedgerEntry:
     assert booking.account is not None
     assert booking.currency is not None
-    assert booking.amount is not None
+    assert amount is not None
     return LedgerEntry(
-        entry_id=f"{name}:{found.cause.value}:{found.subject}:{reference}",
+        entry_id=entry_id,
         kind=booking.kind,
         booked_at=booked_at,
         value_date=booked_at.date(),
-        contract_id=booking.contract_id,
+        contract_id=contract_id,
         reference=reference,
         price=None,
         quantity=None,
-        lines=pair(CASH, booking.account, booking.currency, booking.amount),
+        lines=pair(CASH, booking.account, booking.currency, amount),
     )

@@ -255,6 +255,11 @@ def entry_ids(execution_id: str) -> tuple[str, ...]:
     return tuple(f"{kind}:{execution_id}" for kind in kinds)
 
 
+def tax_ids(execution_id: str) -> tuple[str, ...]:
+    """Ids under which the tax of an execution may be booked."""
+    return tuple(name for name in entry_ids(execution_id) if "tax" in name.partition(":")[0])
+
+
 def reverse(entry: LedgerEntry, booked_at: datetime) -> LedgerEntry:
     """Take an entry back; with the replacement after it this is how a corrected execution is booked."""
     return LedgerEntry(

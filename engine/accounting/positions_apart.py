@@ -173,10 +173,14 @@ def _end(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
         return
     instrument = sides.contracts.instrument(found.contract_id)
     last = sides.contracts.contract(found.contract_id).last_trade_date
-    if instrument.is_future and instrument.exposure_currency in found.cash_effects:
+    handed_over = instrument.exposure_currency
+    is_delivered = (
+        instrument.is_future and handed_over != instrument.currency and handed_over in found.cash_effects
+    )
+    if is_delivered:
         yield because(
             BreakKind.DELIVERY,
-            f"its last trade was on {last} and it was delivered: {instrument.exposure_currency} changed hands",
+            f"its last trade was on {last} and it was delivered: {handed_over} changed hands",
             found.net_effect_usd,
         )
     price = sides.broker_mark(found.contract_id)
@@ -186,9 +190,7 @@ def _end(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
         f"its last trade was on {last}: it ended at the broker and not in our book",
         found.net_effect_usd,
         booking=None if price is None else booking,
-        is_complete=price is not None and instrument.exposure_currency not in found.cash_effects
-        if instrument.is_future and instrument.exposure_currency != instrument.currency
-        else price is not None,
+        is_complete=price is not None and not is_delivered,
     )
 
 

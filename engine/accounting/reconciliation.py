@@ -28,7 +28,7 @@ from engine.accounting.breaks import (
     order_breaks,
     rate_breaks,
 )
-from engine.accounting.cash_apart import CashScene, accrual_breaks, accruals_apart, cash_breaks
+from engine.accounting.cash_apart import accrual_breaks, accruals_apart, cash_breaks
 from engine.accounting.differences import (
     CashDifference,
     QuantityDifference,
@@ -36,6 +36,7 @@ from engine.accounting.differences import (
     quantity_differences,
 )
 from engine.accounting.positions_apart import quantity_breaks
+from engine.accounting.scene import CashScene
 from engine.accounting.sides import Evidence, KnownOrders, OurPrices, Sides
 from engine.model.halts import HaltKind
 from engine.model.money import ZERO, round_money
@@ -136,7 +137,7 @@ def reconcile(
     unusable = unusable_answers(sides, valuation, evidence)
     if unusable:
         return _unknown(valuation, broker, unusable)
-    quantities = quantity_differences(sides, known)
+    quantities = quantity_differences(sides, known, evidence.taxes)
     cash = cash_differences(sides, quantities)
     buckets = _buckets(sides, valuation, quantities, cash)
     book_value = valuation.nav - buckets.fx - buckets.mark

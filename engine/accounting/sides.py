@@ -12,6 +12,7 @@ from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import BASE_CURRENCY, Dividend, FxRates, Mark, Quote, Split
 from engine.model.money import ZERO
 from engine.model.orders import Fill
+from engine.model.policy import TransactionTax
 from engine.model.portfolio import BrokerSnapshot, Portfolio
 from engine.model.universe import ContractBook
 
@@ -20,10 +21,14 @@ CASH_KINDS = (InstrumentType.CASH, InstrumentType.FX_SPOT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownOrders:
-    """Our side of the order traffic: references of all our orders, and the executions that the ledger holds."""
+    """Our side of the order traffic: references of all our orders, and the executions that the ledger holds.
+
+    ``taxed`` are ids of those executions for which the ledger holds a tax as well.
+    """
 
     order_refs: frozenset[str]
     booked: tuple[Fill, ...]
+    taxed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +45,7 @@ class Evidence:
     """Facts that may explain a difference; what is not known is left empty and explains nothing.
 
     ``recent`` are our postings since the last valued day, ``last_liquidation`` the broker's figure of that day (USD).
-    ``dividends`` and ``splits`` are those that the market knows; ``taxes`` are configured rates of withholding and of
-    transaction taxes, as fractions.
+    ``dividends`` and ``splits`` are those that the market knows; ``taxes`` are the configured ones on trades.
     """
 
     account: str | None = None
@@ -49,7 +53,7 @@ class Evidence:
     splits: tuple[Split, ...] = ()
     recent: tuple[LedgerEntry, ...] = ()
     last_liquidation: Decimal | None = None
-    taxes: tuple[Decimal, ...] = ()
+    taxes: tuple[TransactionTax, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

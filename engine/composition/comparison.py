@@ -14,7 +14,7 @@ def compare_with_broker(setup: DaySetup, inputs: DayInputs, fund: ValuedFund) ->
         fund.valuation,
         setup.policy.reconciliation,
         inputs.known,
-        evidence_of(inputs),
+        evidence_of(setup, inputs),
     )
 
 
@@ -28,7 +28,7 @@ def book_and_broker(setup: DaySetup, inputs: DayInputs) -> Sides:
     )
 
 
-def evidence_of(inputs: DayInputs) -> Evidence:
+def evidence_of(setup: DaySetup, inputs: DayInputs) -> Evidence:
     """What the day knows that may explain a difference."""
     previous = inputs.previous
     return Evidence(
@@ -37,4 +37,5 @@ def evidence_of(inputs: DayInputs) -> Evidence:
         splits=inputs.market.splits,
         recent=() if previous is None else previous.entries,
         last_liquidation=None if previous is None else previous.net_liquidation,
+        taxes=setup.policy.costs.transaction_taxes,
     )

@@ -86,14 +86,17 @@ def book_trade(state: AccountState, instrument: Instrument, fill: Fill) -> None:
         post(state, PostingKind.COMMISSION, fill.commission_currency, -fill.commission, fill.execution_id)
 
 
-def charge_tax(state: AccountState, costs: CostPolicy, instrument: Instrument, fill: Fill) -> None:
+def charge_tax(
+    state: AccountState, costs: CostPolicy, instrument: Instrument, fill: Fill, *, refund: bool = False
+) -> None:
     """Pass on what the listing's country takes of a trade in shares, at once and apart from the commission."""
     if instrument.kind is not InstrumentType.STK:
         return
     value = abs(instrument.notional(fill.quantity, fill.price))
     for tax in costs.transaction_taxes:
         if tax.applies(instrument.venue, fill.side, fill.executed_at.date()):
-            post(state, PostingKind.TAX, instrument.currency, -value * tax.rate, fill.execution_id)
+            amount = value * tax.rate if refund else -value * tax.rate
+            post(state, PostingKind.TAX, instrument.currency, amount, fill.execution_id)
 
 
 def _change_position(state: AccountState, instrument: Instrument, fill: Fill, value: Decimal) -> None:

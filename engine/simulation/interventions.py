@@ -15,7 +15,7 @@ from engine.model.instruments import Instrument
 from engine.model.money import ZERO, round_money
 from engine.model.orders import ChildOrder, Fill, OrderType, Side
 from engine.simulation.account import AccountPosition, Fault, FaultKind, PostingKind, Receivable
-from engine.simulation.bookkeeping import book_trade, post, sequence_key, store_position
+from engine.simulation.bookkeeping import book_trade, charge_tax, post, sequence_key, store_position
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.desk import accept, execution_id
 
@@ -104,7 +104,7 @@ def change_execution(
     if wrong is None:
         raise ConfigurationError(f"expected a listed execution, found {execution!r}")
     instrument = broker.terms.instrument(wrong.contract_id)
-    book_trade(state, instrument, _undone(wrong))
+    _take_back(broker, wrong)
     number, correction = (int(part) for part in execution.split(".")[1:])
     right = replace(
         wrong,
@@ -114,6 +114,7 @@ def change_execution(
         commission=ZERO if quantity == 0 else wrong.commission,
     )
     book_trade(state, instrument, right)
+    charge_tax(state, broker.terms.costs, instrument, right)
     state.executions.put(right.execution_id, right)
     remember(broker, name, FaultKind.CHANGED_EXECUTION, right.execution_id, quantity, active=False)
     return right
@@ -124,15 +125,17 @@ def withdraw_execution(broker: SimulatedBroker, name: str, execution: str) -> No
     wrong = broker.state.executions.get(execution)
     if wrong is None:
         raise ConfigurationError(f"expected a listed execution, found {execution!r}")
-    book_trade(broker.state, broker.terms.instrument(wrong.contract_id), _undone(wrong))
+    _take_back(broker, wrong)
     broker.state.executions.retire(execution)
     remember(broker, name, FaultKind.CHANGED_EXECUTION, execution, ZERO, active=False)
 
 
-def _undone(fill: Fill) -> Fill:
-    """The trade that takes an execution and its commission back."""
+def _take_back(broker: SimulatedBroker, fill: Fill) -> None:
+    """Undo an execution with its commission and its tax."""
+    instrument = broker.terms.instrument(fill.contract_id)
     side = Side.SELL if fill.side is Side.BUY else Side.BUY
-    return replace(fill, side=side, commission=-(fill.commission or ZERO))
+    charge_tax(broker.state, broker.terms.costs, instrument, fill, refund=True)
+    book_trade(broker.state, instrument, replace(fill, side=side, commission=-(fill.commission or ZERO)))
 
 
 def list_again(broker: SimulatedBroker, name: str, execution: str, *, book: bool) -> Fill:
@@ -145,7 +148,9 @@ def list_again(broker: SimulatedBroker, name: str, execution: str, *, book: bool
     twin = replace(known, execution_id=execution_id(state.head.executions))
     state.executions.put(twin.execution_id, twin)
     if book:
-        book_trade(state, broker.terms.instrument(twin.contract_id), twin)
+        instrument = broker.terms.instrument(twin.contract_id)
+        book_trade(state, instrument, twin)
+        charge_tax(state, broker.terms.costs, instrument, twin)
     remember(broker, name, FaultKind.CHANGED_EXECUTION, twin.execution_id, twin.quantity, active=False)
     return twin
 

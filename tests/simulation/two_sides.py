@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from engine.accounting.book import apply, fold
+from engine.accounting.charges import transaction_tax
 from engine.accounting.corporate_actions import unpaid_dividends
-from engine.accounting.ledger import LedgerEntry, book_execution, deposit
+from engine.accounting.ledger import LedgerEntry, book_execution, deposit, tax_ids
 from engine.accounting.nav import OptionRisk, ValuationContext, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
 from engine.accounting.sides import Evidence, KnownOrders, OurPrices, Sides
@@ -17,6 +18,7 @@ from engine.carry import DayFacts, calendar_entries
 from engine.model.breaks import BreakKind
 from engine.model.market import Mark, Source
 from engine.model.orders import Fill, Side
+from engine.model.policy import TransactionTax
 from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Valuation
 from engine.model.universe import ContractBook
 from engine.simulation.broker import SimulatedBroker
@@ -25,6 +27,7 @@ from tests.engine.accounting.policies import RECONCILIATION
 from tests.engine.simulation.exchange_world import (
     CARRY,
     CONTRACTS,
+    COSTS,
     MONDAY,
     OPTION,
     SESSIONS,
@@ -60,14 +63,23 @@ class Comparison:
     fills: dict[str, Fill] = field(default_factory=dict)
     dividends_known: bool = True
     refs: set[str] = field(default_factory=set)
+    taxes: tuple[TransactionTax, ...] = ()
+    books_taxes: bool = True
 
     @classmethod
-    def begin(cls, world: World | None = None, deposited: str = "10000000") -> Comparison:
-        """Both sides at 06:00 of the first Monday, with the same deposit."""
+    def begin(
+        cls,
+        world: World | None = None,
+        deposited: str = "10000000",
+        taxes: tuple[TransactionTax, ...] = (),
+        charged: tuple[TransactionTax, ...] | None = None,
+    ) -> Comparison:
+        """Both sides at 06:00 of the first Monday, with the same deposit; ``charged`` is what the broker taxes."""
         known, opened = world or World(depth=D(1_000_000)), utc(MONDAY, 6)
         entries = [deposit(D(deposited), D(100_000), opened, "opening")]
-        broker = new_broker(known, at=opened, deposit=deposited)
-        return cls(known, broker, entries, fold(entries, opened), opened)
+        costs = replace(COSTS, transaction_taxes=taxes if charged is None else charged)
+        broker = new_broker(known, at=opened, deposit=deposited, costs=costs)
+        return cls(known, broker, entries, fold(entries, opened), opened, taxes=taxes)
 
     @property
     def terms(self) -> BrokerTerms:
@@ -108,7 +120,11 @@ class Comparison:
             if fill.execution_id not in self.fills and fill.order_ref in self.refs:
                 self.fills[fill.execution_id] = fill
                 sleeves = {"unassigned": fill.signed_quantity}
-                self.post(book_execution(fill, BOOK.instrument(fill.contract_id), sleeves, fill.executed_at))
+                instrument = BOOK.instrument(fill.contract_id)
+                self.post(book_execution(fill, instrument, sleeves, fill.executed_at))
+                tax = transaction_tax(fill, instrument, self.taxes, fill.executed_at)
+                if tax is not None and self.books_taxes:
+                    self.post((tax,))
 
     def post(self, made: Sequence[LedgerEntry]) -> None:
         """Add entries to the ledger."""
@@ -139,13 +155,21 @@ class Comparison:
         """What the reconciliation says now; without other evidence it knows the account and all postings."""
         sides, valuation = self.sides(contracts)
         facts = evidence or Evidence()
-        facts = replace(facts, account=self.broker.account, recent=facts.recent or tuple(self.entries))
+        facts = replace(
+            facts,
+            account=self.broker.account,
+            recent=facts.recent or tuple(self.entries),
+            taxes=facts.taxes or self.taxes,
+        )
         return reconcile(sides, valuation, RECONCILIATION, self.known(), facts)
 
     def known(self) -> KnownOrders:
         """Our references and what we booked."""
+        ids = {entry.entry_id for entry in self.entries}
         return KnownOrders(
-            order_refs=frozenset(self.refs), booked=tuple(self.fills[name] for name in sorted(self.fills))
+            order_refs=frozenset(self.refs),
+            booked=tuple(self.fills[name] for name in sorted(self.fills)),
+            taxed=frozenset(name for name in self.fills if ids.intersection(tax_ids(name))),
         )
 
     def causes(

@@ -24,7 +24,7 @@ from tasks.options import WorldOptions
 from tasks.resolution import apply
 from tasks.runtime import World
 from tasks.window_check import check_window
-from tests.factories import recorded_inputs, run, step_outputs
+from tests.factories import recorded_inputs, run, run_id_of, step_outputs
 from tests.halted_days import DAY_BEFORE, HALTED_DAY, home_after_a_day, open_halt, undisturbed_home
 
 
@@ -91,6 +91,22 @@ def test_missed_fill_is_booked_without_asking_only_where_configured(
         ids = {entry.entry_id for entry in world.ledger.entries(world.account)}
         assert (f"trade:{lost.execution_id}" in ids) is is_booked
         assert outcome.is_halted is not is_booked
+
+
+def test_small_money_without_a_cause_is_left_apart_when_a_missed_fill_is_booked(tmp_path: Path) -> None:
+    """90 USD are no break: they stay a difference that the record shows, and nobody adopts them."""
+    with world_of(home_after_a_day(), tmp_path, "reconciliation.book_explained=[missed-fill]") as world:
+        world.broker.advance(world.decision_time(HALTED_DAY))
+        inject(world.broker, "missed-fill")
+        change_cash(world.broker, "wire", "USD", D(-90))
+
+        assert not run(world, HALTED_DAY, RunKind.DECISION).is_halted
+
+        entries = world.ledger.entries(world.account)
+        assert "ADOPTION" not in {entry.kind.value for entry in entries}
+        run_id = run_id_of(world, HALTED_DAY, RunKind.DECISION)
+        (row,) = world.records.rows("reconciliations", run_id=run_id)
+        assert (row["outcome"], row["quantity_usd"], row["cash_usd"]) == ("PASS", D(0), D(90))
 
 
 def test_execution_that_the_venue_took_back_is_named(tmp_path: Path) -> None:
