@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Date, Double, Index, Integer
 
 from engine.model.portfolio import CashBasis
 from state.columns import Micros, Moment, Payload, Price
-from state.schema import key, one_of, optional, record, required, run_record
+from state.schema import bulk_record, key, one_of, optional, record, required, run_record
 
 # ---------------------------------------------------------------- configuration and instruments
 config_versions = record("config_versions", key("digest"), required("content", Payload))
@@ -68,7 +68,7 @@ cash = run_record(
     required("amount", Micros),
     one_of("basis", CashBasis),
 )
-positions = run_record(
+positions = bulk_record(
     "positions",
     key("at", Moment),
     key("contract_id"),
@@ -154,5 +154,4 @@ recon_breaks = run_record(
     required("note"),
 )
 
-Index(None, positions.c.account, positions.c.at)
 Index(None, portfolio.c.account, portfolio.c.trade_date)

@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, MetaData, String, Ta
 from sqlalchemy.schema import SchemaItem
 
 from state.columns import Moment
+from state.run_references import sqlite_reference
 
 metadata = MetaData(
     naming_convention={
@@ -58,3 +59,11 @@ def run_record(name: str, *items: SchemaItem) -> Table:
     """A record whose key begins with its run."""
     run = Column("run_id", String, ForeignKey("runs.run_id"), primary_key=True)
     return Table(name, metadata, run, *items, created_at(), info={"record": True})
+
+
+def bulk_record(name: str, *items: SchemaItem) -> Table:
+    """A record of a run with thousands of rows; see `state.run_references`."""
+    run = Column("run_id", String, primary_key=True)
+    return Table(
+        name, metadata, run, *items, created_at(), sqlite_reference(), info={"record": True, "bulk": True}
+    )

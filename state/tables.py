@@ -27,6 +27,7 @@ from engine.model.orders import ChildStatus, JobStatus, Side
 from state import decision_tables, record_tables, statement_tables
 from state.append_only import APPEND_ONLY, keep_append_only
 from state.columns import Micros, Moment, Payload, Price
+from state.run_references import is_bulk, keep_runs, require_runs
 from state.schema import created_at, metadata, one_of
 
 __all__ = ["decision_tables", "metadata", "record_tables", "statement_tables"]
@@ -243,6 +244,7 @@ orders = Table(
     one_of("side", Side),
 )
 Index(None, orders.c.account, orders.c.status)
+Index(None, orders.c.order_ref, orders.c.intent_id, orders.c.account, unique=True)
 
 order_events = Table(
     "order_events",
@@ -269,12 +271,12 @@ order_counters = Table(
 fills = Table(
     "fills",
     metadata,
-    Column("account", String, ForeignKey("accounts.account"), primary_key=True),
+    Column("account", String, primary_key=True),
     Column("execution_id", String, primary_key=True),
     Column("root", String, nullable=False),
     Column("superseded", Boolean, nullable=False, server_default=text("false")),
-    Column("order_ref", String, ForeignKey("orders.order_ref"), nullable=False),
-    Column("intent_id", String, ForeignKey("intents.intent_id"), nullable=False),
+    Column("order_ref", String, nullable=False),
+    Column("intent_id", String, nullable=False),
     Column("contract_id", String, nullable=False),
     Column("side", String, nullable=False),
     Column("quantity", Micros, nullable=False),
@@ -284,6 +286,10 @@ fills = Table(
     Column("executed_at", Moment, nullable=False),
     Column("sleeves", Payload, nullable=False),
     created_at(),
+    # One key to the order says all: the order's own keys lead to its parent and its account.
+    ForeignKeyConstraint(
+        ["order_ref", "intent_id", "account"], ["orders.order_ref", "orders.intent_id", "orders.account"]
+    ),
     CheckConstraint("quantity >= 0", name="quantity"),
     one_of("side", Side),
 )
@@ -326,3 +332,7 @@ ledger_lines = Table(
 
 for name in APPEND_ONLY:
     keep_append_only(metadata.tables[name])
+keep_runs(runs)
+for table in metadata.tables.values():
+    if is_bulk(table):
+        require_runs(table)

@@ -16,6 +16,7 @@ from state.append_only import APPEND_ONLY, unprotected
 from state.chain import FIRST_PREVIOUS, row_hash
 from state.database import REVISIONS, Database, schema_version
 from state.ledger import StoredRow, entry_of, stored_rows
+from state.run_references import comparison, missing_triggers
 from state.tables import accounts, fills, metadata, orders, run_inputs, run_steps
 
 _LAST_OF_ACCOUNTS = select(accounts.c.account, accounts.c.ledger_sequence, accounts.c.ledger_hash).order_by(
@@ -52,11 +53,16 @@ def _schema(connection: Connection) -> Iterator[Finding]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    for difference in compare_metadata(MigrationContext.configure(connection), metadata):
+    compared = MigrationContext.configure(
+        connection, opts={"include_object": comparison(connection.dialect.name)}
+    )
+    for difference in compare_metadata(compared, metadata):
         yield Finding(subject="schema", detail=f"differs from this program: {difference}")
     for table in APPEND_ONLY:
         if unprotected(connection, table):
             yield Finding(subject="schema", detail=f"rows of {table} can be changed: its refusal is gone")
+    for trigger in missing_triggers(connection, metadata):
+        yield Finding(subject="schema", detail=f"rows may name runs that do not exist: {trigger} is gone")
 
 
 def _sqlite(connection: Connection) -> Iterator[Finding]:

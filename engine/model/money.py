@@ -7,7 +7,7 @@ directions and refuse what does not fit; `round_money` is the only place where b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, Inexact
 
 from engine.errors import InvariantError, NonFiniteValue
 
@@ -15,6 +15,8 @@ MICROS_PER_UNIT = 1_000_000
 MICRO_LIMIT = 9 * 10**12 * MICROS_PER_UNIT
 _MICRO = Decimal("0.000001")
 _MICROS_PER_UNIT = Decimal(MICROS_PER_UNIT)
+_EXACT = Context(prec=40, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
+"""Refuses to round, whatever the precision of the caller's own context."""
 ZERO = Decimal(0)
 
 
@@ -30,15 +32,20 @@ def to_micros(amount: Decimal) -> int:
     """
     if not amount.is_finite():
         raise NonFiniteValue(f"expected a finite amount of money, found {amount}")
-    scaled = amount * _MICROS_PER_UNIT
-    if scaled % 1:
-        raise InvariantError(
-            f"expected at most six decimals, found {amount}; round it with round_money first"
-        )
-    whole = int(scaled)
-    if not -MICRO_LIMIT <= whole <= MICRO_LIMIT:
+    try:
+        scaled = _EXACT.multiply(amount, _MICROS_PER_UNIT)
+    except Inexact as error:
+        raise _too_fine(amount) from error
+    if not -MICRO_LIMIT <= scaled <= MICRO_LIMIT:
         raise InvariantError(f"expected an amount within ±9e12 units, found {amount}")
+    whole = int(scaled)
+    if whole != scaled:
+        raise _too_fine(amount)
     return whole
+
+
+def _too_fine(amount: Decimal) -> InvariantError:
+    return InvariantError(f"expected at most six decimals, found {amount}; round it with round_money first")
 
 
 def from_micros(micros: int) -> Decimal:

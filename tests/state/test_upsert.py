@@ -1,10 +1,11 @@
 """Rows written in bulk: the same on both databases, by rows and by arrays, once and twice."""
 
+import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from engine.errors import InvariantError, NonFiniteValue
 from state.accounts import ensure_account
@@ -143,3 +144,53 @@ def test_money_that_is_no_money_is_refused(
         insert_or_replace(connection, market_data, rows)
     with database.read() as connection:
         assert stored(connection) == []
+
+
+def test_rows_written_at_the_same_moment_by_two_are_there_once(database: Database) -> None:
+    """The second writer sees no row when it begins, and has to wait for the first one's."""
+    rows = [bar(n) for n in range(2 * ARRAYS_FROM_ROWS)]
+    begun, failures = threading.Event(), []
+
+    def write_again() -> None:
+        try:
+            with database.transaction() as connection:
+                begun.set()
+                insert_or_replace(connection, market_data, [bar(n, "7") for n in range(len(rows))])
+        except Exception as error:
+            failures.append(error)
+
+    with database.transaction() as connection:
+        insert_or_replace(connection, market_data, rows)
+        other = threading.Thread(target=write_again)
+        other.start()
+        if database.is_postgresql:
+            begun.wait()
+            _until_somebody_waits(connection)
+    other.join()
+    assert failures == []
+    with database.read() as connection:
+        assert stored(connection) == [bar(n, "7") for n in range(len(rows))]
+
+
+def _until_somebody_waits(connection: Connection) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while connection.execute(waiting).scalar() == 0:
+        pass
+
+
+def test_rows_of_one_value_in_a_column_are_written_beside_rows_of_many(database: Database) -> None:
+    rows = [{**bar(n), "close": D(5), "volume": None, "at": AT} for n in range(ARRAYS_FROM_ROWS)]
+    with database.transaction() as connection:
+        insert_or_replace(connection, market_data, rows)
+        insert_or_replace(connection, market_data, [{**row, "volume": D(9)} for row in rows])
+        found = connection.execute(select(market_data.c.at, market_data.c.close, market_data.c.volume)).all()
+    assert set(found) == {(AT, D(5), D(9))}
+    assert len(found) == ARRAYS_FROM_ROWS
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+def test_rows_of_one_key_alone_become_one_row(database: Database, replaces: bool) -> None:
+    write = insert_or_replace if replaces else insert_or_keep
+    with database.transaction() as connection:
+        write(connection, market_data, [bar(0, str(n)) for n in range(2 * ARRAYS_FROM_ROWS)])
+        assert stored(connection) == [bar(0, str(2 * ARRAYS_FROM_ROWS - 1) if replaces else "0")]

@@ -55,9 +55,15 @@ def test_halves_go_to_the_even_micro_unit(amount: str, rounded: str) -> None:
     assert round_money(D(amount)) == D(rounded)
 
 
-def test_seventh_decimal_is_refused() -> None:
+@pytest.mark.parametrize("amount", ["1.0000001", "1.0000000000000000000000000001", f"1.{'0' * 60}1"])
+def test_seventh_decimal_is_refused_however_small(amount: str) -> None:
     with pytest.raises(InvariantError, match="six decimals"):
-        to_micros(D("1.0000001"))
+        to_micros(D(amount))
+
+
+def test_amount_without_bounds_is_refused() -> None:
+    with pytest.raises(InvariantError, match="9e12"):
+        to_micros(D("1e999999"))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
