@@ -11,10 +11,11 @@ from state.database import open_database
 
 def test_day_that_is_written_twice_leaves_its_rows_once(tmp_path: Path) -> None:
     database = open_database(None, tmp_path)
-    _parents(database)
-    for _ in range(2):
-        _write(database, _day())
-        assert _count(database) == ORDERS + FILLS + POSITIONS == 7_500
+    for day in range(2):
+        _parents(database, day)
+        for _ in range(2):
+            _write(database, _day(day))
+            assert _count(database) == (day + 1) * (ORDERS + FILLS + POSITIONS) == (day + 1) * 7_500
     database.close()
 
 
