@@ -6,6 +6,7 @@ never sees it, only `engine.simulation.pointintime`.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -127,7 +128,9 @@ class PanelFacts:
 
     def dividends(self, ex_date: date) -> tuple[Dividend, ...]:
         """Dividends whose ex-date is this date."""
-        return tuple(dividend for dividend in self.panel.dividends if dividend.ex_date == ex_date)
+        rows = self.panel.dividends
+        first = bisect_left(rows, ex_date, key=lambda row: row.ex_date)
+        return rows[first : bisect_right(rows, ex_date, key=lambda row: row.ex_date)]
 
     def splits(self, ex_date: date) -> tuple[Split, ...]:
         """Splits whose ex-date is this date."""

@@ -11,6 +11,7 @@ from datetime import date
 
 import numpy as np
 
+from engine.accounting.restated import Action, in_order
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import BASE_CURRENCY, FundamentalRecord
 from engine.model.universe import Universe
@@ -39,6 +40,7 @@ class PanelIndex:
         Volume of a line over all its contracts, NaN where none was recorded.
     fx : mapping pair → ndarray (days,) carried forward; ``fx_rows`` the row each value comes from.
     fx_returns : ndarray (days, currencies)
+    actions : mapping instrument id → dividends and splits of the panel, in the order in which they take effect
     """
 
     days: np.ndarray
@@ -56,6 +58,7 @@ class PanelIndex:
     fx_returns: np.ndarray
     accounts: Mapping[str, tuple[FundamentalRecord, ...]]
     calendars: Mapping[str, np.busdaycalendar]
+    actions: Mapping[str, tuple[Action, ...]]
 
     def row(self, day: date) -> int:
         """Row of the last panel date at or before a day, −1 before the first."""
@@ -96,7 +99,16 @@ def build_index(panel: MarketPanel, universe: Universe, sessions: SessionTable) 
         fx_returns=_fx_returns(fx, universe.currencies, len(days)),
         accounts=_accounts(panel),
         calendars={venue: business_calendar(sessions, venue) for venue in sorted(venues)},
+        actions=actions_by_instrument(panel),
     )
+
+
+def actions_by_instrument(panel: MarketPanel) -> dict[str, tuple[Action, ...]]:
+    """Dividends and splits of each share, in the order in which they take effect."""
+    found: dict[str, list[Action]] = {}
+    for action in (*panel.dividends, *panel.splits):
+        found.setdefault(action.instrument_id, []).append(action)
+    return {name: in_order(actions) for name, actions in found.items()}
 
 
 def _last_rows(values: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from engine.accounting.restated import restated_close
 from engine.errors import DataError
 from engine.model.instruments import CollarClass, Contract, Instrument
 from engine.model.market import (
@@ -26,7 +27,6 @@ from engine.model.market import (
     MarketInputs,
     OptionRange,
     Source,
-    Split,
 )
 from engine.model.money import decimal_from_float
 from engine.model.universe import Universe
@@ -45,7 +45,6 @@ DAY_END = time(22, 0)
 """UTC time from which a day's index levels and exchange rates are known."""
 
 _BORROWABLE_VOLUME_FRACTION = 0.2
-_RESTATED = Decimal("0.00000001")
 _BORROWABLE_WITHOUT_VOLUME = Decimal(1_000_000)
 
 
@@ -137,7 +136,6 @@ def _source(panel: MarketPanel) -> Source:
 def _marks(market: PointInTimeMarket, cut: _Cut, trade_date: date, held: frozenset[str]) -> dict[str, Mark]:
     """Last price of every line, unexpired contract and held contract, per share as counted on the trade date."""
     index, source = market._index, _source(market.panel)
-    splits = [split for split in market.panel.splits if split.ex_date <= trade_date]
     alive = index.last_trade >= np.datetime64(trade_date)
     marks: dict[str, Mark] = {}
     for row in np.flatnonzero(alive | np.isin(index.contract_ids, list(held))).tolist():
@@ -146,9 +144,12 @@ def _marks(market: PointInTimeMarket, cut: _Cut, trade_date: date, held: frozens
         if last < 0:
             continue
         day = market.panel.dates[last]
+        price, known = decimal_from_float(float(index.closes[row, last])), index.actions.get(contract_id)
+        if known is not None:
+            price = restated_close(price, index.instruments[row], day, trade_date, known)
         marks[contract_id] = Mark(
             contract_id=contract_id,
-            price=_restated(decimal_from_float(float(index.closes[row, last])), contract_id, day, splits),
+            price=price,
             session_date=day,
             age_sessions=mark_age(market.sessions, venue, day, cut.session_dates[venue]),
             source=source,
@@ -159,14 +160,6 @@ def _marks(market: PointInTimeMarket, cut: _Cut, trade_date: date, held: frozens
         if known is not None and change.new_instrument_id not in marks:
             marks[change.new_instrument_id] = replace(known, contract_id=change.new_instrument_id)
     return marks
-
-
-def _restated(price: Decimal, contract_id: str, day: date, splits: Sequence[Split]) -> Decimal:
-    """A close of before a split, per new share: holdings are counted in new shares from 00:00 of the ex-date."""
-    for split in splits:
-        if split.instrument_id == contract_id and day < split.ex_date:
-            price = (price * split.old_shares / split.new_shares).quantize(_RESTATED)
-    return price
 
 
 def _options(market: PointInTimeMarket, cut: _Cut, request: OptionRequest) -> OptionBoard:

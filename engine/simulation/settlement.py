@@ -5,7 +5,7 @@ half-even, to six decimals:
 
 00:00, the start of ``d``
     1. Dividends with ex-date ``d``: who holds ``q`` at this moment earns ``q × amount`` (a short owes it) as a
-       receivable. It is accrued, not cash.
+       receivable. It is accrued, not cash. From now on an official close of an earlier session counts less the amount.
     2. Receivables whose pay date is ``d`` or earlier become cash.
     3. Splits with ex-date ``d``: new quantity = quantity × new / old, rounded to six decimals. From now on an official
        close of an earlier session counts divided by the ratio. Only whole shares stay: the fraction is paid in cash at

@@ -63,7 +63,7 @@ class BrokerTerms:
         return found
 
     def last_closing(self, contract_id: str, at: datetime) -> Closing | None:
-        """Newest official close at a time, however old, restated for splits since; ``None`` without any."""
+        """Newest official close at a time, however old, restated for dividends and splits since; ``None`` without any."""
         venue = self.instrument(contract_id).venue
         session = self.facts.sessions.last_closed(venue, at)
         key = (contract_id, session.session_date, at.date())
@@ -78,6 +78,10 @@ class BrokerTerms:
         price, passed = closing.price, closing.session_date
         while passed < day:
             passed += timedelta(days=1)
+            for dividend in self.facts.dividends(passed):
+                # What is owed from 00:00 of the ex-date is in the price no longer.
+                if dividend.instrument_id == contract_id:
+                    price -= dividend.amount * self.instrument(contract_id).price_magnifier
             for split in self.facts.splits(passed):
                 if split.instrument_id == contract_id:
                     price = (price * split.old_shares / split.new_shares).quantize(_RESTATED)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from engine.accounting.restated import restated_close
 from engine.carry import DayFacts
 from engine.model.instruments import Contract
 from engine.model.market import MarketInputs, OptionRange
@@ -16,10 +17,9 @@ from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.facts import PanelFacts
 from engine.simulation.panel import MarketPanel
+from engine.simulation.panel_index import actions_by_instrument
 from engine.simulation.pointintime import PointInTimeMarket
 
-RESTATED = Decimal("0.00000001")
-"""Step of a price restated for a split, as the exchange publishes it."""
 SEARCHED_DAYS = 600
 """Calendar days searched backwards for a last close: a longer silence is no price."""
 
@@ -32,6 +32,7 @@ class PanelMarket:
     ) -> None:
         self._point_in_time = PointInTimeMarket(panel=panel, universe=universe, sessions=sessions)
         self._universe, self._sessions, self._facts = universe, sessions, facts
+        self._actions = actions_by_instrument(panel)
 
     def inputs(
         self, trade_date: date, as_of: datetime, held: Sequence[str], options: Mapping[str, OptionRange]
@@ -53,7 +54,7 @@ class PanelMarket:
                 price = self._facts.official_close(name, day)
                 if price is not None:
                     closes[name] = price
-            known = self._last_close(name, instrument.venue, day)
+            known = self._last_close(name, contract, day, day)
             if known is not None:
                 last[name] = known
         return DayFacts(
@@ -71,24 +72,24 @@ class PanelMarket:
         )
 
     def _morning_prices(self, day: date, held: Mapping[str, Contract]) -> dict[str, Decimal]:
-        """Closes of before the day of held shares that split or change their symbol on it, per new share."""
-        ratios = {row.instrument_id: (1, 1) for row in self._facts.symbol_changes(day)}
-        ratios |= {row.instrument_id: (row.old_shares, row.new_shares) for row in self._facts.splits(day)}
+        """Closes of before the day of held shares that split or change their symbol on it, per share of the day."""
+        changed = {row.instrument_id for row in (*self._facts.symbol_changes(day), *self._facts.splits(day))}
         prices = {}
-        for name in sorted(set(ratios) & set(held)):
-            close = self._last_close(name, self._universe[name].venue, day - timedelta(days=1))
-            if close is not None:
-                old, new = ratios[name]
-                prices[name] = (close * old / new).quantize(RESTATED)
+        for name in sorted(changed & set(held)):
+            price = self._last_close(name, held[name], day - timedelta(days=1), day)
+            if price is not None:
+                prices[name] = price
         return prices
 
-    def _last_close(self, contract_id: str, venue: str, day: date) -> Decimal | None:
+    def _last_close(self, name: str, contract: Contract, until: date, counted: date) -> Decimal | None:
+        """Newest close up to a day, per share as counted from 00:00 of another."""
+        instrument = self._universe[contract.instrument_id]
         for back in range(SEARCHED_DAYS):
-            earlier = day - timedelta(days=back)
-            if earlier < self._sessions.first:
+            day = until - timedelta(days=back)
+            if day < self._sessions.first:
                 return None
-            if self._sessions.is_session(venue, earlier):
-                price = self._facts.official_close(contract_id, earlier)
+            if self._sessions.is_session(instrument.venue, day):
+                price = self._facts.official_close(name, day)
                 if price is not None:
-                    return price
+                    return restated_close(price, instrument, day, counted, self._actions.get(name, ()))
         return None

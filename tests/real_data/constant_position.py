@@ -47,7 +47,8 @@ class RollPrices(Enum):
 class RecordedRoll:
     """One roll: ``age_rows`` of the spread, ``difference`` of our points from those of the adjusted series.
 
-    A refused roll has no points of ours, so its difference is 0.
+    ``nearest`` is the smallest such difference that a recorded pair would have given: the last before the roll, or
+    that of the new contract's first row. A refused roll has no points of ours, so both are 0.
     """
 
     day: date
@@ -56,6 +57,7 @@ class RecordedRoll:
     prices: RollPrices
     age_rows: int
     difference: Decimal
+    nearest: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,14 @@ class _Record:
         """Rows since both contracts had a price."""
         both = np.isfinite(self.recorded[old][:row]) & np.isfinite(self.recorded[new][:row])
         return row - int(np.flatnonzero(both)[-1])
+
+    def pair_moves(self, row: int) -> tuple[Decimal, ...]:
+        """Points that a roll into ``row`` earns by the last recorded pair before it, and by the pair of the row."""
+        old, new = self.recorded[self.codes[row - 1]], self.recorded[self.codes[row]]
+        both = np.isfinite(old) & np.isfinite(new)
+        pairs = [*np.flatnonzero(both[:row])[-1:].tolist(), *([row] if both[row] else [])]
+        moved = self.prices[row] - self.prices[row - 1]
+        return tuple(moved - (_decimal(new[pair]) - _decimal(old[pair])) for pair in pairs)
 
 
 def _closes(rows: pd.DataFrame) -> dict[int, np.ndarray]:
@@ -211,7 +221,7 @@ def hold_one_contract(name: str, rows: pd.DataFrame, instrument: Instrument) -> 
         points += moved
         gap = holder.row_cash - moved * instrument.multiplier
         if prices is not None:
-            rolls.append(_roll(record, row, prices, gap / instrument.multiplier))
+            rolls.append(_roll(record, row, prices, gap / instrument.multiplier, moved))
         elif abs(gap) > MICRO:
             inexact[record.days[row]] = gap / instrument.multiplier
     book = fold(holder.entries, datetime.combine(record.days[-1], SETTLED))
@@ -245,8 +255,9 @@ def _turn(holder: _Holder, record: _Record, row: int) -> RollPrices:
     return RollPrices.OLD_ROW if np.isfinite(there) else RollPrices.LAST_SPREAD
 
 
-def _roll(record: _Record, row: int, prices: RollPrices, difference: Decimal) -> RecordedRoll:
+def _roll(record: _Record, row: int, prices: RollPrices, difference: Decimal, moved: Decimal) -> RecordedRoll:
     old, new = record.codes[row - 1], record.codes[row]
+    others = [points - moved for points in record.pair_moves(row)]
     return RecordedRoll(
         day=record.days[row],
         old=old // 100,
@@ -254,6 +265,7 @@ def _roll(record: _Record, row: int, prices: RollPrices, difference: Decimal) ->
         prices=prices,
         age_rows=record.spread_age(old, new, row - 1) if prices is RollPrices.LAST_SPREAD else 0,
         difference=difference.normalize(),
+        nearest=min(others, key=abs, default=Decimal(0)).normalize(),
     )
 
 

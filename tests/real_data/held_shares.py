@@ -14,6 +14,7 @@ import pandas as pd
 from engine.accounting.book import apply, fold
 from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.ledger import EntryKind, LedgerEntry, trade
+from engine.accounting.restated import in_order, restated_close
 from engine.carry import DayFacts, day_start_entries
 from engine.model.market import Dividend, Split
 from engine.model.orders import Fill, Side
@@ -42,10 +43,14 @@ class ShareRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldDay:
-    """The evening of one day: what is held, its value at the close, cash and money owed, and what the day booked."""
+    """The evening of one day: what is held, its value at the close, cash and money owed, and what the day booked.
+
+    ``morning_price`` is the close of the evening before, per share as counted from 00:00.
+    """
 
     day: date
     quantity: Decimal
+    morning_price: Decimal
     value: Decimal
     cash: Decimal
     owed: Decimal
@@ -55,6 +60,11 @@ class HeldDay:
     def net(self) -> Decimal:
         """Value, cash and money owed."""
         return self.value + self.cash + self.owed
+
+    @property
+    def morning_net(self) -> Decimal:
+        """What the line was worth at 06:00, with all that the day had booked."""
+        return self.quantity * self.morning_price + self.cash + self.owed
 
     @property
     def in_lieu(self) -> tuple[LedgerEntry, ...]:
@@ -119,11 +129,14 @@ def hold(record: ShareRecord, quantity: Decimal) -> list[HeldDay]:
         commission_currency=None,
     )
     book = fold([trade(fill, instrument, {SLEEVE: quantity}, bought)], bought)
-    evenings = [_evening(book, record.symbol, record.days[0], record.closes[0], ())]
+    evenings = [_evening(book, record, 0, record.closes[0], ())]
     for row in range(1, len(record.days)):
         entries = _morning(record, row, book, contracts)
         book = apply(book, *entries) if entries else book
-        evenings.append(_evening(book, record.symbol, record.days[row], record.closes[row], entries))
+        day, before = record.days[row], record.days[row - 1]
+        actions = in_order(known[day] for known in (record.dividends, record.splits) if day in known)
+        price = restated_close(record.closes[row - 1], instrument, before, day, actions)
+        evenings.append(_evening(book, record, row, price, entries))
     return evenings
 
 
@@ -147,13 +160,14 @@ def _morning(
 
 
 def _evening(
-    book: Portfolio, symbol: str, day: date, close: Decimal, entries: tuple[LedgerEntry, ...]
+    book: Portfolio, record: ShareRecord, row: int, morning: Decimal, entries: tuple[LedgerEntry, ...]
 ) -> HeldDay:
-    quantity = book.quantity(symbol)
+    quantity = book.quantity(record.symbol)
     return HeldDay(
-        day=day,
+        day=record.days[row],
         quantity=quantity,
-        value=quantity * close,
+        morning_price=morning,
+        value=quantity * record.closes[row],
         cash=book.cash.get("USD", Decimal(0)),
         owed=book.accruals.get("USD", Decimal(0)),
         entries=entries,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -18,6 +19,7 @@ from tests.real_data.constant_position import ConstantPosition, RollPrices, hold
 pytestmark = pytest.mark.shared
 
 LIST = Path(__file__).parent / "recorded_rolls.csv"
+MILLIONTH = Decimal("0.000001")
 HEADER = "instrument,roll_day,old,new,prices,age_rows,difference_points"
 
 
@@ -75,6 +77,39 @@ def test_whole_history_differs_by_the_sum_over_the_named_roll_days(
     for held in positions.values():
         named = sum((roll.difference for roll in held.discrepancies), Decimal(0))
         assert abs(held.difference_points - named) <= Decimal("0.000000001"), held.name
+
+
+def test_ruling_s_count_is_of_rolls_that_no_recorded_pair_explains(
+    positions: Mapping[str, ConstantPosition],
+) -> None:
+    """R-119 names 793 rolls: those that differ by more than a millionth whichever recorded pair is taken.
+
+    Ours are traded at the pair that is known when the roll is due, and differ exactly: 817. The others are named here.
+    """
+    differing = [(name, roll) for name, held in positions.items() for roll in held.discrepancies]
+    on_the_edge = [(name, roll.day) for name, roll in differing if abs(roll.nearest) == MILLIONTH]
+    explained = [(name, roll) for name, roll in differing if abs(roll.nearest) < MILLIONTH]
+    # Of two differences of exactly a millionth, binary floating point puts one on each side: 792 + 1 = 793.
+    assert on_the_edge == [("JPY", date(2014, 9, 15)), ("JPY", date(2019, 12, 13))]
+    assert len(differing) - len(explained) - len(on_the_edge) == 817 - 23 - 2 == 792
+    # The series is rounded where the traded prices are not.
+    rounded = [(name, roll.day) for name, roll in explained if abs(roll.difference) < MILLIONTH]
+    assert rounded == [
+        ("JPY", date(2015, 9, 14)),
+        ("JPY", date(2018, 12, 17)),
+        ("JPY", date(2019, 6, 13)),
+        ("US2", date(2019, 11, 25)),
+    ]
+    # The series took the pair of the other row; on three rolls of the VIX future the spread of an earlier row.
+    others = Counter((name, roll.prices) for name, roll in explained if abs(roll.difference) >= MILLIONTH)
+    assert others == {
+        ("CRUDE_W_mini", RollPrices.OLD_ROW): 2,
+        ("EDOLLAR", RollPrices.OLD_ROW): 1,
+        ("EURIBOR", RollPrices.OLD_ROW): 8,
+        ("V2X", RollPrices.OLD_ROW): 4,
+        ("VIX", RollPrices.OLD_ROW): 1,
+        ("VIX", RollPrices.NEW_ROW): 3,
+    }
 
 
 @pytest.mark.parametrize(("name", "limit"), [("SP500", "6"), ("EUR", "0.0075")])

@@ -12,8 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from config.policies import fund_policy
+from config.settings import load_settings
 from engine.accounting.corporate_actions import DIVIDEND_ACCOUNT
 from engine.accounting.ledger import EntryKind
+from engine.accounting.restated import STEP
+from engine.execution.gating import GateCandidate, GateInputs, GateReason, gate_trades
+from engine.model.orders import Reason, Trade
+from engine.sleeves.sizing import quantity_for
+from tests.engine.accounting.builders import make_instrument, make_rates
 from tests.real_data import readers
 from tests.real_data.held_shares import HeldDay, ShareRecord, hold, share_record
 
@@ -153,3 +160,72 @@ def test_holder_earns_and_short_owes_every_dividend(folder: Path, symbol: str) -
             assert dividend(days[ex_date]) == days[ex_date].quantity * paid.amount
         kinds = {entry.kind for day in days.values() for entry in day.entries}
         assert kinds <= {EntryKind.DIVIDEND, EntryKind.SPLIT}
+
+
+def days_of_action(folder: Path, symbol: str, quantity: Decimal) -> list[tuple[HeldDay, HeldDay]]:
+    """The evening before each split or dividend, and its day."""
+    return [pair for pair in pairwise(evenings(folder, symbol, quantity)) if pair[1].entries]
+
+
+@LONG_AND_SHORT
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_morning_of_an_action_is_worth_the_evening_before(
+    folder: Path, symbol: str, quantity: Decimal
+) -> None:
+    pairs, record = days_of_action(folder, symbol, quantity), recorded(folder, symbol)
+    assert {day.day for _, day in pairs} == {*record.splits, *record.dividends}
+    # New shares at the restated close, the money owed and the cash for a fraction are the old shares at the old close.
+    # A price restated for a split is rounded to 1e-8 a share.
+    for before, day in pairs:
+        rounded = abs(day.quantity) * STEP / 2 + Decimal("0.00001")
+        assert abs(day.morning_net - before.net) <= rounded, day.day
+
+
+GATE = fund_policy(load_settings("history"), date(2020, 6, 30)).gate
+WEIGHT = Decimal("0.05")
+"""Share of NAV that the line is held at."""
+
+
+def sized_again(symbol: str, before: HeldDay, day: HeldDay) -> GateReason | None:
+    """What the gate says of a line that was on its target of 5 % the evening before; ``None`` without any order."""
+    nav = abs(before.value) / WEIGHT
+    wanted = quantity_for(before.value, make_instrument(symbol), day.morning_price, make_rates())
+    order = wanted - day.quantity
+    if order == 0:
+        return None
+    trade = Trade(
+        contract_id=symbol,
+        instrument_id=symbol,
+        quantity=order,
+        reason=Reason.REBALANCE,
+        group=None,
+        reduce_only=False,
+        sleeves={"single_name": order},
+    )
+    book = GateInputs(
+        nav=nav,
+        instrument_ids=(symbol,),
+        weights=np.array([float(day.quantity * day.morning_price / nav)]),
+        returns=np.array([[0.01], [-0.01]]),
+        shrinkage=0.0,
+        carry_annual={},
+        regime="NORMAL",
+    )
+    free = GateCandidate(trade=trade, notional_usd=order * day.morning_price, cost_usd=Decimal(0))
+    return gate_trades([free], book, GATE).decisions[0].reason
+
+
+@LONG_AND_SHORT
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_no_order_follows_from_a_split_or_a_dividend(folder: Path, symbol: str, quantity: Decimal) -> None:
+    found = {
+        day.day: sized_again(symbol, *pair)
+        for pair in days_of_action(folder, symbol, quantity)
+        for day in pair[1:]
+    }
+    ordered = [day for day, reason in found.items() if reason not in (None, GateReason.SMALL_DRIFT)]
+    # AIG gave warrants worth 8.42 of its 51.20 dollars: a sixth of the line is gone, and 0.8 % of NAV is no small drift.
+    assert ordered == ([date(2011, 1, 20)] if symbol == "AIG" else [])
+    # A split alone asks for a share at most, where a fraction above a half was paid out.
+    for ex_date in recorded(folder, symbol).splits:
+        assert found[ex_date] in (None, GateReason.SMALL_DRIFT)
