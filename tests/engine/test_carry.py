@@ -56,8 +56,9 @@ def test_financing_service_daily_carry_estimate() -> None:
 
 
 def test_borrow_fee_of_the_recorded_short() -> None:
-    # 11,694 × 50 × 1.05 = 613,935; × 1.5 % / 360 = 25.58
+    # 11,694 × 50 × 1.05 = 613,935; × 1.5 % / 360 = 25.580625
     fee = daily_borrow_fee(D(-11_694), D(50), BOOK.instrument("CS51"), D(150), CARRY)
+    assert fee == round(D(613_935) * D("0.015") / 360, 6) == D("25.580625")
     assert round(fee, 2) == D("25.58")
 
 

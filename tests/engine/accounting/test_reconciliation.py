@@ -160,6 +160,21 @@ def test_cash_break_grows_from_pass_to_emergency(debit: str, status: Reconciliat
     assert report.status is status
 
 
+@pytest.mark.parametrize(("debit", "status"), [("100", PASS), ("100.01", HALT)])
+def test_cash_of_a_small_fund_may_differ_by_a_hundred_dollars(
+    debit: str, status: ReconciliationStatus
+) -> None:
+    # 1 bp of 500,000 would be 50
+    small = fold([capital("500000")], NOW)
+    broker = broker_of(small)
+    lower = replace(
+        broker,
+        cash={"USD": broker.cash["USD"] - D(debit)},
+        net_liquidation=broker.net_liquidation - D(debit),  # type: ignore[operator]
+    )
+    assert report_on(lower, small).status is status
+
+
 @pytest.mark.parametrize(
     ("drift", "status"), [("0.002", PASS), ("0.005", HALT), ("-0.005", HALT), ("0.02", EMERGENCY)]
 )

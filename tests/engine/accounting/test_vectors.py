@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -10,14 +11,15 @@ import pytest
 from engine.accounting.average_cost import average_price
 from engine.accounting.book import fold
 from engine.accounting.differences import KnownOrders, OurPrices, Sides, quantity_differences
-from engine.accounting.ledger import LedgerEntry, commission, deposit
-from engine.accounting.nav import ValuationContext, value_portfolio
+from engine.accounting.ledger import LedgerEntry, commission, deposit, trade
+from engine.accounting.nav import OptionRisk, ValuationContext, value_portfolio
 from engine.accounting.performance import drawdown, period_return, unit_price, units_for_flow
 from engine.accounting.reconciliation import ReconciliationStatus, classify_difference
 from engine.errors import UnknownContract
 from engine.hedging.fx import compute_fx_hedge_quantities, compute_net_fx_exposure
-from engine.model.instruments import InstrumentType
-from engine.model.portfolio import BrokerPosition, CashBasis, Valuation
+from engine.model.instruments import Contract, Instrument, InstrumentType, OptionRight
+from engine.model.portfolio import BrokerPosition, CashBasis, Portfolio, Position, Sleeve, Valuation
+from engine.model.universe import ContractBook, Universe
 from tests.engine.accounting.builders import (
     BOOK,
     DAY,
@@ -32,7 +34,7 @@ from tests.engine.accounting.builders import (
     make_rates,
 )
 from tests.engine.accounting.policies import RECONCILIATION
-from tests.engine.accounting.test_reconciliation import broker_of
+from tests.engine.accounting.test_reconciliation import broker_of, report_on
 
 RATES = make_rates()
 CONTEXT = ValuationContext(trade_date=DAY, as_of=NOW, basis=CashBasis.SETTLED, fx_hedges=frozenset({"M6E"}))
@@ -77,6 +79,89 @@ def test_hedge_future_changes_neither_the_exposure_that_it_hedges_nor_gross() ->
     assert compute_net_fx_exposure(valuation, BOOK, RATES).get("EUR", D(0)) == 0
     assert (valuation.fx_hedge_gross, valuation.gross_exposure) == (D(1_638_000), D(0))
     assert valuation.nav == D(10_000_000)
+
+
+# ---------------------------------------------------------------- what is exposed to a currency
+
+
+def exposed(valuation: Valuation, contracts: ContractBook = BOOK) -> dict[str, Decimal]:
+    found = compute_net_fx_exposure(valuation, contracts, RATES)
+    return {currency: amount for currency, amount in found.items() if amount != 0}
+
+
+def with_line(line: Instrument, *contracts: Contract) -> ContractBook:
+    instruments = tuple(sorted((*BOOK.universe, line), key=lambda known: known.instrument_id))
+    known = {**BOOK.contracts, **{contract.contract_id: contract for contract in contracts}}
+    return ContractBook(universe=Universe(instruments=instruments), contracts=known)
+
+
+def test_future_in_euro_is_exposed_by_its_unsettled_gain_and_never_by_its_notional() -> None:
+    # 10 × (5,030 − 5,000) × 10 EUR; its notional is 503,000
+    assert exposed(valued(capital(), bought("FESX_20251219", "10", "5000"), FESX_20251219="5030")) == {
+        "EUR": D(3000)
+    }
+
+
+def test_option_is_exposed_by_its_premium_in_the_currency_of_its_quote() -> None:
+    line = make_instrument("OESX", InstrumentType.OPT, "EUR", multiplier="10", underlying="FESX")
+    put = Contract(
+        contract_id="OESX_20251219_P_4800",
+        instrument_id="OESX",
+        last_trade_date=date(2025, 12, 19),
+        strike=D(4800),
+        right=OptionRight.PUT,
+    )
+    contracts = with_line(line, put)
+    portfolio = Portfolio(
+        as_of=NOW,
+        cash={},
+        positions={
+            put.contract_id: Position(
+                contract_id=put.contract_id,
+                quantity=D(100),
+                cost=D(12_500),
+                average_price=D("12.5"),
+                sleeves={Sleeve.CRISIS_ALPHA: D(100)},
+            )
+        },
+        accruals={},
+        units=D(1),
+    )
+    valuation = value_portfolio(
+        portfolio,
+        make_marks(OESX_20251219_P_4800="15"),
+        RATES,
+        contracts,
+        CONTEXT,
+        {put.contract_id: OptionRisk(delta=-0.25, underlying_price=D(5000))},
+    )
+    # 100 × 15 × 10 EUR of premium; neither 100 × 4,800 × 10 of strike nor the delta's 1,250,000
+    assert exposed(valuation, contracts) == {"EUR": D(15_000)}
+
+
+def test_pence_line_of_a_euro_fund_is_euro_risk() -> None:
+    line = make_instrument(
+        "XEUR", InstrumentType.ETF, "GBP", magnifier="100", exposure_currency="EUR", venue="LSE"
+    )
+    contracts = with_line(line)
+    # Bought with borrowed pounds: 1,000 × 895 pence = 8,950 GBP = 8,950 × 1.34 / 1.17 EUR = 10,250.427350
+    fill = make_fill("XEUR", "1000", "895")
+    entry = trade(fill, line, {"core_index_rv": D(1000)}, NOW)
+    valuation = value_portfolio(fold([entry], NOW), make_marks(XEUR="895"), RATES, contracts, CONTEXT)
+    assert exposed(valuation, contracts) == {"EUR": D("10250.427350"), "GBP": D(-8950)}
+
+
+def test_dollar_line_in_london_is_exposed_to_nothing() -> None:
+    assert exposed(valued(capital(), bought("CSPX", "932", "738.48"), CSPX="734.13")) == {}
+
+
+def test_virtual_currency_position_of_the_broker_is_cash_and_no_break() -> None:
+    book = fold([capital(), bought("EUR.USD", "20000", "1.17")], NOW)
+    virtual = BrokerPosition(
+        contract_id="EUR.USD", quantity=D(20_000), average_cost=D("1.17"), mark=D("1.17"), in_session=False
+    )
+    report = report_on(replace(broker_of(book), positions={"EUR.USD": virtual}), book)
+    assert (report.status, report.breaks) == (ReconciliationStatus.PASS, ())
 
 
 # ---------------------------------------------------------------- units
