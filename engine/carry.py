@@ -17,7 +17,7 @@ from engine.accounting.corporate_actions import (
     cash_in_lieu_entry,
     dividend_accrual,
     dividend_payment,
-    fraction_after_split,
+    has_whole_shares,
     is_share,
     split_entry,
     symbol_change_entries,
@@ -122,14 +122,14 @@ def day_start_entries(
     splits = tuple(
         entry
         for row in sorted(facts.splits, key=lambda row: row.instrument_id)
-        if row.ex_date == facts.day and portfolio.quantity(row.instrument_id) != 0
+        if row.ex_date == facts.day and _is_held(portfolio, row.instrument_id)
         for entry in _split_entries(portfolio, row, facts, contracts)
     )
     counted = apply(portfolio, *splits) if splits else portfolio
     renamed = tuple(
         entry
         for row in sorted(facts.symbol_changes, key=lambda row: row.instrument_id)
-        if row.effective == facts.day and counted.quantity(row.instrument_id) != 0
+        if row.effective == facts.day and _is_held(counted, row.instrument_id)
         for entry in symbol_change_entries(
             counted.positions[row.instrument_id],
             contracts.instrument(row.instrument_id),
@@ -141,6 +141,12 @@ def day_start_entries(
     return (*owed, *paid, *splits, *renamed)
 
 
+def _is_held(portfolio: Portfolio, contract_id: str) -> bool:
+    """Whether any sleeve holds or owes a line, also where they leave nothing of it together."""
+    position = portfolio.positions.get(contract_id)
+    return position is not None and any(position.sleeves.values())
+
+
 def _split_entries(
     portfolio: Portfolio, split: Split, facts: DayFacts, contracts: ContractBook
 ) -> tuple[LedgerEntry, ...]:
@@ -148,7 +154,7 @@ def _split_entries(
     name, at = split.instrument_id, datetime.combine(facts.day, DAY_START)
     entry = split_entry(portfolio.positions[name], split, at)
     after = apply(portfolio, entry).positions.get(name)
-    if after is None or fraction_after_split(after) == 0:
+    if after is None or has_whole_shares(after):
         return (entry,)
     lieu = cash_in_lieu_entry(after, contracts.instrument(name), split, _morning_price(name, facts), at)
     return (entry,) if lieu is None else (entry, lieu)

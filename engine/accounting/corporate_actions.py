@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
@@ -28,6 +28,7 @@ from engine.model.portfolio import Portfolio, Position, Sleeve
 DIVIDEND_ACCOUNT = f"{ACCRUAL_PREFIX}dividend"
 _PAID_PREFIX = "dividend-paid:"
 _SHARE_KINDS = (InstrumentType.STK, InstrumentType.ETF)
+_IN_LIEU_IDS = {EntryKind.CASH_IN_LIEU: "cash-in-lieu", EntryKind.TRANSFER: "split-sleeves"}
 _SNAP_LIMIT = Decimal("0.0001")
 _SNAP_LARGEST = 100
 
@@ -94,11 +95,18 @@ def unpaid_dividends(entries: Iterable[LedgerEntry]) -> tuple[LedgerEntry, ...]:
 
 
 def split_entry(position: Position, split: Split, booked_at: datetime) -> LedgerEntry:
-    """Ex-date of a split: each sleeve's quantity is scaled, to six decimals; cost stays."""
-    changes: dict[Sleeve, Decimal] = {
-        sleeve: round_money(quantity * split.new_shares / split.old_shares) - quantity
-        for sleeve, quantity in position.sleeves.items()
-    }
+    """Ex-date of a split: the holding is scaled, to six decimals in sum and in every sleeve; cost stays.
+
+    What one sleeve holds and another owes is scaled in both, also where they leave nothing of the line.
+    """
+    changes: dict[Sleeve, Decimal] = {}
+    reached = given = ZERO
+    for sleeve, quantity in position.sleeves.items():
+        # Rounded as a running sum: three times a third of a share is one share, as the register has it.
+        reached += quantity
+        upto = round_money(reached * split.new_shares / split.old_shares)
+        changes[sleeve] = upto - given - quantity
+        given = upto
     return LedgerEntry(
         entry_id=f"split:{position.contract_id}:{split.ex_date.isoformat()}",
         kind=EntryKind.SPLIT,
@@ -119,22 +127,29 @@ def fraction_after_split(position: Position) -> Decimal:
     return position.quantity - position.quantity.to_integral_value(rounding=ROUND_DOWN)
 
 
+def has_whole_shares(position: Position) -> bool:
+    """Whether a holding is whole in every sleeve, and so in sum."""
+    return all(quantity == quantity.to_integral_value() for quantity in position.sleeves.values())
+
+
 def cash_in_lieu_entry(
     position: Position, instrument: Instrument, split: Split, price: Decimal, booked_at: datetime
 ) -> LedgerEntry | None:
-    """Cash for the fraction that a split left: a holder is paid for it, a short pays; ``None`` without a fraction.
+    """Cash for the fraction that a split left: a holder is paid for it, a short pays.
 
     ``position`` is the one after the split, ``price`` that of one new share in quote units. What stays is whole in
-    sum and in every sleeve (by largest remainder), and what a sleeve gives or takes for that counts at the same price.
+    sum and in every sleeve (by largest remainder), and what a sleeve gives or takes for that counts at the same price:
+    a transfer among the sleeves where they leave no fraction together. ``None`` when every sleeve is whole already.
     """
-    fraction = fraction_after_split(position)
-    if fraction == 0:
+    if has_whole_shares(position):
         return None
+    fraction = fraction_after_split(position)
     sleeves = {sleeve.value: quantity for sleeve, quantity in position.sleeves.items()}
-    whole = largest_remainder(position.quantity - fraction, sleeves, position.quantity, Decimal(1))
+    whole = _whole_shares(position.quantity - fraction, sleeves, position.quantity)
+    kind = EntryKind.TRANSFER if fraction == 0 else EntryKind.CASH_IN_LIEU
     return LedgerEntry(
-        entry_id=f"cash-in-lieu:{position.contract_id}:{split.ex_date.isoformat()}",
-        kind=EntryKind.CASH_IN_LIEU,
+        entry_id=f"{_IN_LIEU_IDS[kind]}:{position.contract_id}:{split.ex_date.isoformat()}",
+        kind=kind,
         booked_at=booked_at,
         value_date=split.ex_date,
         contract_id=position.contract_id,
@@ -148,6 +163,15 @@ def cash_in_lieu_entry(
             price,
         ),
     )
+
+
+def _whole_shares(kept: Decimal, sleeves: Mapping[str, Decimal], total: Decimal) -> Mapping[str, Decimal]:
+    if total != 0:
+        return largest_remainder(kept, sleeves, total, Decimal(1))
+    # Sleeves that hold and owe the same: each is cut to whole shares, and the largest one bears what that leaves over.
+    whole = {name: quantity.to_integral_value(rounding=ROUND_DOWN) for name, quantity in sleeves.items()}
+    largest = max(sorted(sleeves), key=lambda name: abs(sleeves[name]))
+    return {**whole, largest: whole[largest] - sum(whole.values(), ZERO)}
 
 
 def symbol_change_entries(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.accounting.book import apply, fold
 from engine.accounting.bridge import BridgeComponent, NavBridge, nav_bridge
@@ -15,7 +17,7 @@ from engine.accounting.nav import ValuationContext, value_portfolio
 from engine.carry import DayFacts, day_start_entries
 from engine.errors import MissingMark
 from engine.model.market import Split, SymbolChange
-from engine.model.portfolio import CashBasis, Portfolio, Valuation
+from engine.model.portfolio import CashBasis, Portfolio, Sleeve, Valuation
 from tests.engine.accounting.builders import BOOK, D, at, bought, capital, make_marks, make_rates
 
 DAY = date(2025, 12, 2)
@@ -44,6 +46,7 @@ def bridge(book: Portfolio, made: tuple[LedgerEntry, ...], then: str, **now: str
         ("-1990", "-99", "-11.60"),
         ("2000", "100", "0"),
         ("7", "0", "8.12"),  # 0.35 of a share is all there is
+        ("-7", "0", "-8.12"),
     ],
 )
 def test_reverse_split_leaves_whole_shares_and_the_same_nav(quantity: str, kept: str, cash: str) -> None:
@@ -95,3 +98,88 @@ def test_fraction_without_a_price_is_not_paid_at_a_guess() -> None:
 def test_day_of_an_action_in_a_share_that_is_not_held_books_nothing() -> None:
     facts = replace(NOTHING, splits=(ONE_FOR_TWENTY,), symbol_changes=(RENAMED,))
     assert day_start_entries(fold([capital()], at(1)), facts, BOOK, ()) == ()
+
+
+CORE, SINGLE, SECTOR = Sleeve.CORE, Sleeve.SINGLE_NAME, Sleeve.SECTOR
+HELD = st.lists(st.integers(-500, 500), min_size=3, max_size=3)
+RATIOS = st.tuples(st.integers(1, 20), st.integers(1, 20)).filter(lambda ratio: ratio[0] != ratio[1])
+
+
+def held_by(core: int, single: int = 0, sector: int = 0) -> Portfolio:
+    """Shares at 1,200 USD of up to three sleeves."""
+    parts = zip((CORE, SINGLE, SECTOR), (core, single, sector), strict=True)
+    trades = [
+        bought("AAPL", D(shares), "1200", f"{sleeve.value}.01", sleeve.value)
+        for sleeve, shares in parts
+        if shares != 0
+    ]
+    return fold([capital(), *trades], at(1))
+
+
+def split(new: int, old: int) -> DayFacts:
+    action = Split(instrument_id="AAPL", ex_date=DAY, new_shares=new, old_shares=old)
+    price = (D(1200) * old / new).quantize(D("0.00000001"))
+    return replace(NOTHING, splits=(action,), morning_prices={"AAPL": price})
+
+
+def sleeves_of(book: Portfolio) -> dict[Sleeve, Decimal]:
+    return dict(book.positions["AAPL"].sleeves) if "AAPL" in book.positions else {}
+
+
+def test_thirds_of_three_sleeves_are_whole_shares_together() -> None:
+    # 30 / 3 = 10: no fraction is paid, and the sleeves share the ten as 4, 3 and 3
+    book = held_by(10, 10, 10)
+    made = day_start_entries(book, split(1, 3), BOOK, ())
+    after = apply(book, *made)
+    assert [entry.kind for entry in made] == [EntryKind.SPLIT, EntryKind.TRANSFER]
+    assert (after.quantity("AAPL"), sum(sleeves_of(after).values())) == (D(10), D(10))
+    assert sorted(sleeves_of(after).values()) == [D(3), D(3), D(4)]
+    assert after.cash == book.cash
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "core", "single"),
+    [
+        (7, 1, "70", "-70"),
+        (1, 2, "5", "-5"),
+        (1, 20, None, None),  # half a share held, half a share owed
+    ],
+)
+def test_shares_that_one_sleeve_holds_and_another_owes_are_split_in_both(
+    new: int, old: int, core: str | None, single: str | None
+) -> None:
+    book = held_by(10, -10)
+    made = day_start_entries(book, split(new, old), BOOK, ())
+    after = apply(book, *made)
+    wanted = {} if core is None or single is None else {CORE: D(core), SINGLE: D(single)}
+    assert (sleeves_of(after), after.cash) == (wanted, book.cash)
+    price = split(new, old).morning_prices["AAPL"]
+    found = nav_bridge(value(book, 1, AAPL="1200"), value(after, 2, AAPL=str(price)), book, made, RATES, BOOK)
+    assert (set(found.by_sleeve.values()), found.residual) == ({D(0)}, 0)
+
+
+def test_new_symbol_takes_over_what_one_sleeve_holds_and_another_owes() -> None:
+    book = held_by(10, -10)
+    facts = replace(NOTHING, symbol_changes=(RENAMED,), morning_prices={"AAPL": D(1200)})
+    after = apply(book, *day_start_entries(book, facts, BOOK, ()))
+    assert {name: held.sleeves for name, held in after.positions.items()} == {
+        "CSPX": {CORE: D(10), SINGLE: D(-10)}
+    }
+
+
+@given(held=HELD, ratio=RATIOS)
+def test_split_leaves_the_whole_shares_of_the_register_in_every_sleeve_and_the_same_worth(
+    held: list[int], ratio: tuple[int, int]
+) -> None:
+    book, facts = held_by(*held), split(*ratio)
+    after = apply(book, *day_start_entries(book, facts, BOOK, ()))
+    # The register counts the holding as a whole, to six decimals, and keeps the whole shares of it.
+    counted = (D(sum(held)) * ratio[0] / ratio[1]).quantize(D("0.000001"))
+    assert after.quantity("AAPL") == counted.to_integral_value(rounding=ROUND_DOWN)
+    assert all(shares == shares.to_integral_value() for shares in sleeves_of(after).values())
+    for sleeve, shares in zip((CORE, SINGLE, SECTOR), held, strict=True):
+        assert abs(sleeves_of(after).get(sleeve, D(0)) - D(shares) * ratio[0] / ratio[1]) < 3
+    before_usd = book.cash["USD"] + sum(held) * 1200
+    after_usd = after.cash["USD"] + after.quantity("AAPL") * facts.morning_prices["AAPL"]
+    # Quantities are rounded to a millionth of a share, prices to 1e-8.
+    assert abs(after_usd - before_usd) <= D("0.03")
