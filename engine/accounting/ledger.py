@@ -73,6 +73,8 @@ class LedgerLine:
     amount: Decimal
 
     def __post_init__(self) -> None:
+        if not self.unit:
+            raise InvariantError(f"expected a unit of the {self.amount} in {self.account}, found none")
         to_micros(self.amount)
 
 
