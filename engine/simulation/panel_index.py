@@ -106,7 +106,8 @@ def build_index(panel: MarketPanel, universe: Universe, sessions: SessionTable) 
 def actions_by_instrument(panel: MarketPanel) -> dict[str, tuple[Action, ...]]:
     """Dividends and splits of each share, in the order in which they take effect."""
     found: dict[str, list[Action]] = {}
-    for action in (*panel.dividends, *panel.splits):
+    known: tuple[Action, ...] = (*panel.dividends, *panel.splits)
+    for action in known:
         found.setdefault(action.instrument_id, []).append(action)
     return {name: in_order(actions) for name, actions in found.items()}
 

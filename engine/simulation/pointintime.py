@@ -144,9 +144,9 @@ def _marks(market: PointInTimeMarket, cut: _Cut, trade_date: date, held: frozens
         if last < 0:
             continue
         day = market.panel.dates[last]
-        price, known = decimal_from_float(float(index.closes[row, last])), index.actions.get(contract_id)
-        if known is not None:
-            price = restated_close(price, index.instruments[row], day, trade_date, known)
+        price, actions = decimal_from_float(float(index.closes[row, last])), index.actions.get(contract_id)
+        if actions is not None:
+            price = restated_close(price, index.instruments[row], day, trade_date, actions)
         marks[contract_id] = Mark(
             contract_id=contract_id,
             price=price,

@@ -73,7 +73,8 @@ class PanelMarket:
 
     def _morning_prices(self, day: date, held: Mapping[str, Contract]) -> dict[str, Decimal]:
         """Closes of before the day of held shares that split or change their symbol on it, per share of the day."""
-        changed = {row.instrument_id for row in (*self._facts.symbol_changes(day), *self._facts.splits(day))}
+        changed = {row.instrument_id for row in self._facts.symbol_changes(day)}
+        changed |= {row.instrument_id for row in self._facts.splits(day)}
         prices = {}
         for name in sorted(changed & set(held)):
             price = self._last_close(name, held[name], day - timedelta(days=1), day)
