@@ -76,9 +76,12 @@ class RecordStore:
             insert_or_keep(connection, _table("config_versions"), [row])
         return digest
 
-    def save_fx(self, run_id: str, rates: FxRates) -> int:
-        """Keep the exchange rates that a run used."""
-        return self.save("fx_rates", fx_rows(run_id, rates))
+    def save_fx(self, run_id: str, rates: FxRates) -> None:
+        """Keep the exchange rates that a run used: each stays with the run that saw it first, which may read it anew."""
+        table = _table("fx_rates")
+        with self._database.transaction() as connection:
+            connection.execute(delete(table).where(table.c.run_id == run_id))
+            insert_or_keep(connection, table, fx_rows(run_id, rates))
 
     def save_valuation(
         self,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal
 from fractions import Fraction
 
-from engine.accounting.book import largest_remainder
 from engine.accounting.ledger import (
     ACCRUAL_PREFIX,
     CASH,
@@ -145,7 +144,7 @@ def cash_in_lieu_entry(
         return None
     fraction = fraction_after_split(position)
     sleeves = {sleeve.value: quantity for sleeve, quantity in position.sleeves.items()}
-    whole = _whole_shares(position.quantity - fraction, sleeves, position.quantity)
+    whole = _whole_shares(position.quantity - fraction, sleeves)
     kind = EntryKind.TRANSFER if fraction == 0 else EntryKind.CASH_IN_LIEU
     return LedgerEntry(
         entry_id=f"{_IN_LIEU_IDS[kind]}:{position.contract_id}:{split.ex_date.isoformat()}",
@@ -165,13 +164,12 @@ def cash_in_lieu_entry(
     )
 
 
-def _whole_shares(kept: Decimal, sleeves: Mapping[str, Decimal], total: Decimal) -> Mapping[str, Decimal]:
-    if total != 0:
-        return largest_remainder(kept, sleeves, total, Decimal(1))
-    # Sleeves that hold and owe the same: each is cut to whole shares, and the largest one bears what that leaves over.
-    whole = {name: quantity.to_integral_value(rounding=ROUND_DOWN) for name, quantity in sleeves.items()}
-    largest = max(sorted(sleeves), key=lambda name: abs(sleeves[name]))
-    return {**whole, largest: whole[largest] - sum(whole.values(), ZERO)}
+def _whole_shares(kept: Decimal, sleeves: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+    """Whole shares of each sleeve, less than one from what it had, that sum to ``kept``; ties go by sleeve name."""
+    floors = {name: quantity.to_integral_value(rounding=ROUND_FLOOR) for name, quantity in sleeves.items()}
+    missing = int(kept - sum(floors.values(), ZERO))
+    ranked = sorted(sleeves, key=lambda name: (floors[name] - sleeves[name], name))
+    return {name: floors[name] + (1 if name in ranked[:missing] else 0) for name in sleeves}
 
 
 def symbol_change_entries(

@@ -291,8 +291,9 @@ def _years(contract: Contract, day: date) -> float:
 
 
 def _rate(pair: str, rate: float, observed_at: datetime, panel: MarketPanel) -> FxRate:
-    source = "generated" if panel.generated else panel.name
-    return FxRate(pair=pair, rate=decimal_from_float(round(rate, 6)), observed_at=observed_at, source=source)
+    return FxRate(
+        pair=pair, rate=decimal_from_float(round(rate, 6)), observed_at=observed_at, source=panel.name
+    )
 
 
 def _last_finite(values: np.ndarray, otherwise: float = float("nan")) -> float:

@@ -209,7 +209,7 @@ def _fx(market: PointInTimeMarket, cut: _Cut, as_of: datetime) -> FxRates:
             pair=pair,
             rate=decimal_from_float(float(index.fx[pair][row])),
             observed_at=datetime.combine(market.panel.dates[row], DAY_END, tzinfo=UTC),
-            source="generated" if market.panel.generated else market.panel.name,
+            source=market.panel.name,
         )
     return FxRates(as_of=as_of, rates=rates)
 

@@ -7,6 +7,7 @@ from sqlalchemy import Boolean, Date, Double, Integer, LargeBinary, Table, selec
 from sqlalchemy.exc import IntegrityError
 
 from engine.errors import InvariantError
+from engine.model.context import RunKind
 from engine.model.market import FxRate, FxRates
 from engine.model.orders import TargetBook, TargetLine
 from engine.model.portfolio import CashBasis, LineValue, Valuation
@@ -163,8 +164,32 @@ def test_exchange_rates_are_kept_exactly(database: Database, run_id: str) -> Non
         as_of=NOW,
         rates={"EURUSD": FxRate(pair="EURUSD", rate=D("1.1723456789"), observed_at=NOW, source="test")},
     )
-    assert RecordStore(database).save_fx(run_id, rates) == 1
+    RecordStore(database).save_fx(run_id, rates)
     assert RecordStore(database).rows("fx_rates", pair="EURUSD")[0]["rate"] == D("1.1723456789")
+
+
+def rates_of(source: str, **pairs: str) -> FxRates:
+    rates = {
+        pair: FxRate(pair=pair, rate=D(rate), observed_at=NOW, source=source) for pair, rate in pairs.items()
+    }
+    return FxRates(as_of=NOW, rates=rates)
+
+
+def test_rates_of_a_refresh_stay_with_the_run_that_saw_them_and_with_their_source(
+    database: Database, run_id: str
+) -> None:
+    store = RecordStore(database)
+    later = RunStore(database).claim(make_key(kind=RunKind.CLOSE), NOW, "code", "config").run_id
+    store.save_fx(run_id, rates_of("world 1", EURUSD="1.16", GBPUSD="1.30"))
+    store.save_fx(later, rates_of("world 1", EURUSD="1.99"))
+    store.save_fx(later, rates_of("world 2", EURUSD="1.18"))
+    store.save_fx(run_id, rates_of("world 1", EURUSD="1.17", GBPUSD="1.31"))  # a second attempt
+    rows = [(row["pair"], row["source"], row["rate"], row["run_id"]) for row in store.rows("fx_rates")]
+    assert sorted(rows) == [
+        ("EURUSD", "world 1", D("1.17"), run_id),
+        ("EURUSD", "world 2", D("1.18"), later),
+        ("GBPUSD", "world 1", D("1.31"), run_id),
+    ]
 
 
 def test_valuation_fills_cash_positions_portfolio_and_history(database: Database, run_id: str) -> None:

@@ -251,6 +251,15 @@ def test_market_data_holds_the_marks_of_what_was_held_or_decided(world: World) -
     assert len(known) < len(inputs.market.marks) / 2
 
 
+def test_every_rate_that_a_decision_read_is_kept_by_pair_source_and_time(world: World) -> None:
+    for day in DAYS:
+        read = recorded_inputs(world, day).market.fx.rates
+        assert len(read) >= 4
+        for pair, rate in read.items():
+            (row,) = world.records.rows("fx_rates", pair=pair, at=rate.observed_at)
+            assert (row["rate"], row["source"]) == (rate.rate, rate.source)
+
+
 def test_contracts_that_were_held_are_known_as_instruments(world: World) -> None:
     known = {row["contract_id"] for row in world.records.rows("instruments")}
     for day in DAYS:
