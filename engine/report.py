@@ -28,10 +28,12 @@ class BridgeRow:
 class BridgeView:
     """NAV at the last valuation, its components, NAV now; ``residual`` is what no posting explains.
 
-    ``unit_return`` is the change of NAV per unit as a fraction: subscriptions and redemptions are no return. ``None``
-    for a fund that had no units before.
+    ``opening_date`` is the trade date of the last valuation. ``unit_return`` is the change of NAV per unit as a
+    fraction: subscriptions and redemptions are no return. ``None`` for a fund that had no units before.
+    ``sleeve_causes`` are the components of each sleeve's result, which sum to it.
     """
 
+    opening_date: date
     opening_nav: Decimal
     closing_nav: Decimal
     rows: tuple[BridgeRow, ...]
@@ -40,6 +42,7 @@ class BridgeView:
     by_instrument: Mapping[str, Decimal]
     by_sleeve: Mapping[str, Decimal]
     by_currency: Mapping[str, Decimal]
+    sleeve_causes: Mapping[str, Mapping[str, Decimal]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ def bridge_view(fund: ValuedFund | None) -> BridgeView | None:
         return None
     bridge = fund.bridge
     return BridgeView(
+        opening_date=bridge.opening_date,
         opening_nav=bridge.opening_nav,
         closing_nav=bridge.closing_nav,
         rows=tuple(
@@ -53,6 +54,10 @@ def bridge_view(fund: ValuedFund | None) -> BridgeView | None:
         by_instrument=dict(bridge.by_instrument),
         by_sleeve={sleeve.value: amount for sleeve, amount in bridge.by_sleeve.items()},
         by_currency=dict(bridge.by_currency),
+        sleeve_causes={
+            sleeve.value: {component.value: amount for component, amount in causes.items()}
+            for sleeve, causes in bridge.by_sleeve_and_component.items()
+        },
     )
 
 

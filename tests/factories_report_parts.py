@@ -31,6 +31,7 @@ def bridge(opening: str, residual: str = "0", **causes: str) -> BridgeView:
     """A bridge whose closing NAV is the opening NAV and its causes, to the cent."""
     total = sum((D(value) for value in causes.values()), D(0)) + D(residual)
     return BridgeView(
+        opening_date=DAY - timedelta(days=1),
         opening_nav=D(opening),
         closing_nav=D(opening) + total,
         rows=tuple(BridgeRow(component=name, amount_usd=D(value)) for name, value in causes.items()),
@@ -39,6 +40,10 @@ def bridge(opening: str, residual: str = "0", **causes: str) -> BridgeView:
         by_instrument={"CSPX": total * D("0.9"), "ES": total * D("-0.1"), "cash": total * D("0.2")},
         by_sleeve={"core_index_rv": total * D("0.6"), "single_name": total * D("0.4")},
         by_currency={"EUR": total * D("0.3"), "USD": total * D("0.7")},
+        sleeve_causes={
+            sleeve: {name: D(value) * share for name, value in causes.items()}
+            for sleeve, share in (("core_index_rv", D("0.6")), ("single_name", D("0.4")))
+        },
     )
 
 

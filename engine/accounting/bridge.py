@@ -105,6 +105,14 @@ class NavBridge:
         return _totals((item.sleeve, item.amount_usd) for item in self.items)
 
     @property
+    def by_sleeve_and_component(self) -> Mapping[Sleeve, Mapping[BridgeComponent, Decimal]]:
+        """Causes of each sleeve's result."""
+        return {
+            sleeve: _totals((item.component, item.amount_usd) for item in self.items if item.sleeve is sleeve)
+            for sleeve in self.by_sleeve
+        }
+
+    @property
     def by_currency(self) -> Mapping[str, Decimal]:
         """Sum of each currency."""
         return _totals((item.currency, item.amount_usd) for item in self.items)

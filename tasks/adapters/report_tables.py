@@ -73,7 +73,8 @@ def bridge_section(report: DayReport) -> Html:
         return section("nav", "What happened to NAV", f"NAV is {known}.", _cash(report))
     change = bridge.closing_nav - bridge.opening_nav
     lead = (
-        f"NAV went from {usd(bridge.opening_nav)} to {usd(bridge.closing_nav)}: {usd(change, signed=True)}."
+        f"NAV went from {usd(bridge.opening_nav)} on {bridge.opening_date} to {usd(bridge.closing_nav)}:"
+        f" {usd(change, signed=True)}."
         f" What no posting explains: {residual_text(bridge.residual)}\u00a0USD."
     )
     drawn = chart(
@@ -86,12 +87,11 @@ def bridge_section(report: DayReport) -> Html:
         "What happened to NAV",
         lead,
         element("div", element("div", drawn), element("div", _bridge_table(bridge)), class_="pair"),
+        _sleeve_table(bridge),
         element(
             "div",
-            element("div", _split("Change of NAV by sleeve", "Sleeve", bridge.by_sleeve, sleeve_name)),
-            element(
-                "div", _split("Change of NAV by currency", "Currency", bridge.by_currency, str), _cash(report)
-            ),
+            element("div", _split("Change of NAV by currency", "Currency", bridge.by_currency, str)),
+            element("div", _cash(report)),
             class_="pair",
         ),
         _movers(bridge),
@@ -120,6 +120,26 @@ def _bridge_table(bridge: BridgeView) -> Html:
     return table(
         "NAV bridge, to the cent", columns, rows, total=("NAV at this valuation", amount(bridge.closing_nav))
     )
+
+
+def _sleeve_table(bridge: BridgeView) -> Html:
+    """Result of each sleeve, and of which causes; the last row is the bridge's own."""
+    causes = [row.component for row in bridge_rows(bridge)]
+    titles = [*(component_name(cause) for cause in causes), "All"]
+    columns = words("Sleeve"), *(figures(f"{title} (USD)") for title in titles)
+    rows = [
+        (
+            sleeve_name(sleeve),
+            *(amount(parts.get(cause, ZERO), signed=True) for cause in causes),
+            amount(bridge.by_sleeve[sleeve], signed=True),
+        )
+        for sleeve, parts in sorted(bridge.sleeve_causes.items(), key=lambda part: sleeve_rank(part[0]))
+    ]
+    if not rows:
+        return Html()
+    sums = [amount(row.amount_usd, signed=True) for row in bridge_rows(bridge)]
+    whole = amount(sum(bridge.by_sleeve.values(), ZERO), signed=True)
+    return table("Change of NAV by sleeve and cause", columns, rows, total=("Fund", *sums, whole), stack=True)
 
 
 def _split(caption: str, title: str, parts: Mapping[str, Decimal], name: Callable[[str], str]) -> Html:

@@ -324,6 +324,14 @@ def test_items_of_all_groupings_sum_to_the_same() -> None:
         assert sum(grouping.values(), D(0)) == total
 
 
+def test_causes_of_each_sleeve_sum_to_its_result_and_those_of_all_to_the_bridge() -> None:
+    found = bridge()
+    parts = found.by_sleeve_and_component
+    assert {sleeve: sum(causes.values(), D(0)) for sleeve, causes in parts.items()} == found.by_sleeve
+    for component, amount in found.by_component.items():
+        assert sum((causes.get(component, D(0)) for causes in parts.values()), D(0)) == amount
+
+
 def test_bridge_needs_settled_valuations() -> None:
     then = value(BOOK_THEN, 1, MARKS_THEN, FX_THEN)
     with pytest.raises(InvariantError, match="SETTLED"):
