@@ -16,6 +16,7 @@ FundError
 │   └── BrokerRejected            the broker said no; asking again changes nothing
 ├── HaltError                     trading must stop until a person decides; carries the evidence
 ├── RefusedError                  a guard said no: another run holds the key, live is not armed, kill switch
+│   └── SupersededError           another run took this one over
 └── InvariantError                a contract of our own code was broken
     └── IllegalTransition         a state machine was asked for an arrow that it does not have
 
@@ -136,3 +137,7 @@ class InvariantError(FundError):
 
 class IllegalTransition(InvariantError):
     """A state machine received an event for which its table has no arrow."""
+
+
+class SupersededError(RefusedError):
+    """Another run took this one over: its orders and jobs are the other's, and it must stop."""

@@ -105,13 +105,15 @@ class Permission(Enum):
     """What may leave now, from everything to nothing, and with it what becomes of the orders that work.
 
     REDUCTIONS lets only reductions leave and cancels the rest. HALTED lets nothing leave and spares what only reduces
-    or unwinds. STOPPED (kill switch, EMERGENCY) lets nothing leave and cancels everything.
+    or unwinds. STOPPED (kill switch, EMERGENCY) lets nothing leave and cancels everything. SUPERSEDED means that
+    another run took over: this one ends and touches nothing, its orders are the other's.
     """
 
     ALL = "all"
     REDUCTIONS = "reductions"
     HALTED = "halted"
     STOPPED = "stopped"
+    SUPERSEDED = "superseded"
 
     def is_stricter_than(self, other: Permission) -> bool:
         """Whether less is allowed than under the other."""
@@ -139,10 +141,22 @@ class OrderBook(Protocol):
         """One transaction: control state, epoch, reservation, limits, PLANNED→SENDING. Commits before it answers."""
 
     def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
-        """Store a child's new state; raises `IllegalTransition` when the table has no such arrow."""
+        """Store a child's new state.
 
-    def record_fill(self, fill: Fill) -> bool:
-        """Book an execution into fills and ledger in one transaction; ``False`` when it was booked already."""
+        Raises `IllegalTransition` when the table has no such arrow, and `SupersededError` when another run took over.
+        """
+
+    def record_fill(self, fill: Fill, booked_at: datetime | None = None) -> bool:
+        """Book an execution into fills and ledger in one transaction; ``False`` when it was booked already.
+
+        ``booked_at`` is the ledger's time of one that comes after the books of its own day were closed.
+        """
+
+    def unbooked(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
+        """Those of orders of this book that are not booked, or only in an earlier version, in the given order."""
+
+    def child(self, order_ref: str) -> ChildRecord:
+        """One child; raises `InvariantError` when it was never planned."""
 
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
         """Children of a parent in order of attempts."""

@@ -95,7 +95,7 @@ class GateFacts:
     """What the gate looks at; ``filled``, ``reserved`` and ``used`` are of the parent and of the day, in micros."""
 
     control: ControlRecord | None
-    epoch: int
+    epoch: int | None
     status: ChildStatus
     reduce_only: bool
     quantity: int
@@ -131,7 +131,7 @@ def judge(facts: GateFacts, limits: OrderLimits) -> GateOutcome:
 def claim_child(
     connection: Connection,
     order_ref: str,
-    epoch: int,
+    epoch: int | None,
     limits: OrderLimits,
     notional_usd: Decimal,
     now: datetime,

@@ -110,11 +110,13 @@ class JobStore:
         not finished.
         """
         with self._database.transaction() as connection:
+            self._refuse_superseded(connection)
             _move(connection, _stored(connection, job_id), (status,), now, note)
 
     def begin_job(self, job_id: str, now: datetime) -> None:
         """Claim and start a job in one transaction; one that is taken up again was claimed before."""
         with self._database.transaction() as connection:
+            self._refuse_superseded(connection)
             current = _stored(connection, job_id)
             claimed = (JobStatus.CLAIMED,) if current.status is JobStatus.PENDING else ()
             _move(connection, current, (*claimed, JobStatus.RUNNING), now, "")
@@ -122,12 +124,16 @@ class JobStore:
     def end_job(self, job_id: str, status: JobStatus, now: datetime, note: str) -> None:
         """Store how a job ended. What is not known is a matter of recovery; what was begun can not be skipped."""
         with self._database.transaction() as connection:
+            self._refuse_superseded(connection)
             current = _stored(connection, job_id)
             if status is JobStatus.SKIPPED and current.status is JobStatus.RECOVERING:
                 status = JobStatus.UNKNOWN if _open_children(connection, current) else JobStatus.DONE
             recovering = status is JobStatus.UNKNOWN and current.status is JobStatus.RUNNING
             way = (JobStatus.RECOVERING, status) if recovering else (status,)
             _move(connection, current, way, now, note)
+
+    def _refuse_superseded(self, connection: Connection) -> None:
+        """Raise `SupersededError` for a run that another took over; a store without a run's epoch has nothing to lose."""
 
     def _save(self, connection: Connection, job: ExecutionJob) -> JobRecord:
         current = _current(connection, job.job_id)

@@ -6,19 +6,18 @@ execution; a correction takes the earlier version back and books the new one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from engine.errors import InvariantError
+from engine.errors import InvariantError, SupersededError
 from engine.model.context import ControlState
-from engine.model.encoding import decode, encode
+from engine.model.encoding import encode
 from engine.model.money import ZERO
 from engine.model.order_states import CHILD_TRANSITIONS, child_transition
-from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
+from engine.model.orders import ChildOrder, ChildStatus, Fill
 from engine.model.policy import TransactionTax
 from engine.model.universe import ContractBook
 from engine.ports import ChildRecord, GateOutcome, Permission
@@ -27,8 +26,8 @@ from state.database import Database
 from state.fills import book_fill, fill_of, filled_quantity, take_back
 from state.gate import OrderLimits, add_turnover, claim_child, counted_notional
 from state.jobs import JobStore, read_intent
-from state.ledger import KEYS_A_QUERY
-from state.tables import fills, intents, order_events, orders
+from state.order_reading import account_fills, child_record, order_references
+from state.tables import control, fills, intents, order_events, orders
 
 _PERMISSIONS = {
     ControlState.ACTIVE: Permission.ALL,
@@ -68,6 +67,7 @@ _NOTE = insert(order_events).from_select(
         bindparam("noted_text", type_=order_events.c.note.type),
     ),
 )
+_EPOCH = select(control.c.epoch).where(control.c.account == bindparam("account"))
 _UNRESOLVED_ORDERS = (
     select(orders)
     .where(orders.c.account == bindparam("account"), orders.c.status.in_(_UNRESOLVED))
@@ -76,14 +76,17 @@ _UNRESOLVED_ORDERS = (
 
 
 class OrderStore(JobStore):
-    """The order book of one run; implements `engine.ports.OrderBook`."""
+    """The order book of one run; implements `engine.ports.OrderBook`.
+
+    ``epoch`` is that of the run's claim; ``None`` stands for a person's work without a run, whose gate is closed.
+    """
 
     def __init__(
         self,
         database: Database,
         account: str,
         run_id: str,
-        epoch: int,
+        epoch: int | None,
         limits: OrderLimits,
         contracts: ContractBook,
         taxes: Sequence[TransactionTax] = (),
@@ -127,8 +130,12 @@ class OrderStore(JobStore):
         return outcome
 
     def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
-        """Store a child's new state; the same state again is only noted."""
+        """Store a child's new state; the same state again is only noted.
+
+        Raises `SupersededError` when another run took over: the orders are its own now.
+        """
         with self._database.transaction() as connection:
+            self._refuse_superseded(connection)
             known = _locked_order(connection, order_ref)
             current = ChildStatus(known.status)
             if status is ChildStatus.SENDING and status is not current:
@@ -181,26 +188,48 @@ class OrderStore(JobStore):
             _recount(connection, known, filled, ChildStatus(known.status))
         return True
 
+    def unbooked(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
+        """Those of orders of this account that are not booked, or only in an earlier version."""
+        own = order_references(
+            self._database,
+            self._account,
+            {fill.order_ref for fill in executions if fill.order_ref is not None},
+        )
+        asked = [fill for fill in executions if fill.order_ref in own]
+        known = account_fills(self._database, self._account, {fill.root for fill in asked})
+        booked = {fill.root: fill.version for fill in known}
+        return tuple(fill for fill in asked if fill.version > booked.get(fill.root, -1))
+
+    def child(self, order_ref: str) -> ChildRecord:
+        """One child; raises `InvariantError` when it was never planned."""
+        with self._database.read() as connection:
+            found = _order(connection, order_ref)
+        if found is None:
+            raise InvariantError(f"expected an order of ours, found none called {order_ref}")
+        return child_record(found)
+
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
         """Children of a parent in the order of their attempts."""
         wanted = select(orders).where(orders.c.intent_id == intent_id).order_by(orders.c.attempt)
         with self._database.read() as connection:
-            return tuple(_child_record(row) for row in connection.execute(wanted))
+            return tuple(child_record(row) for row in connection.execute(wanted))
 
     def unresolved(self) -> tuple[ChildRecord, ...]:
         """Children of the account that hold a reservation or are PLANNED, by reference."""
         with self._database.read() as connection:
             found = connection.execute(_UNRESOLVED_ORDERS, {"account": self._account})
-            return tuple(_child_record(row) for row in found)
+            return tuple(child_record(row) for row in found)
 
     def permission(self) -> Permission:
-        """What the control state lets leave; a run that is no longer the one that sends is halted."""
-        control = self._control()
-        if control is not None and control.stops_everything:
-            return Permission.STOPPED
-        if control is None or control.epoch != self._epoch:
+        """What the control state lets leave; a run that is no longer the one that sends is superseded."""
+        found = self._control()
+        if found is None:
             return Permission.HALTED
-        return _PERMISSIONS[control.state]
+        if found.epoch != self._epoch:
+            return Permission.SUPERSEDED
+        if found.stops_everything:
+            return Permission.STOPPED
+        return _PERMISSIONS[found.state]
 
     def fills(self, since: datetime | None = None, account: str | None = None) -> tuple[Fill, ...]:
         """Valid executions from a time on, in the order of their times."""
@@ -229,6 +258,16 @@ class OrderStore(JobStore):
                 update(orders)
                 .where(orders.c.order_ref == order_ref)
                 .values(broker_order_id=broker_order_id, perm_id=perm_id)
+            )
+
+    def _refuse_superseded(self, connection: Connection) -> None:
+        if self._epoch is None:
+            return
+        newest = connection.execute(_EPOCH, {"account": self._account}).scalar()
+        if newest != self._epoch:
+            raise SupersededError(
+                f"expected the run of epoch {self._epoch} to hold {self._account}, found epoch {newest}: another run "
+                "took over, and this one must stop"
             )
 
     def _control(self) -> ControlRecord | None:
@@ -295,74 +334,3 @@ def _append_event(
 ) -> None:
     event = {"noted_ref": order_ref, "noted_status": status.value, "noted_at": now, "noted_text": text}
     connection.execute(_NOTE, event)
-
-
-def _child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
-    return ChildRecord(
-        child=decode(ChildOrder, row.payload),
-        status=ChildStatus(row.status),
-        filled=row.filled,
-        sent_at=row.sent_at,
-    )
-
-
-def account_fills(database: Database, account: str, roots: Collection[str] | None = None) -> tuple[Fill, ...]:
-    """Valid executions of an account's own orders, or of some roots, in the order of their times."""
-    wanted = select(fills).where(fills.c.account == account, fills.c.superseded.is_(False))
-    with database.read() as connection:
-        found = [
-            row
-            for some in _portions(roots)
-            for row in connection.execute(wanted if some is None else wanted.where(fills.c.root.in_(some)))
-        ]
-    return tuple(fill_of(row) for row in sorted(found, key=lambda row: (row.executed_at, row.execution_id)))
-
-
-def order_references(
-    database: Database, account: str, among: Collection[str] | None = None
-) -> frozenset[str]:
-    """References of every order that an account ever planned, or of those among some."""
-    wanted = select(orders.c.order_ref).where(orders.c.account == account)
-    with database.read() as connection:
-        return frozenset(
-            name
-            for some in _portions(among)
-            for name in connection.execute(
-                wanted if some is None else wanted.where(orders.c.order_ref.in_(some))
-            ).scalars()
-        )
-
-
-def _portions(names: Collection[str] | None) -> Iterator[list[str] | None]:
-    """Names in portions that one query takes; ``None``, once, where none were given."""
-    if names is None:
-        yield None
-        return
-    listed = sorted(names)
-    for start in range(0, len(listed), KEYS_A_QUERY):
-        yield listed[start : start + KEYS_A_QUERY]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderView:
-    """One child order as it stands, with its parent and the mid at which the parent arrived."""
-
-    record: ChildRecord
-    intent: OrderIntent
-    arrival_mid: Decimal | None
-
-
-def account_orders(database: Database, account: str, trade_date: date) -> tuple[OrderView, ...]:
-    """Child orders of a trade date, in the order of their references, with their parents."""
-    wanted = (
-        select(orders, intents.c.payload.label("parent"))
-        .join(intents, intents.c.intent_id == orders.c.intent_id)
-        .where(orders.c.account == account, orders.c.trade_date == trade_date)
-        .order_by(orders.c.intent_id, orders.c.attempt)
-    )
-    with database.read() as connection:
-        rows = connection.execute(wanted).all()
-    return tuple(
-        OrderView(record=record, intent=decode(OrderIntent, row.parent), arrival_mid=record.child.arrival_mid)
-        for row, record in ((row, _child_record(row)) for row in rows)
-    )

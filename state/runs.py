@@ -14,7 +14,7 @@ from enum import Enum
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from engine.errors import IllegalTransition, InvariantError, RefusedError
+from engine.errors import IllegalTransition, InvariantError, RefusedError, SupersededError
 from engine.model.context import Mode, RunKey, RunKind, RunStatus
 from state.accounts import ensure_account
 from state.database import Database
@@ -250,7 +250,7 @@ def _run_row(connection: Connection, run_id: str) -> Row[tuple[object, ...]]:
 
 def _refuse_fenced(found: Row[tuple[object, ...]], attempt: int) -> None:
     if found.attempt != attempt:
-        raise RefusedError(
+        raise SupersededError(
             f"{found.run_id}: attempt {attempt} was taken over by attempt {found.attempt}; it must stop"
         )
 

@@ -12,12 +12,13 @@ from engine.errors import InvariantError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import ExecutionReport, ExecutionWorld, Progress, ProgressKind
-from engine.execution.recovery import RecoveryReport, recover
+from engine.execution.recovery import RecoveryReport
 from engine.model.context import RunKind
 from engine.model.encoding import decode
 from engine.model.orders import ExecutionJob, JobStatus
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
+from tasks.open_orders import find_orders
 from tasks.step import step
 
 WindowCheck = Callable[[TradingDay, DayInputs, datetime], None]
@@ -27,7 +28,7 @@ WindowCheck = Callable[[TradingDay, DayInputs, datetime], None]
 @step("recover open orders", read_retries=2)
 def find_open_orders(day: TradingDay) -> RecoveryReport:
     """Find at the broker what became of orders of an earlier attempt."""
-    return recover(day.orders, day.world.connect())
+    return find_orders(day)
 
 
 @step("work jobs in their windows")

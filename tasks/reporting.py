@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from engine.model.context import RunKind, RunStatus
 from engine.report import DayReport
-from state.orders import account_orders
+from state.order_reading import account_orders
 from tasks.adapters.report_json import to_result_json
 from tasks.adapters.report_page import render_page
 from tasks.reporting_positions import exposure_rows, position_rows

@@ -16,7 +16,7 @@ from engine.model.orders import JobStatus
 from engine.model.universe import ContractBook
 from engine.report import CostView, FillRow, JobRow, OrderRow, TradeRow
 from state.jobs import JobRecord, JobStore
-from state.orders import OrderView
+from state.order_reading import OrderView
 from tasks.run_view import RunView
 from tasks.runtime import World
 

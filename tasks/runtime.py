@@ -40,7 +40,7 @@ from state.control import ControlStore
 from state.database import Database, open_database
 from state.halts import HaltStore
 from state.ledger import LedgerStore
-from state.orders import account_fills, order_references
+from state.order_reading import account_fills, order_references
 from state.records import RecordStore
 from state.runs import RunStore
 from tasks.adapters.calendars import session_table

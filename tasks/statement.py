@@ -124,7 +124,7 @@ def order_store(world: World) -> OrderStore:
     """The account's order book for a statement: no run stands behind it, so its gate lets nothing through."""
     closed = OrderLimits(max_orders=0, max_turnover_usd=ZERO)
     taxes = world.policy(world.options.last).costs.transaction_taxes
-    return OrderStore(world.database, world.account, "", -1, closed, world.contracts, taxes)
+    return OrderStore(world.database, world.account, "", None, closed, world.contracts, taxes)
 
 
 def _refuse_while_running(world: World) -> None:

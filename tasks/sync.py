@@ -15,7 +15,7 @@ from engine.accounting.ledger import EntryKind, LedgerEntry, deposit, tax_ids
 from engine.carry import DAY_START, DayFacts, calendar_entries
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
 from engine.errors import HaltError, NonFiniteValue, UnknownContract
-from engine.execution.recovery import RecoveryReport, recover
+from engine.execution.recovery import RecoveryReport
 from engine.model.context import RunKind
 from engine.model.halts import HaltKind
 from engine.model.instruments import Contract
@@ -24,6 +24,7 @@ from engine.model.orders import ChildStatus, Fill
 from engine.model.portfolio import BrokerSnapshot, Portfolio
 from tasks.adopting import explained_entries
 from tasks.day import INPUTS, TradingDay
+from tasks.open_orders import find_orders
 from tasks.runtime import World
 from tasks.step import step
 from tasks.tables import ask_about
@@ -60,7 +61,7 @@ def advance_market(day: TradingDay) -> datetime:
 @step("recover open orders", read_retries=2)
 def recover_orders(day: TradingDay) -> RecoveryReport:
     """Find at the broker what became of orders that our book still holds open; nothing is sent."""
-    return recover(day.orders, day.world.connect())
+    return find_orders(day)
 
 
 @step("sync positions", read_retries=2)

@@ -25,7 +25,8 @@ from engine.simulation.journal import RecordKind
 from flows.engine import BODIES
 from flows.outcome import Outcome
 from state.gate import OrderLimits
-from state.orders import OrderStore, account_orders
+from state.order_reading import account_orders
+from state.orders import OrderStore
 from state.runs import run_identifier
 from state.tables import metadata
 from tasks.adapters.simulated_account import SqliteJournal, account_path

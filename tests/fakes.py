@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from engine.errors import BrokerUnavailable, IllegalTransition, InvariantError
+from engine.errors import BrokerUnavailable, IllegalTransition, InvariantError, SupersededError
 from engine.model.context import ControlState
 from engine.model.market import Quote
 from engine.model.order_states import CHILD_TRANSITIONS
@@ -32,6 +32,7 @@ class MemoryOrderBook:
         self.parents = dict(parents)
         self.control = ControlState.ACTIVE
         self.stopped = False
+        self.superseded = False
         self.epoch_is_mine = True
         self.notional_limit_usd: Decimal | None = None
         self.records: dict[str, ChildRecord] = {}
@@ -77,12 +78,14 @@ class MemoryOrderBook:
 
     def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
         record = self.records[order_ref]
+        if self.superseded:
+            raise SupersededError(f"{order_ref} is another run's")
         if status not in CHILD_TRANSITIONS[record.status]:
             raise IllegalTransition(f"{order_ref}: {record.status.value} to {status.value}")
         self.records[order_ref] = replace(record, status=status)
         self.history.append((order_ref, status))
 
-    def record_fill(self, fill: Fill) -> bool:
+    def record_fill(self, fill: Fill, booked_at: datetime | None = None) -> bool:
         known = self.fills.get(fill.root)
         if known is not None and known.execution_id >= fill.execution_id:
             return False
@@ -92,6 +95,15 @@ class MemoryOrderBook:
             filled = sum((f.quantity for f in self.fills.values() if f.order_ref == fill.order_ref), ZERO)
             self.records[record.child.order_ref] = replace(record, filled=filled)
         return True
+
+    def unbooked(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
+        known = {root: fill.version for root, fill in self.fills.items()}
+        return tuple(
+            f for f in executions if f.order_ref in self.records and f.version > known.get(f.root, -1)
+        )
+
+    def child(self, order_ref: str) -> ChildRecord:
+        return self.records[order_ref]
 
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
         found = [r for r in self.records.values() if r.child.intent_id == intent_id]
@@ -103,6 +115,8 @@ class MemoryOrderBook:
         )
 
     def permission(self) -> Permission:
+        if self.superseded:
+            return Permission.SUPERSEDED
         if self.stopped:
             return Permission.STOPPED
         allowed = {

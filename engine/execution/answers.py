@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from engine.errors import InvariantError
 from engine.execution.children import transition_path
@@ -12,6 +13,7 @@ from engine.execution.ticket import (
     Alarm,
     Cancel,
     Commands,
+    Doubt,
     FinishReason,
     Goal,
     Halt,
@@ -48,7 +50,10 @@ def claimed(
         return finish(without, FinishReason.STALE_EPOCH, "another run took over")
     if outcome is GateOutcome.ALREADY_CLAIMED:
         return ask(
-            core, without._replace(unknown={**state.unknown, child.order_ref: child.quantity}), now, policy
+            core,
+            without._replace(unknown={**state.unknown, child.order_ref: Doubt(child.quantity, ZERO)}),
+            now,
+            policy,
         )
     abandoned = RecordStatus(child.order_ref, ChildStatus.ABANDONED, outcome.value)
     if outcome in (GateOutcome.HALTED, GateOutcome.REDUCE_ONLY):
@@ -69,15 +74,24 @@ def broker_message(
         return _fill(core, state, message.fill, now, policy)
     ref = message.order_ref
     if ref is not None and ref in state.unknown:
-        return _unknown_child(core, state, ref, message.kind, now, policy)
+        return _unknown_child(core, state, ref, message, now, policy)
     if state.child is None or ref != state.child.order_ref:
         return state, ()
     if message.kind is TransportEventKind.VISIBILITY_LOST:
         return visibility_lost(state, message.text)
     if message.kind is TransportEventKind.ACKNOWLEDGED:
         return _acknowledged(state)
-    target = _ENDS.get(message.kind)
-    return (state, ()) if target is None else _ended(core, state, target, message.text, now, policy)
+    if message.kind not in _ENDS:
+        return state, ()
+    if _misses_executions(message, state.executed):
+        # An end may overtake the executions before it: what they take must not be ordered again.
+        goal = state.goal if state.phase is Phase.CANCELLING else Goal.REST
+        return state._replace(phase=Phase.CANCELLING, goal=goal, ending=message), ()
+    return _ended(core, state, message, now, policy)
+
+
+def _misses_executions(message: TransportEvent, executed: Decimal) -> bool:
+    return message.filled is not None and message.filled > executed
 
 
 def _acknowledged(state: TicketState) -> Result:
@@ -99,20 +113,15 @@ def _records(ref: str, current: ChildStatus | None, target: ChildStatus, text: s
 
 
 def _ended(
-    core: OrderCore,
-    state: TicketState,
-    target: ChildStatus,
-    text: str,
-    now: datetime,
-    policy: ExecutionPolicy,
+    core: OrderCore, state: TicketState, message: TransportEvent, now: datetime, policy: ExecutionPolicy
 ) -> Result:
     """The broker confirmed the end of the child: do what the cancel was for."""
     if state.child is None:
         raise InvariantError("there is no child that could end")
-    ref = state.child.order_ref
+    ref, target, text = state.child.order_ref, _ENDS[message.kind], message.text
     records = _records(ref, state.status, target, text)
     goal = state.goal if state.phase is Phase.CANCELLING else Goal.REST
-    state = state._replace(child=None, status=None, reprice_at=None)
+    state = state._replace(child=None, status=None, reprice_at=None, ending=None)
     if target is ChildStatus.REJECTED:
         state, commands = finish(state, FinishReason.REJECTED, text)
         return state, (*records, *commands, Alarm(f"{ref} was rejected: {text}"))
@@ -129,17 +138,19 @@ def _unknown_child(
     core: OrderCore,
     state: TicketState,
     ref: str,
-    kind: TransportEventKind,
+    message: TransportEvent,
     now: datetime,
     policy: ExecutionPolicy,
 ) -> Result:
     """News of a child that was lost: found alive it is brought down, ended it releases its reservation."""
-    if kind is TransportEventKind.ACKNOWLEDGED:
+    if message.kind is TransportEventKind.ACKNOWLEDGED:
         return state, (Cancel(ref),)
-    target = _ENDS.get(kind)
-    if target is None:
+    if message.kind not in _ENDS:
         return state, ()
-    records = _records(ref, ChildStatus.UNKNOWN, target, "found again")
+    doubt = state.unknown[ref]
+    if _misses_executions(message, doubt.executed):
+        return state._replace(unknown={**state.unknown, ref: doubt._replace(ending=message)}), ()
+    records = _records(ref, ChildStatus.UNKNOWN, _ENDS[message.kind], "found again")
     return _released(core, state, ref, records, now, policy)
 
 
@@ -161,21 +172,21 @@ def _released(
 def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy: ExecutionPolicy) -> Result:
     """Count an execution once; a higher suffix corrects the earlier version of the same execution."""
     known = state.fills.get(fill.root)
-    if known is not None and _version(known) >= _version(fill):
+    if known is not None and known.version >= fill.version:
         return state, ()
     added = fill.quantity - (known.quantity if known is not None else ZERO)
+    more = max(added, ZERO)
     state = state._replace(filled=state.filled + added, fills={**state.fills, fill.root: fill})
     if state.filled > core.intent.quantity:
         return state, (Halt(f"{core.intent.intent_id}: filled {state.filled} of {core.intent.quantity}"),)
     child, ref = state.child, fill.order_ref
     if child is not None and ref == child.order_ref:
-        return _child_fill(core, state._replace(child_filled=state.child_filled + added), child, now, policy)
+        state = state._replace(child_filled=state.child_filled + added, executed=state.executed + more)
+        return _child_fill(core, state, child, now, policy)
     if ref is not None and ref in state.unknown:
-        left = state.unknown[ref] - added
-        if left > 0:
-            return state._replace(unknown={**state.unknown, ref: left}), ()
-        records = _records(ref, ChildStatus.UNKNOWN, ChildStatus.FILLED, "found again")
-        return _released(core, state, ref, records, now, policy)
+        known_so_far = state.unknown[ref]
+        doubt = known_so_far._replace(left=known_so_far.left - added, executed=known_so_far.executed + more)
+        return _unknown_fill(core, state, ref, doubt, now, policy)
     late = Alarm(f"late fill {fill.execution_id} of {ref}")
     alive = child.quantity - state.child_filled if child is not None else ZERO
     if state.phase is Phase.WORKING and state.filled + alive > core.quantity:
@@ -184,10 +195,16 @@ def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy
     return state, (late,)
 
 
-def _version(fill: Fill) -> int:
-    """Number of a correction: the digits after the root, 0 without."""
-    suffix = fill.execution_id.removeprefix(fill.root).lstrip(".")
-    return int(suffix) if suffix.isdigit() else 0
+def _unknown_fill(
+    core: OrderCore, state: TicketState, ref: str, doubt: Doubt, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    """An execution of a lost child: it is released when it is full, or when its end has all its executions."""
+    has_ended = doubt.ending is not None and not _misses_executions(doubt.ending, doubt.executed)
+    if doubt.left > 0 and not has_ended:
+        return state._replace(unknown={**state.unknown, ref: doubt}), ()
+    ended = ChildStatus.FILLED if doubt.ending is None or doubt.left <= 0 else _ENDS[doubt.ending.kind]
+    records = _records(ref, ChildStatus.UNKNOWN, ended, "found again")
+    return _released(core, state, ref, records, now, policy)
 
 
 def _child_fill(
@@ -195,6 +212,8 @@ def _child_fill(
 ) -> Result:
     if state.child_filled > child.quantity:
         return state, (Halt(f"{child.order_ref}: filled {state.child_filled} of {child.quantity}"),)
+    if state.ending is not None and not _misses_executions(state.ending, state.executed):
+        return _ended(core, state, state.ending, now, policy)
     if state.child_filled < child.quantity:
         return _acknowledged(state)
     records = _records(child.order_ref, state.status, ChildStatus.FILLED, "")
@@ -213,7 +232,11 @@ def visibility_lost(state: TicketState, text: str) -> Result:
         child=None,
         status=None,
         reprice_at=None,
-        unknown={**state.unknown, child.order_ref: child.quantity - state.child_filled},
+        ending=None,
+        unknown={
+            **state.unknown,
+            child.order_ref: Doubt(child.quantity - state.child_filled, state.executed, state.ending),
+        },
     )
     text = f"{child.order_ref}: outcome not known ({text}); its quantity stays reserved"
     if closing:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from engine.errors import BrokerUnavailable, HaltError
+from engine.errors import BrokerUnavailable, HaltError, SupersededError
 from engine.execution import ticket as t
 from engine.execution.legging import LeggingWatch
 from engine.execution.lifecycle import step
@@ -26,7 +26,13 @@ from engine.execution.outcome import (
 )
 from engine.execution.schedule import Action, JobSchedule, order_core
 from engine.model.money import round_money
-from engine.model.orders import ORDER_REFERENCE_PREFIX, ChildOrder, ExecutionJob, JobStatus, OrderIntent
+from engine.model.orders import (
+    ORDER_REFERENCE_PREFIX,
+    ChildOrder,
+    ExecutionJob,
+    JobStatus,
+    OrderIntent,
+)
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
 from engine.ports import GateOutcome, Permission
@@ -66,22 +72,29 @@ class OrderManager:
 
     def run(self) -> ExecutionReport:
         """See `execute`."""
-        while not (self._schedule.is_over or self._fenced):
-            now = self._now()
-            self._check_control(now)
-            while self._heap and self._heap[0][0] <= now:
-                heapq.heappop(self._heap)[2](now)
-                self._settle()
-            if not self._schedule.is_over:
-                event = self._world.transport.next_event(self._until(now))
-                if event is not None:
-                    self._deliver(event)
+        try:
+            while not (self._schedule.is_over or self._fenced):
+                self._turn()
+        except SupersededError:
+            self._fenced = True
         return ExecutionReport(
             jobs=tuple(self._schedule.results.values()),
             parents=tuple(ParentResult.of(ticket) for ticket in self._tickets.values()),
             alarms=tuple(self._alarms),
             fenced=self._fenced,
         )
+
+    def _turn(self) -> None:
+        """Do what is due, then wait for the next message or deadline."""
+        now = self._now()
+        self._check_control(now)
+        while self._heap and self._heap[0][0] <= now and not self._fenced:
+            heapq.heappop(self._heap)[2](now)
+            self._settle()
+        if not (self._schedule.is_over or self._fenced):
+            event = self._world.transport.next_event(self._until(now))
+            if event is not None:
+                self._deliver(event)
 
     def _now(self) -> datetime:
         return self._world.transport.now()
@@ -103,6 +116,9 @@ class OrderManager:
             return
         self._look_at = now + timedelta(seconds=self._world.control_poll_seconds)
         before, self._permission = self._permission, self._world.book.permission()
+        if self._permission is Permission.SUPERSEDED:
+            self._fenced = True
+            return
         if self._permission.is_stricter_than(before):
             self._inbox.extend((name, t.HaltRequested(self._permission)) for name in self._tickets)
         self._settle()
@@ -166,7 +182,7 @@ class OrderManager:
 
     def _settle(self) -> None:
         """Let every waiting event take its step, and do what the steps command."""
-        while self._inbox:
+        while self._inbox and not self._fenced:
             intent_id, event = self._inbox.popleft()
             ticket, commands = step(self._tickets[intent_id], event, self._now(), self._world.execution)
             self._tickets[intent_id] = ticket

@@ -9,7 +9,6 @@ whose outcome can not be known keeps its quantity reserved and blocks the parent
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 
 from engine.errors import InvariantError
 from engine.execution.answers import broker_message, claimed, visibility_lost
@@ -32,6 +31,7 @@ from engine.execution.ticket import (
     Commands,
     Deadline,
     DeadlineKind,
+    Doubt,
     Event,
     FinishReason,
     Goal,
@@ -96,7 +96,7 @@ def _start(core: OrderCore, state: TicketState, now: datetime, policy: Execution
     if state.phase is not Phase.NEW:
         raise InvariantError(f"{core.intent.intent_id}: a parent starts once")
     commands: list[Command] = []
-    unknown: dict[str, Decimal] = {}
+    unknown: dict[str, Doubt] = {}
     for record in core.children:
         child, outstanding = record.child, record.child.quantity - record.filled
         if record.status is ChildStatus.PLANNED:
@@ -106,11 +106,13 @@ def _start(core: OrderCore, state: TicketState, now: datetime, policy: Execution
                 RecordStatus(child.order_ref, ChildStatus.UNKNOWN, "outcome of the send is not known")
             )
         if record.status in (ChildStatus.SENDING, ChildStatus.UNKNOWN):
-            unknown[child.order_ref] = outstanding
+            unknown[child.order_ref] = Doubt(outstanding, record.filled)
         if record.status in (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING):
             if state.child is not None:
                 raise InvariantError(f"{core.intent.intent_id}: two children are alive at once")
-            state = state._replace(child=child, status=record.status, child_filled=record.filled)
+            state = state._replace(
+                child=child, status=record.status, child_filled=record.filled, executed=record.filled
+            )
     state = state._replace(
         attempt=max((record.child.attempt for record in core.children), default=0),
         filled=sum((record.filled for record in core.children), ZERO),

@@ -7,8 +7,9 @@ again under its reference. A child that was planned and never claimed is abandon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from engine.execution.children import transition_path
@@ -30,10 +31,14 @@ class RecoveredChild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryReport:
-    """Children that were looked at, executions booked now, and contracts that are blocked until a person looks."""
+    """Children that were looked at, executions booked now, and contracts that are blocked until a person looks.
+
+    ``late`` are those of the executions whose orders had ended in the book.
+    """
 
     children: tuple[RecoveredChild, ...]
     booked: tuple[str, ...]
+    late: tuple[str, ...]
     blocked: tuple[str, ...]
 
 
@@ -48,8 +53,10 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
     now = transport.now()
     records = book.unresolved()
     orders = {order.order_ref: order for order in transport.orders() if order.order_ref is not None}
-    fills = _by_reference(transport.executions())
-    booked: list[str] = []
+    listed = transport.executions()
+    fills = _by_reference(listed)
+    late = _late_fills(book, listed, fills, {record.child.order_ref for record in records})
+    booked = [fill.execution_id for fill in late if book.record_fill(fill, _booked_at(fill, now))]
     children = []
     for record in records:
         ref = record.child.order_ref
@@ -69,7 +76,30 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
             )
         )
     unknown = {child.contract_id for child in children if child.after is ChildStatus.UNKNOWN}
-    return RecoveryReport(children=tuple(children), booked=tuple(booked), blocked=tuple(sorted(unknown)))
+    return RecoveryReport(
+        children=tuple(children),
+        booked=tuple(booked),
+        late=tuple(fill.execution_id for fill in late),
+        blocked=tuple(sorted(unknown)),
+    )
+
+
+def _late_fills(
+    book: OrderBook, listed: tuple[Fill, ...], fills: Mapping[str, list[Fill]], open_refs: Collection[str]
+) -> tuple[Fill, ...]:
+    """Executions of orders that ended, which nobody booked: fills after the end, corrections, messages that were lost.
+
+    What exceeds an order's quantity is not booked here: it stays a difference that stops the fund.
+    """
+    missing = book.unbooked(tuple(fill for fill in listed if fill.order_ref not in open_refs))
+    refs = {fill.order_ref for fill in missing if fill.order_ref is not None}
+    fitting = {ref for ref in refs if _executed(fills[ref]) <= book.child(ref).child.quantity}
+    return tuple(fill for fill in missing if fill.order_ref in fitting)
+
+
+def _booked_at(fill: Fill, now: datetime) -> datetime | None:
+    """Now for an execution of an earlier day, whose books are closed."""
+    return now if fill.executed_at.date() < now.date() else None
 
 
 def _by_reference(executions: tuple[Fill, ...]) -> Mapping[str, list[Fill]]:
@@ -85,12 +115,12 @@ def _outcome(record: ChildRecord, order: OpenOrder | None, fills: list[Fill]) ->
     """State that the evidence shows. An order that ended is only believed when its executions are all there."""
     if record.status is ChildStatus.PLANNED:
         return ChildStatus.ABANDONED
-    seen = _executed(fills)
-    if max(seen, record.filled) >= record.child.quantity:
+    seen = max(_executed(fills), record.filled)
+    if seen >= record.child.quantity:
         return ChildStatus.FILLED
     if order is None:
         return ChildStatus.UNKNOWN
-    if order.status.is_terminal and order.filled > max(seen, record.filled):
+    if order.status.is_terminal and order.filled > max(seen, _first_told(fills)):
         return ChildStatus.UNKNOWN
     if order.status is ChildStatus.SENDING:
         return ChildStatus.WORKING
@@ -100,6 +130,14 @@ def _outcome(record: ChildRecord, order: OpenOrder | None, fills: list[Fill]) ->
 def _executed(fills: list[Fill]) -> Decimal:
     latest = {fill.root: fill.quantity for fill in fills}
     return sum(latest.values(), ZERO)
+
+
+def _first_told(fills: list[Fill]) -> Decimal:
+    """What executions said before corrections made them smaller: an order's end counts them so."""
+    largest: dict[str, Decimal] = {}
+    for fill in fills:
+        largest[fill.root] = max(fill.quantity, largest.get(fill.root, ZERO))
+    return sum(largest.values(), ZERO)
 
 
 def _path(current: ChildStatus, target: ChildStatus) -> tuple[ChildStatus, ...]:

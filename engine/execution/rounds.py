@@ -192,7 +192,13 @@ def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Deci
         arrival_mid=plan.arrival_mid,
     )
     claiming = state._replace(
-        phase=Phase.CLAIMING, child=child, status=ChildStatus.PLANNED, child_filled=ZERO, attempt=attempt
+        phase=Phase.CLAIMING,
+        child=child,
+        status=ChildStatus.PLANNED,
+        child_filled=ZERO,
+        executed=ZERO,
+        ending=None,
+        attempt=attempt,
     )
     return claiming, (PlanChild(child), ClaimAndSend(child))
 

@@ -61,12 +61,21 @@ class DeadlineKind(Enum):
     TIME_TO_LIVE = "time_to_live"
 
 
+class Doubt(NamedTuple):
+    """A child whose outcome is not known: what is ``left`` of it may still trade."""
+
+    left: Decimal
+    executed: Decimal
+    ending: TransportEvent | None = None
+
+
 class TicketState(NamedTuple):
     """What changes while a parent is worked; quantities are unsigned.
 
     ``step`` counts the prices of this round, ``rounds`` the times to live that ran out before;
-    ``unknown`` maps the references of children whose outcome is not known to the quantity that they may still
-    trade; ``released`` is how much the slices so far let trade in all, and ``next_slice_at`` when the next may begin;
+    ``executed`` is what the child's executions said at first, before corrections changed them, and ``ending`` its
+    reported end while executions that belong to it have not come. ``unknown`` maps the references of children whose
+    outcome is not known to what is known of them; ``released`` is how much the slices so far let trade in all, and ``next_slice_at`` when the next may begin;
     ``fills`` maps execution roots to the latest version of each execution; ``quote_at``, ``reprice_at`` and
     ``expires_at`` are the deadlines in force.
     """
@@ -80,7 +89,9 @@ class TicketState(NamedTuple):
     rounds: int = 0
     filled: Decimal = ZERO
     child_filled: Decimal = ZERO
-    unknown: Mapping[str, Decimal] = MappingProxyType({})
+    executed: Decimal = ZERO
+    ending: TransportEvent | None = None
+    unknown: Mapping[str, Doubt] = MappingProxyType({})
     fills: Mapping[str, Fill] = MappingProxyType({})
     released: Decimal = ZERO
     next_slice_at: datetime | None = None
@@ -118,7 +129,7 @@ class OrderTicket:
         """Quantity that may still trade under children alive or unknown."""
         child = self.state.child
         alive = child.quantity - self.state.child_filled if child is not None else ZERO
-        return alive + sum(self.state.unknown.values(), ZERO)
+        return alive + sum((doubt.left for doubt in self.state.unknown.values()), ZERO)
 
     @property
     def is_done(self) -> bool:

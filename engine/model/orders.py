@@ -327,6 +327,12 @@ class Fill:
         """Execution id without its correction suffix."""
         return self.execution_id.rpartition(".")[0] or self.execution_id
 
+    @property
+    def version(self) -> int:
+        """Number of the correction: the digits after the root, 0 without."""
+        suffix = self.execution_id.removeprefix(self.root).lstrip(".")
+        return int(suffix) if suffix.isdigit() else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOrder:
@@ -356,13 +362,17 @@ class TransportEventKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportEvent:
-    """One message from the broker about one order, in the order of its inbox."""
+    """One message from the broker about one order, in the order of its inbox.
+
+    ``filled`` is what the order traded in all, as the broker says with its end; ``None`` where it does not.
+    """
 
     kind: TransportEventKind
     at: datetime
     order_ref: str | None
     fill: Fill | None = None
     text: str = ""
+    filled: Decimal | None = None
 
 
 ORDER_REFERENCE_PREFIX = "AF1."

@@ -223,5 +223,7 @@ def _report(
     at = max(sent, order.last_event_at + timedelta(milliseconds=1))
     order = replace(order, last_event_at=at)
     state.put_order(order)
-    enqueue(state, TransportEvent(kind=kind, at=at, order_ref=order.child.order_ref, fill=fill, text=text))
+    filled = None if order.is_open else order.filled
+    ref = order.child.order_ref
+    enqueue(state, TransportEvent(kind=kind, at=at, order_ref=ref, fill=fill, text=text, filled=filled))
     return order

@@ -10,7 +10,7 @@ import pytest
 
 from engine.model.orders import OrderIntent, Reason, Urgency
 from engine.report import DayReport
-from state.orders import account_orders
+from state.order_reading import account_orders
 from tasks.options import WorldOptions
 from tasks.reporting import build_report
 from tasks.runtime import World

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.model.context import RunKind, RunStatus
-from state.orders import account_orders
+from state.order_reading import account_orders
 from tests.factories import DAYS, days_run, run, valued
 from tests.halted_days import HALTED_DAY, halted_world
 

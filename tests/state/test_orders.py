@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import text
 
 from engine.accounting.ledger import EntryKind
-from engine.errors import IllegalTransition, InvariantError
+from engine.errors import IllegalTransition, InvariantError, SupersededError
 from engine.model.context import ControlState, RunKind
 from engine.model.order_states import CHILD_TRANSITIONS, JOB_TRANSITIONS
 from engine.model.orders import ChildOrder, ChildStatus, ExecutionJob, JobStatus, OrderIntent, Side
@@ -170,7 +170,18 @@ def test_older_epoch_is_fenced(database: Database) -> None:
     child = planned(store)
     RunStore(database).claim(make_key(RunKind.EXECUTION), later(61), "code", "config")
     assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.STALE_EPOCH
-    assert store.permission() is Permission.HALTED
+    assert store.permission() is Permission.SUPERSEDED
+
+
+def test_older_epoch_changes_no_state_of_orders_and_jobs(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    RunStore(database).claim(make_key(RunKind.EXECUTION), later(61), "code", "config")
+    with pytest.raises(SupersededError, match="another run took over"):
+        store.record_status(child.order_ref, S.CANCEL_PENDING, NOW, "zombie")
+    with pytest.raises(SupersededError, match="another run took over"):
+        store.begin_job("job", NOW)
+    assert [record.status for record in store.unresolved()] == [S.WORKING]
 
 
 def test_unknown_child_keeps_its_quantity_and_blocks_its_contract(database: Database) -> None:

@@ -23,7 +23,7 @@ from engine.model.orders import OrderPlan
 from engine.model.portfolio import Sleeve
 from engine.simulation.account import FaultKind
 from engine.simulation.interventions import distort_report
-from state.orders import account_orders
+from state.order_reading import account_orders
 from state.records import RECORD_TABLES
 from state.tables import fills, order_tickets
 from tasks.reporting import build_report

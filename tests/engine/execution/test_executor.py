@@ -475,6 +475,42 @@ def test_cancelled_order_whose_executions_are_missing_stays_unknown() -> None:
     assert book.records[REF1].status is ChildStatus.UNKNOWN
 
 
+def test_execution_of_an_order_that_ended_is_booked_at_restart_and_named_late() -> None:
+    _, broker, book, child = with_child(ChildStatus.CANCELLED, filled=30)
+    fill = broker.execute(child, D(40))
+    report = recover(book, broker)
+    assert (report.booked, report.late) == ((fill.execution_id,), (fill.execution_id,))
+    assert book.records[REF1].status is ChildStatus.CANCELLED
+
+
+def test_execution_beyond_the_quantity_of_an_order_that_ended_is_left_to_the_comparison_of_books() -> None:
+    _, broker, book, child = with_child(ChildStatus.FILLED, filled=100)
+    broker.execute(child, D(101))
+    report = recover(book, broker)
+    assert (report.booked, report.late) == ((), ())
+
+
+def test_correction_makes_an_ended_order_s_count_no_riddle() -> None:
+    _, broker, book, child = with_child(ChildStatus.WORKING)
+    first = broker.execute(child, D(40))
+    broker.done.append(replace(first, execution_id=f"{first.root}.02", quantity=D(10)))
+    broker.open[REF1] = listed(child, ChildStatus.CANCELLED, 40)
+    recover(book, broker)
+    assert (book.records[REF1].status, book.records[REF1].filled) == (ChildStatus.CANCELLED, 10)
+
+
+def test_run_that_another_took_over_ends_without_touching_its_orders() -> None:
+    made, broker, book = world(intent())
+    broker.on_send = lambda b, c: (
+        fakes.acknowledge(b, c),
+        b.at_times.append((b.clock + timedelta(seconds=7), lambda: setattr(book, "superseded", True))),
+    )[0]
+    report = execute([job(intent())], made)
+    assert report.fenced
+    assert broker.cancelled == []
+    assert book.records[REF1].status is ChildStatus.WORKING
+
+
 def test_restart_adopts_the_working_order_and_sends_nothing_new() -> None:
     made, broker, _, child = with_child(ChildStatus.WORKING)
     broker.execute(child, D(100), after=3)

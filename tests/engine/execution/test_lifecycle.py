@@ -9,7 +9,7 @@ from engine.errors import IllegalTransition, InvariantError
 from engine.execution import ticket as t
 from engine.execution.lifecycle import step
 from engine.execution.slicing import Slices
-from engine.model.orders import Fill, TransportEvent, TransportEventKind, Urgency
+from engine.model.orders import ChildStatus, Fill, TransportEvent, TransportEventKind, Urgency
 from engine.model.policy import ExecutionPolicy
 from engine.ports import GateOutcome, Permission
 from tests.engine.execution.market import NOON, UNIVERSE, execution_policy, intent, quote
@@ -156,6 +156,46 @@ EVENTS = st.one_of(
     st.sampled_from(list(GateOutcome)),
     st.integers(1, 60),
 )
+
+
+def ended(ticket: t.OrderTicket, filled: str) -> t.Broker:
+    """The broker's word that the child was cancelled after it had traded a quantity."""
+    assert ticket.state.child is not None
+    ref = ticket.state.child.order_ref
+    kind = TransportEventKind.CANCELLED
+    return t.Broker(TransportEvent(kind=kind, at=NOON, order_ref=ref, filled=D(filled)))
+
+
+def test_end_that_overtakes_its_execution_waits_for_it_before_the_remainder_is_ordered() -> None:
+    ticket, _ = after(*SENT)
+    ticket, _ = step(ticket, told(TransportEventKind.ACKNOWLEDGED, ticket), NOON, POLICY)
+    late = execution(ticket, "40", "E1.01")
+    ticket, commands = step(ticket, ended(ticket, "40"), NOON, POLICY)
+    assert commands == ()
+    assert (ticket.state.phase, ticket.reserved) == (t.Phase.CANCELLING, 100)
+    ticket, commands = step(ticket, late, NOON, POLICY)
+    assert t.RecordStatus(late.event.order_ref or "", ChildStatus.CANCELLED, "") in commands
+    # 100 ordered, 40 traded: nothing is reserved any more, and 60 are left to order
+    assert (ticket.state.filled, ticket.reserved) == (40, 0)
+
+
+def test_end_whose_execution_was_corrected_down_before_it_is_believed() -> None:
+    ticket, _ = after(*SENT)
+    ticket, _ = step(ticket, execution(ticket, "40", "E1.01"), NOON, POLICY)
+    ticket, _ = step(ticket, execution(ticket, "10", "E1.02"), NOON, POLICY)
+    ticket, _ = step(ticket, ended(ticket, "40"), NOON, POLICY)
+    assert (ticket.state.child, ticket.state.filled) == (None, 10)
+
+
+def test_unknown_child_whose_end_misses_an_execution_stays_reserved_until_it_comes() -> None:
+    ticket, _ = after(*SENT)
+    late, end = execution(ticket, "40", "E1.01"), ended(ticket, "40")
+    ticket, _ = step(ticket, t.VisibilityLost("the line broke"), NOON, POLICY)
+    ticket, commands = step(ticket, end, NOON, POLICY)
+    assert (commands, ticket.reserved) == ((), 100)
+    ticket, commands = step(ticket, late, NOON, POLICY)
+    assert t.RecordStatus(end.event.order_ref or "", ChildStatus.CANCELLED, "found again") in commands
+    assert (ticket.state.filled, ticket.reserved) == (40, 0)
 
 
 def event_of(name: object, ticket: t.OrderTicket, now: datetime, number: int) -> t.Event:
