@@ -1,0 +1,186 @@
+"""Bugs put in on purpose: a simulation that does not catch every one of them proves nothing.
+
+Each canary replaces one function of the shipped code by a version with a well-known mistake, and names the faults
+that bring it to light. They exist in tests only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from unittest.mock import patch
+
+import state.fills
+from engine.execution import answers, executor, lifecycle, pricing, recovery, rounds
+from engine.execution.ticket import Goal, Phase
+from engine.model.context import ControlState
+from engine.model.orders import ChildStatus, TransportEventKind
+from engine.ports import Permission
+from state import gate
+from state.orders import OrderStore
+from tests.simulation.order_days.drawing import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A seeded bug: its name, what it replaces, and the faults under which it does harm."""
+
+    name: str
+    patches: tuple[tuple[object, str, Callable[..., object]], ...]
+    faults: tuple[Fault, ...]
+
+    @contextlib.contextmanager
+    def alive(self) -> Iterator[None]:
+        """The shipped code with this bug in it."""
+        with contextlib.ExitStack() as stack:
+            for owner, name, wrong in self.patches:
+                right = getattr(owner, name)
+                stack.enter_context(patch.object(owner, name, _with(wrong, right)))
+            yield
+
+
+def _with(wrong: Callable[..., object], right: Callable[..., object]) -> Callable[..., object]:
+    def replaced(*args: object, **kwargs: object) -> object:
+        return wrong(right, *args, **kwargs)
+
+    return replaced
+
+
+# ---------------------------------------------------------------- the gate
+
+
+def _claims_twice(right, facts, limits):
+    return right(replace(facts, status=ChildStatus.PLANNED), limits)
+
+
+def _forgets_reservations(right, facts, limits):
+    return right(replace(facts, reserved=0, filled=0), limits)
+
+
+def _ignores_the_halt(right, facts, limits):
+    if facts.control is None:
+        return right(facts, limits)
+    return right(replace(facts, control=replace(facts.control, state=ControlState.ACTIVE)), limits)
+
+
+def _ignores_the_epoch(right, facts, limits):
+    if facts.control is None:
+        return right(facts, limits)
+    return right(replace(facts, control=replace(facts.control, epoch=facts.epoch)), limits)
+
+
+def _is_never_superseded(right, self):
+    found = right(self)
+    return Permission.ALL if found is Permission.SUPERSEDED else found
+
+
+def _lets_go(right, *args):
+    return None
+
+
+def _sees_no_halt(right, self):
+    found = right(self)
+    return found if found is Permission.SUPERSEDED else Permission.ALL
+
+
+# ---------------------------------------------------------------- the machine
+
+
+def _releases_what_is_lost(right, state, text):
+    """Nothing was heard, so nothing happened: the quantity is free again."""
+    after, commands = right(state, text)
+    if after.phase is Phase.BLOCKED:
+        after = after._replace(unknown={}, phase=Phase.QUOTING)
+    return after, commands
+
+
+def _believes_any_end(right, message, executed):
+    return False
+
+
+def _counts_on_the_cancel(right, state, goal):
+    """A cancel that was asked for counts as done."""
+    after, commands = right(state, goal)
+    if goal is Goal.REPRICE and after.child is not None:
+        after = after._replace(child=None, status=None, phase=Phase.RESTING)
+    return after, commands
+
+
+def _takes_errors_for_ends(right, core, state, message, now, policy):
+    if message.kind is TransportEventKind.NOTICE and "cancel" in message.text:
+        message = replace(message, kind=TransportEventKind.CANCELLED, filled=None)
+    return right(core, state, message, now, policy)
+
+
+def _says_nothing(right, self, subject, text):
+    return None
+
+
+def _moves_the_anchor(right, core, offered, now, policy):
+    return right(replace(core, children=()), offered, now, policy)
+
+
+def _knows_no_collar(right, mid, instrument, policy, urgency):
+    floor, ceiling = right(mid, instrument, policy, urgency)
+    return floor - 50 * (mid - floor), ceiling + 50 * (ceiling - mid)
+
+
+def _takes_any_quote(right, quote, now, max_age_seconds):
+    found = right(quote, now, 1e9)
+    return found
+
+
+def _swaps_crossed_sides(right, quote, now, max_age_seconds):
+    if quote is not None and quote.bid is not None and quote.ask is not None and quote.bid > quote.ask:
+        return replace(quote, bid=quote.ask, ask=quote.bid)
+    return right(quote, now, max_age_seconds)
+
+
+def _starts_at_one(right, core, state, now, policy):
+    """Attempts are counted from the start of the process: a restart reuses references."""
+    return right(core, state._replace(attempt=0) if state.child is None else state, now, policy)
+
+
+# ---------------------------------------------------------------- recovery and books
+
+
+def _finds_no_executions(right, executions):
+    return {}
+
+
+def _skips_late_fills(right, *args):
+    return ()
+
+
+def _takes_absent_for_cancelled(right, record, order, fills):
+    found = right(record, order, fills)
+    return ChildStatus.REJECTED if found is ChildStatus.UNKNOWN and order is None else found
+
+
+def _forgets_commissions(right, fill, at):
+    return right(replace(fill, commission=fill.commission / 2), at)
+
+
+def _keeps_both_versions(right, connection, account, execution_id, at):
+    return None
+
+
+CANARIES = (
+    Canary("the gate forgets what is reserved", ((gate, "judge", _forgets_reservations), (answers, "_misses_executions", _believes_any_end)), (Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
+    Canary("the gate ignores the halt", ((gate, "judge", _ignores_the_halt), (OrderStore, "permission", _sees_no_halt)), (Fault.HALT,)),
+    Canary("an older epoch may still send", ((gate, "judge", _ignores_the_epoch), (OrderStore, "permission", _is_never_superseded), (OrderStore, "_refuse_superseded", _lets_go)), (Fault.SECOND_WRITER,)),
+    Canary("a lost order counts as not sent", ((answers, "visibility_lost", _releases_what_is_lost), (lifecycle, "visibility_lost", _releases_what_is_lost), (gate, "judge", _forgets_reservations)), (Fault.SEND_UNKNOWN,)),
+    Canary("an end is believed before its executions came", ((answers, "_misses_executions", _believes_any_end),), (Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
+    Canary("an error code counts as an end", ((lifecycle, "broker_message", _takes_errors_for_ends), (gate, "judge", _forgets_reservations)), (Fault.FALSE_CANCEL,)),
+    Canary("doubt is told to nobody", ((executor.OrderManager, "_alarm", _says_nothing),), (Fault.SEND_SILENT, Fault.SEND_LOST)),
+    Canary("a restart moves the anchor of the collar", ((rounds, "_plan", _moves_the_anchor),), (Fault.DEATH,)),
+    Canary("the collar does not hold", ((pricing, "collar", _knows_no_collar),), ()),
+    Canary("an old quote is good enough", ((rounds, "usable_quote", _takes_any_quote), (pricing, "usable_quote", _takes_any_quote)), (Fault.QUOTE_STALE,)),
+    Canary("a crossed quote is turned round", ((rounds, "usable_quote", _swaps_crossed_sides), (pricing, "usable_quote", _swaps_crossed_sides)), (Fault.QUOTE_CROSSED,)),
+    Canary("a restart looks at no executions", ((recovery, "_by_reference", _finds_no_executions),), (Fault.DEATH,)),
+    Canary("executions of ended orders are not booked", ((recovery, "_late_fills", _skips_late_fills),), (Fault.BUST, Fault.CORRECTION)),
+    Canary("an order that is not listed counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), (Fault.DEATH, Fault.QUERY_LAGS, Fault.SEND_UNKNOWN)),
+    Canary("half of each commission is forgotten", ((state.fills, "commission", _forgets_commissions),), ()),
+    Canary("a corrected execution keeps its first version", ((state.fills, "take_back", _keeps_both_versions),), (Fault.BUST, Fault.CORRECTION)),
+)  # fmt: skip

@@ -1,0 +1,228 @@
+"""One faulted day: attempts until it ends, first with faults and then without, and what the world looks like after."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+
+from sqlalchemy.exc import DatabaseError
+
+from engine.errors import BrokerUnavailable, FundError, HaltError, SupersededError
+from engine.execution.executor import execute
+from engine.execution.liquidity import LiquidityEstimator
+from engine.execution.netting import PriceBook
+from engine.execution.outcome import ExecutionWorld
+from engine.execution.recovery import recover
+from engine.model.context import Mode, RunKey, RunKind, RunStatus
+from engine.model.orders import ChildStatus, ExecutionJob
+from engine.model.universe import ContractBook
+from engine.simulation.broker import SimulatedBroker
+from engine.simulation.exchange import SimulatedTransport
+from engine.simulation.interventions import change_execution
+from state.control import ControlStore
+from state.gate import OrderLimits
+from state.order_reading import account_orders
+from state.orders import OrderStore
+from state.processes import ProcessToken
+from state.runs import RunStore
+from tasks.execute import JobObserver, unfinished_jobs
+from tests.engine.execution.market import execution_policy, safety_policy
+from tests.engine.simulation.exchange_world import CONTRACTS, UNIVERSE, World, new_broker
+from tests.simulation.order_days.drawing import Dice, DrawnDay, Fault, ProcessDeath
+from tests.simulation.order_days.faulted import FaultedDatabase, FaultedTransport, empty_book
+
+ACCOUNT = "SIM-test-7"
+BOOK = ContractBook(universe=UNIVERSE, contracts=CONTRACTS)
+LIMITS = OrderLimits(max_orders=500, max_turnover_usd=Decimal(1_000_000_000))
+ATTEMPTS_WITH_FAULTS, ATTEMPTS_WITHOUT = 6, 4
+LEASE = timedelta(seconds=61)
+
+
+@dataclass
+class FaultedDay:
+    """The world of one day: the broker's own account, our book, the dice, and what was said aloud."""
+
+    drawn: DrawnDay
+    dice: Dice
+    broker: SimulatedBroker
+    database: FaultedDatabase
+    alarms: list[str] = field(default_factory=list)
+    served: dict[str, set[Decimal]] = field(default_factory=dict)
+    halted_at: int | None = None
+    resumed_at: int | None = None
+    claimed_before: set[str] = field(default_factory=set)
+    ended: bool = False
+    errors: list[str] = field(default_factory=list)
+    _attempts: int = 0
+    _nested: bool = False
+
+    @classmethod
+    def begin(cls, drawn: DrawnDay, kills: Iterable[int] = ()) -> FaultedDay:
+        """The morning of a day: an account with its deposit, and the day's jobs in the book."""
+        dice = Dice(drawn, frozenset(kills))
+        broker = new_broker(World(depth=drawn.depth, drift=drawn.drift), at=drawn.starts)
+        day = cls(drawn, dice, broker, None)  # type: ignore[arg-type]
+        day.database = empty_book(dice, day.interrupt)
+        dice.faults_on = False
+        kills_later, dice.kills = dice.kills, frozenset()
+        claim = RunStore(day.database).claim(day.key(RunKind.DECISION), drawn.starts, "code", "config")
+        day.store(claim.run_id, claim.epoch).save_jobs(drawn.jobs)
+        RunStore(day.database).finish(claim.run_id, RunStatus.COMPLETED, drawn.starts, b"")
+        dice.moments, dice.faults_on, dice.kills = 0, True, kills_later
+        dice.log.clear()
+        return day
+
+    def key(self, kind: RunKind) -> RunKey:
+        """Key of a run of this day."""
+        return RunKey(account=ACCOUNT, mode=Mode.SIMULATED, trade_date=self.drawn.day, kind=kind)
+
+    def store(self, run_id: str, epoch: int) -> OrderStore:
+        """The durable side of the executor, for one attempt."""
+        return OrderStore(self.database, ACCOUNT, run_id, epoch, LIMITS, BOOK)
+
+    def live(self) -> FaultedDay:
+        """Run the day to its end: with faults, then without, as long as it takes."""
+        for number in range(ATTEMPTS_WITH_FAULTS + ATTEMPTS_WITHOUT):
+            if number == ATTEMPTS_WITH_FAULTS:
+                self.calm_down()
+            if self.attempt():
+                self.ended = True
+                break
+            self.broker.advance(self.broker.now + LEASE)
+        self.calm_down()
+        self.find_the_rest()
+        return self
+
+    def calm_down(self) -> None:
+        """Faults end, and an operator lifts what they stopped."""
+        self.dice.faults_on, self.dice.kills, self.dice.is_dead = False, frozenset(), False
+        if self.halted_at is not None and self.resumed_at is None:
+            self.resumed_at = self.broker.state.head.orders
+            ControlStore(self.database).release_kill_switch(ACCOUNT, "looked", "operator", self.now)
+
+    @property
+    def now(self) -> datetime:
+        """The world's time."""
+        return self.broker.now
+
+    def attempt(self) -> bool:
+        """One attempt of the run in a process of its own; whether the run is over."""
+        self._attempts += 1
+        self.dice.is_dead = False
+        self.dice.note(f"attempt {self._attempts} at {self.now:%H:%M:%S}")
+        try:
+            return self._run()
+        except ProcessDeath:
+            return False
+        except (DatabaseError, BrokerUnavailable, SupersededError) as error:
+            self.dice.note(f"ended by {type(error).__name__}")
+            return False
+        except HaltError as error:
+            self.alarms.append(str(error))
+            return False
+        except FundError as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
+            self.alarms.append(str(error))
+            return False
+
+    def _run(self) -> bool:
+        runs = RunStore(
+            self.database, ProcessToken(host="simulated", process=self._attempts, started=str(self._attempts))
+        )
+        claim = runs.claim(self.key(RunKind.EXECUTION), self.now, "code", "config")
+        if not claim.is_owner:
+            return claim.status is RunStatus.COMPLETED
+        orders = self.store(claim.run_id, claim.epoch)
+        transport = FaultedTransport(SimulatedTransport(self.broker), self.dice, self.interrupt)
+        transport.served = self.served
+        found = recover(orders, transport)
+        self.alarms += [f"blocked: {name}" for name in found.blocked]
+        self.dice.note(f"found {[child.after.value for child in found.children]}, booked {found.booked}")
+        watched = SimpleNamespace(
+            orders=orders,
+            trade_date=self.drawn.day,
+            world=SimpleNamespace(broker=self.broker, observer=self._observe),
+        )
+        jobs: tuple[ExecutionJob, ...] = unfinished_jobs(watched)  # type: ignore[arg-type]
+        report = execute(
+            jobs,
+            ExecutionWorld(
+                transport=transport,
+                book=orders,
+                prices=PriceBook(contracts=BOOK, prices={}, fx=self.broker.terms.facts.fx(self.now)),
+                execution=execution_policy(),
+                safety=safety_policy(),
+                liquidity=LiquidityEstimator(average_daily_volume={}),
+                observer=JobObserver(watched),  # type: ignore[arg-type]
+            ),
+        )
+        if report.fenced:
+            return False
+        runs.finish(claim.run_id, RunStatus.COMPLETED, self.now, b"", claim.attempt)
+        return True
+
+    def _observe(self, kind: str, text: str) -> None:
+        if kind == "alarm":
+            self.alarms.append(text)
+        self.dice.note(f"{kind} {text}")
+
+    def interrupt(self) -> None:
+        """What may happen between two effects of a living process: another writer, a halt, changed executions."""
+        if self._nested or not self.dice.faults_on or self.dice.is_dead:
+            return
+        if self.dice.strikes(Fault.HALT) and self.halted_at is None:
+            self._quietly(self._halt)
+        if self.dice.strikes(Fault.CORRECTION):
+            self._change(Decimal("0.5"))
+        if self.dice.strikes(Fault.BUST):
+            self._change(Decimal(0))
+        if self.dice.strikes(Fault.SECOND_WRITER):
+            self._quietly(self._second_writer)
+
+    def _quietly(self, act: object) -> None:
+        self._nested, faults, self.dice.faults_on = True, self.dice.faults_on, False
+        try:
+            act()  # type: ignore[operator]
+        finally:
+            self._nested, self.dice.faults_on = False, faults
+
+    def _halt(self) -> None:
+        ControlStore(self.database).engage_kill_switch(ACCOUNT, "drawn", "seed", self.now)
+        self.halted_at = self.broker.state.head.orders
+        views = account_orders(self.database, ACCOUNT, self.drawn.day)
+        self.claimed_before = {
+            v.record.child.order_ref for v in views if v.record.status is ChildStatus.SENDING
+        }
+
+    def _second_writer(self) -> None:
+        self.broker.advance(self.now + LEASE)
+        self.attempt()
+
+    def _change(self, part: Decimal) -> None:
+        """Let the broker correct its newest execution to a part of its quantity, or take it back."""
+        latest = {fill.root: fill for fill in self.broker.executions()}
+        standing = [fill for fill in latest.values() if fill.quantity > 0]
+        if standing:
+            fill = standing[-1]
+            instrument = BOOK.instrument(fill.contract_id)
+            quantity = fill.quantity * part // instrument.lot * instrument.lot
+            change_execution(self.broker, "drawn", fill.execution_id, quantity, fill.price)
+            self.broker.commit()
+
+    def find_the_rest(self) -> None:
+        """The evening: once more ask the broker what became of everything that is open."""
+        runs = RunStore(self.database)
+        end = max(self.now, datetime.combine(self.drawn.day, datetime.min.time(), UTC).replace(hour=20))
+        self.broker.advance(end)
+        claim = runs.claim(self.key(RunKind.CLOSE), self.now + LEASE, "code", "config")
+        orders = self.store(claim.run_id, claim.epoch)
+        recover(orders, SimulatedTransport(self.broker))
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that happened, in order."""
+        return hashlib.sha256("\n".join(self.dice.log).encode()).hexdigest()

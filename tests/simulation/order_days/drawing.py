@@ -1,0 +1,202 @@
+"""What a seed draws: the day's orders, the market they meet, and which faults strike how often.
+
+Every fault has a stream of random numbers of its own, so that leaving one fault out changes nothing of the others:
+that is what lets a failing seed be made smaller.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+
+from engine.model.instruments import VenueGroup
+from engine.model.orders import (
+    ExecutionJob,
+    ExecutionStyle,
+    LiquidityWindow,
+    OrderIntent,
+    Reason,
+    Side,
+    Urgency,
+)
+from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, UNIVERSE, utc
+
+
+class Fault(Enum):
+    """Everything that may go wrong; the text says what it does to the day."""
+
+    DEATH = "the process ends at an effect"
+    STATEMENT = "the database fails at a statement"
+    COMMIT_LOST = "a commit fails and is rolled back"
+    COMMIT_UNKNOWN = "a commit is made and its answer is lost"
+    SEND_LOST = "the line breaks and the order never arrives"
+    SEND_UNKNOWN = "the line breaks after the order arrived"
+    SEND_SILENT = "an order vanishes without a word"
+    CANCEL_LOST = "a cancel never arrives"
+    MESSAGE_LOST = "a message never comes"
+    MESSAGE_LATE = "a message comes late"
+    MESSAGE_TWICE = "a message comes twice"
+    MESSAGE_SWAPPED = "two messages change places"
+    FALSE_CANCEL = "an error code says cancelled of an order that works"
+    REJECT = "the broker rejects an order"
+    QUERY_FAILS = "a query is not answered"
+    QUERY_LAGS = "a query does not list the newest order yet"
+    DISCONNECT = "the line is cut and what it would have told is gone"
+    QUOTE_MISSING = "there is no quote"
+    QUOTE_STALE = "a quote is old"
+    QUOTE_CROSSED = "bid stands above ask"
+    QUOTE_ONE_SIDED = "one side is missing"
+    QUOTE_ZERO = "a side is zero"
+    CLOCK_STEP = "the clock jumps"
+    SECOND_WRITER = "another process takes the run over while this one lives on"
+    HALT = "trading is halted"
+    CORRECTION = "the broker corrects an execution"
+    BUST = "the broker takes an execution back"
+
+
+RATES = (0.003, 0.01, 0.03, 0.1)
+RARE = frozenset({Fault.SECOND_WRITER, Fault.HALT, Fault.CLOCK_STEP, Fault.DISCONNECT, Fault.STATEMENT})
+"""Faults with many occasions a day: they are drawn ten times more rarely."""
+
+OFTEN = 0.1
+
+_BUYABLE = ("AAA", "PEN", "EUR.USD", FUTURE, EURO)
+_FIRST_DAY, _DAYS = date(2024, 3, 4), 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnDay:
+    """One seed's day: jobs of at least one order, depth and drift of the market, and the rate of every fault."""
+
+    seed: int
+    day: date
+    jobs: tuple[ExecutionJob, ...]
+    depth: Decimal
+    drift: int
+    rates: dict[Fault, float]
+
+    @property
+    def starts(self) -> datetime:
+        """When the execution run begins."""
+        return utc(self.day, 7)
+
+
+def draw(seed: int, only: Collection[Fault] | None = None) -> DrawnDay:
+    """The day of a seed; the same seed is always the same day. With ``only``, just those faults, and often."""
+    chance = random.Random(f"{seed}|day")
+    day = _FIRST_DAY + timedelta(days=chance.randrange(_DAYS))
+    while day.weekday() > 4:
+        day += timedelta(days=1)
+    faults = [fault for fault in Fault if chance.random() < 0.35]
+    rates = {fault: chance.choice(RATES) * (0.1 if fault in RARE else 1.0) for fault in faults}
+    if only is not None:
+        rates = dict.fromkeys(only, OFTEN)
+    return DrawnDay(
+        seed=seed,
+        day=day,
+        jobs=_jobs(chance, day),
+        depth=Decimal(chance.choice((20, 150, 100_000))),
+        drift=chance.choice((0, 0, 1, 4)),
+        rates=rates,
+    )
+
+
+def _jobs(chance: random.Random, day: date) -> tuple[ExecutionJob, ...]:
+    jobs: list[ExecutionJob] = []
+    for number in range(chance.randint(1, 3)):
+        contracts = chance.sample(_BUYABLE, chance.randint(1, 2))
+        intents = tuple(_intent(chance, f"{day}|{number}|{name}", name) for name in contracts)
+        start = utc(day, 15) + timedelta(minutes=chance.randrange(0, 50, 10))
+        end = start + timedelta(minutes=chance.choice((5, 15, 25)))
+        after = tuple(job.job_id for job in jobs if chance.random() < 0.3)
+        window = LiquidityWindow(venue="US", style=ExecutionStyle.MIDDAY, start=start, end=end)
+        jobs.append(
+            ExecutionJob(
+                job_id=f"job-{number}",
+                trade_date=day,
+                venue="US",
+                venue_group=VenueGroup.US,
+                style=ExecutionStyle.MIDDAY,
+                window=window,
+                group="strategy/core",
+                after=after,
+                intents=intents,
+                content_digest=f"content-{number}",
+            )
+        )
+    return tuple(jobs)
+
+
+def _intent(chance: random.Random, name: str, contract_id: str) -> OrderIntent:
+    instrument = UNIVERSE[CONTRACTS[contract_id].instrument_id]
+    side = Side.BUY if chance.random() < 0.7 or contract_id in ("AAA", "PEN") else Side.SELL
+    quantity = Decimal(chance.randint(1, 8) if instrument.is_future else chance.randint(50, 400))
+    return OrderIntent(
+        intent_id=name,
+        contract_id=contract_id,
+        instrument_id=instrument.instrument_id,
+        side=side,
+        quantity=quantity,
+        reason=Reason.REBALANCE,
+        urgency=chance.choice((Urgency.NORMAL, Urgency.NORMAL, Urgency.HIGH, Urgency.LOW)),
+        group=None,
+        reduce_only=False,
+        sleeves={"core_index_rv": quantity * side.sign},
+        decision_price=Decimal(1),
+    )
+
+
+class ProcessDeath(BaseException):
+    """The process ended here: nothing after this point happens."""
+
+
+@dataclass
+class Dice:
+    """Draws the faults of one day and keeps the log of what happened, from which its digest is made."""
+
+    drawn: DrawnDay
+    kills: frozenset[int] = frozenset()
+    moments: int = 0
+    is_dead: bool = False
+    faults_on: bool = True
+    fired: Counter[Fault] = field(default_factory=Counter)
+    log: list[str] = field(default_factory=list)
+    _streams: dict[Fault, random.Random] = field(default_factory=dict)
+
+    def strikes(self, fault: Fault) -> bool:
+        """Whether a fault strikes on this occasion."""
+        rate = self.drawn.rates.get(fault, 0.0)
+        if not self.faults_on or self.is_dead or rate == 0.0 or self._stream(fault).random() >= rate:
+            return False
+        self.fired[fault] += 1
+        self.note(f"fault {fault.name}")
+        return True
+
+    def amount(self, fault: Fault, low: float, high: float) -> float:
+        """How much, for a fault that struck."""
+        return self._stream(fault).uniform(low, high)
+
+    def moment(self, name: str) -> None:
+        """A place between two effects, where a process may end."""
+        if self.is_dead:
+            raise ProcessDeath
+        self.moments += 1
+        if self.moments in self.kills or self.strikes(Fault.DEATH):
+            self.fired[Fault.DEATH] += self.moments in self.kills
+            self.note(f"death at {name}")
+            self.is_dead = True
+            raise ProcessDeath
+
+    def note(self, text: str) -> None:
+        """One line of the day's log."""
+        self.log.append(text)
+
+    def _stream(self, fault: Fault) -> random.Random:
+        if fault not in self._streams:
+            self._streams[fault] = random.Random(f"{self.drawn.seed}|{fault.name}")
+        return self._streams[fault]

@@ -1,0 +1,158 @@
+"""The judge of a day: reads the broker's own account and compares it with our book (invariants of REL-3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.model.orders import ChildStatus, JobStatus, Side
+from engine.simulation.account import BrokerOrder
+from state.jobs import JobStore
+from state.ledger import LedgerStore
+from state.order_reading import account_fills, account_orders
+from tests.engine.execution.market import execution_policy
+from tests.simulation.order_days.day import ACCOUNT, BOOK, FaultedDay
+
+EMERGENCY_ROOM = Decimal("1.5")
+"""The widest collar of any urgency drawn here (HIGH), in collars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An invariant that did not hold, and how."""
+
+    seed: int
+    invariant: str
+    detail: str
+
+
+def judge(day: FaultedDay) -> list[Violation]:
+    """Every invariant that the day broke; empty for a good one."""
+    return [
+        Violation(day.drawn.seed, name, detail) for name, check in CHECKS.items() for detail in check(day)
+    ]
+
+
+def _accepted(day: FaultedDay) -> list[BrokerOrder]:
+    return [order for _, order in day.broker.state.orders.items() if order.child.order_ref]
+
+
+def _accepted_once(day: FaultedDay) -> Iterator[str]:
+    counts = Counter(order.child.order_ref for order in _accepted(day))
+    yield from (f"{ref} was accepted {count} times" for ref, count in counts.items() if count > 1)
+
+
+def _within_the_parent(day: FaultedDay) -> Iterator[str]:
+    ordered = {intent.intent_id: intent.quantity for job in day.drawn.jobs for intent in job.intents}
+    latest = {fill.root: fill for fill in sorted(day.broker.executions(), key=lambda fill: fill.version)}
+    executed: Counter[str | None] = Counter()
+    for fill in latest.values():
+        executed[fill.order_ref] += fill.quantity  # type: ignore[assignment]
+    traded: Counter[str] = Counter()
+    for order in _accepted(day):
+        alive = order.remaining if order.is_open else Decimal(0)
+        traded[order.child.intent_id] += executed[order.child.order_ref] + alive  # type: ignore[assignment]
+    yield from (
+        f"{intent} traded or may trade {total} of {ordered[intent]}"
+        for intent, total in traded.items()
+        if total > ordered[intent]
+    )
+
+
+def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
+    policy, anchors = execution_policy(), {}
+    for order in _accepted(day):
+        child = order.child
+        mid = anchors.setdefault(child.intent_id, child.arrival_mid)
+        if mid is None or mid != child.arrival_mid or mid not in day.served.get(child.contract_id, ()):
+            yield f"{child.order_ref} is anchored at {child.arrival_mid}, its parent at {mid}, which no quote showed"
+            continue
+        instrument = BOOK.instrument(child.contract_id)
+        width = EMERGENCY_ROOM * max(
+            abs(mid) * policy.collar_bps[instrument.collar_class] / 10_000,
+            instrument.tick_at(mid) * policy.minimum_collar_ticks,
+        )
+        over = child.limit_price - mid if child.side is Side.BUY else mid - child.limit_price
+        if over > width:
+            yield f"{child.order_ref} pays {over} beyond {mid}, more than {width}"
+
+
+def _same_positions(day: FaultedDay) -> Iterator[str]:
+    ours = LedgerStore(day.database).portfolio(ACCOUNT, day.now)
+    theirs = {name: held.quantity for name, held in day.broker.state.positions.items() if held.quantity != 0}
+    own = {name: held.quantity for name, held in ours.positions.items() if held.quantity != 0}
+    for name in sorted(own.keys() | theirs.keys()):
+        if own.get(name, Decimal(0)) != theirs.get(name, Decimal(0)):
+            yield f"{name}: book {own.get(name, 0)}, broker {theirs.get(name, 0)}"
+
+
+def _same_cash(day: FaultedDay) -> Iterator[str]:
+    ours = LedgerStore(day.database).portfolio(ACCOUNT, day.now).cash
+    deposit = {"USD": Decimal(10_000_000)}
+    for currency in sorted(ours.keys() | {name for name, _ in day.broker.state.cash.items()}):
+        theirs = day.broker.state.balance(currency) - deposit.get(currency, Decimal(0))
+        if ours.get(currency, Decimal(0)) != theirs:
+            yield f"{currency}: book {ours.get(currency, 0)}, broker {theirs}"
+
+
+def _booked_once(day: FaultedDay) -> Iterator[str]:
+    latest: dict[str, str] = {}
+    for fill in day.broker.executions():
+        latest[fill.root] = max(latest.get(fill.root, ""), fill.execution_id)
+    booked = {fill.root: fill.execution_id for fill in account_fills(day.database, ACCOUNT)}
+    yield from (
+        f"{root}: broker {latest.get(root)}, booked {booked.get(root)}"
+        for root in sorted(latest.keys() | booked.keys())
+        if latest.get(root) != booked.get(root)
+    )
+
+
+def _nothing_after_the_halt(day: FaultedDay) -> Iterator[str]:
+    """Only what was claimed before the halt may still arrive."""
+    if day.halted_at is None:
+        return
+    for order in _accepted(day):
+        number = int(order.broker_order_id)
+        ref = order.child.order_ref
+        if day.halted_at < number <= (day.resumed_at or number) and ref not in day.claimed_before:
+            yield f"{ref} was accepted as order {number}, halted after {day.halted_at}"
+
+
+def _doubt_is_told(day: FaultedDay) -> Iterator[str]:
+    said = " ".join(day.alarms)
+    for view in account_orders(day.database, ACCOUNT, day.drawn.day):
+        child = view.record.child
+        if (
+            view.record.status is ChildStatus.UNKNOWN
+            and child.contract_id not in said
+            and child.order_ref not in said
+        ):
+            yield f"{child.order_ref} is UNKNOWN and nobody was told"
+
+
+def _ends(day: FaultedDay) -> Iterator[str]:
+    if not day.ended:
+        yield f"the day did not end; errors: {day.errors}"
+    for record in JobStore(day.database, ACCOUNT, "judge").jobs(trade_date=day.drawn.day):
+        if record.status not in (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.UNKNOWN):
+            yield f"{record.job.job_id} is left {record.status.value}"
+
+
+def _no_broken_contract(day: FaultedDay) -> Iterator[str]:
+    yield from day.errors
+
+
+CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
+    "I1 accepted at most once": _accepted_once,
+    "I2 within the parent": _within_the_parent,
+    "I3 inside the collar": _inside_the_collar,
+    "I4 same cash": _same_cash,
+    "I5 same positions": _same_positions,
+    "I7 nothing after a halt": _nothing_after_the_halt,
+    "I11 booked once": _booked_once,
+    "I12 doubt is told": _doubt_is_told,
+    "I13 the day ends": _ends,
+    "no broken contract": _no_broken_contract,
+}
