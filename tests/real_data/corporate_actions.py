@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from engine.accounting.corporate_actions import snapped_split_ratio
 from tests.real_data.problems import Problem, days_of
-
-LARGEST_SHARES = 100
-SNAP_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +21,6 @@ class Actions:
     splits: dict[str, np.ndarray]
     problems: tuple[Problem, ...]
     beyond: int
-
-
-def snap_ratio(ratio: float) -> tuple[int, int] | None:
-    """New and old shares of a split within 1e-4 of ``ratio``, both at most 100, the fewest old shares first."""
-    for old in range(1, LARGEST_SHARES + 1):
-        new = round(ratio * old)
-        if 1 <= new <= LARGEST_SHARES and new != old and abs(new / old - ratio) <= SNAP_TOLERANCE:
-            return new, old
-    return None
 
 
 def corporate_actions(name: str, rows: pd.DataFrame, traded: np.ndarray) -> Actions:
@@ -48,7 +37,7 @@ def corporate_actions(name: str, rows: pd.DataFrame, traded: np.ndarray) -> Acti
     splits: list[tuple[np.datetime64, int, int]] = []
     problems: list[Problem] = []
     for row in np.flatnonzero(inside & np.isfinite(ratio)):
-        snapped = snap_ratio(float(ratio[row]))
+        snapped = snapped_split_ratio(Decimal(repr(float(ratio[row]))))
         if snapped is None:
             text = f"ratio {ratio[row]:.6f} is no split of whole shares"
             problems.append(

@@ -14,7 +14,6 @@ from tasks.adapters.store import PROBLEMS, store_summary
 from tasks.adapters.store_index import read_index
 from tests.real_data import mapping
 from tests.real_data.build import build_store, main
-from tests.real_data.corporate_actions import snap_ratio
 from tests.real_data.problems import fx_problems, late_quarters, missing_rows, stamp_problems
 from tests.real_data.source_folder import (
     WEEK,
@@ -138,24 +137,6 @@ def test_index_names_every_file_with_its_checksum(tmp_path: Path) -> None:
     assert set(said["checksums"]) == {*files, "store.yaml"}
     assert said["provenance"].keys() == {"equities_daily/ftse100_daily_adjclose.parquet"}
     assert str(tmp_path) not in (tmp_path / "store" / "store.yaml").read_text()
-
-
-@pytest.mark.parametrize(
-    ("ratio", "shares", "reason"),
-    [
-        (6.999997, (7, 1), "seven for one, from six decimals"),
-        (1.500005, (3, 2), "three for two"),
-        (0.05, (1, 20), "one for twenty: a reverse split"),
-        (1.249993, (5, 4), "five for four"),
-        (1.0027, None, "371 for 370 is beyond 100 shares"),
-        (1.0, None, "no change is no split"),
-        (150.0, None, "more than 100 new shares"),
-    ],
-)
-def test_split_ratio_snaps_to_whole_shares_or_is_put_aside(
-    ratio: float, shares: tuple[int, int] | None, reason: str
-) -> None:
-    assert snap_ratio(ratio) == shares, reason
 
 
 def test_split_put_aside_is_a_problem_and_no_split(tmp_path: Path) -> None:

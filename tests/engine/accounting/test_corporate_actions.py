@@ -119,9 +119,13 @@ def test_new_symbol_takes_over_quantity_cost_and_sleeves(quantity: str) -> None:
     [
         ("6.999997", (7, 1)),
         ("0.5", (1, 2)),
-        ("1.5", (3, 2)),
+        ("1.500005", (3, 2)),
+        ("1.249993", (5, 4)),
+        ("2.00004", (2, 1)),
         ("0.0500001", (1, 20)),
-        ("1.0027", None),  # a recorded ratio that is no split
+        ("0.05", (1, 20)),
+        ("1.0027", None),  # a recorded ratio that is no split: 371 for 370 is beyond 100 shares
+        ("2.0004", None),  # 2e-4 beside two for one
         ("1", None),
         ("101", None),
     ],
