@@ -17,7 +17,7 @@ from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode
 from engine.model.halts import HaltChoice, HaltKind
 from engine.simulation.account import FaultKind
-from engine.simulation.faults import inject
+from engine.simulation.faults import inject, shift_net_liquidation
 from engine.simulation.interventions import change_cash, distort_report, withdraw_execution
 from tasks.opening import begin
 from tasks.options import WorldOptions
@@ -61,6 +61,26 @@ def test_window_stops_before_its_first_order_when_money_left_since_the_decision(
 
         assert resumed.status is RunStatus.COMPLETED
         assert world.broker.state.head.orders > before
+
+
+@pytest.mark.parametrize(
+    ("share", "stopped"),
+    [("0.0020", False), ("0.0030", True)],  # of NLV; 25 bps are borne
+)
+def test_window_stops_when_the_net_liquidation_value_moved_by_more_than_25_basis_points(
+    share: str, stopped: bool, tmp_path: Path
+) -> None:
+    with world_of(undisturbed_home(), tmp_path) as world:
+        shift_net_liquidation(world.broker, "moved", D(share))
+        day = begin(world, HALTED_DAY, RunKind.EXECUTION)
+
+        found: HaltError | None = None
+        try:
+            check_window(day, recorded_inputs(world, HALTED_DAY), world.broker.now)
+        except HaltError as error:
+            found = error
+
+        assert (None if found is None else found.kind) == (HaltKind.NLV_DRIFT.value if stopped else None)
 
 
 def test_broker_that_does_not_answer_stops_the_window(tmp_path: Path) -> None:
