@@ -131,11 +131,14 @@ def reconciliation_rows(run_id: str, attempt: int, at: datetime, report: Reconci
         "unexplained": None if buckets is None else buckets.unexplained,
         "payload": encode(report),
     }
-    breaks = [_break_row(run_id, attempt, at, report, found) for found in report.breaks]
+    breaks = [
+        *(_break_row(run_id, attempt, at, report.status.value, found) for found in report.breaks),
+        *(_break_row(run_id, attempt, at, "BLOCKED", found) for found in report.blocked),
+    ]
     return {"reconciliations": [whole], "recon_breaks": breaks}
 
 
-def _break_row(run_id: str, attempt: int, at: datetime, report: ReconciliationReport, found: Break) -> Record:
+def _break_row(run_id: str, attempt: int, at: datetime, severity: str, found: Break) -> Record:
     causes = "; ".join(
         f"{cause.cause.value}: {cause.text} ({cause.resolution})" for cause in found.explanations
     )
@@ -148,7 +151,7 @@ def _break_row(run_id: str, attempt: int, at: datetime, report: ReconciliationRe
         "expected": _number(found.ours),
         "found": _number(found.broker),
         "effect_usd": found.difference_usd,
-        "severity": report.status.value,
+        "severity": severity,
         "note": causes or f"ours {found.ours}, broker {found.broker}",
     }
 

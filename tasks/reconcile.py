@@ -24,6 +24,8 @@ def reconcile(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> Reconcili
     """Quantities, cash, our quantities at the broker's prices, then prices one by one."""
     report = day.decide(STEP_NAME, ReconciliationReport, lambda: compare_with_broker(day.setup, inputs, fund))
     keep_comparison(day, day.context.as_of, report)
+    for found in report.blocked:
+        day.alert("WARNING", f"{found.subject}: {found.told}")
     if not report.can_trade:
         kind = report.halt_kind or HaltKind.UNANSWERED
         raise HaltError(
@@ -56,7 +58,9 @@ def break_text(found: Break) -> str:
             return f"expected an answer to go by, found that {found.explanations[0].text}"
         return f"expected the broker's {found.subject.replace('_', ' ')}, found no answer"
     if found.kind is HaltKind.UNKNOWN_ORDER:
-        return f"expected only our own orders at the broker, found {found.subject}: {found.broker}"
+        if found.cause is BreakKind.FOREIGN_ORDER:
+            return f"expected only our own orders at the broker, found {found.subject}: {found.broker}"
+        return f"expected {found.subject} as {found.ours}, found at the broker: {found.broker}"
     if found.kind is HaltKind.NLV_DRIFT:
         return (
             f"expected a net liquidation value of {found.ours}, our book at the broker's own prices, "

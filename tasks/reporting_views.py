@@ -165,7 +165,7 @@ def break_rows(report: ReconciliationReport) -> tuple[BreakRow, ...]:
             explanation=item.told,
             proposed_choice=item.choices[0].value,
         )
-        for item in report.breaks
+        for item in (*report.breaks, *report.blocked)
     )
 
 

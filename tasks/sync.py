@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from engine.accounting.corporate_actions import unpaid_dividends
-from engine.accounting.differences import KnownOrders
 from engine.accounting.ledger import EntryKind, LedgerEntry, deposit, tax_ids
+from engine.accounting.sides import KnownOrders, OwnOrder
 from engine.carry import DAY_START, DayFacts, calendar_entries
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
 from engine.errors import HaltError, NonFiniteValue, UnknownContract
@@ -22,6 +22,7 @@ from engine.model.instruments import Contract
 from engine.model.market import MarketInputs, Quote
 from engine.model.orders import ChildStatus, Fill
 from engine.model.portfolio import BrokerSnapshot, Portfolio
+from engine.ports import ChildRecord
 from tasks.adopting import explained_entries
 from tasks.day import INPUTS, TradingDay
 from tasks.open_orders import find_orders
@@ -32,6 +33,8 @@ from tasks.tables import ask_about
 TRADE_PREFIX = "trade:"
 LISTED_DAYS = timedelta(days=1)
 """A broker lists the executions of today and of yesterday."""
+ACKNOWLEDGED = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
+"""States in which the broker has an order, by what it told us last."""
 CALENDAR_KINDS = frozenset(
     {
         EntryKind.VARIATION,
@@ -87,7 +90,7 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         portfolio=book,
         broker=broker,
         quotes=live_quotes(world, broker),
-        known=known_orders(world, broker),
+        known=known_orders(world, broker, own_orders(working, recovery)),
         # An order of unknown fate blocks its own contract; one that still works at the broker stops the whole day.
         unresolved=tuple(sorted(r.child.order_ref for r in working if r.status is not ChildStatus.UNKNOWN)),
         blocked=tuple(sorted({*recovery.blocked, *(r.child.contract_id for r in working)})),
@@ -116,7 +119,7 @@ def _with_explained(day: TradingDay, inputs: DayInputs) -> DayInputs:
         inputs,
         portfolio=book,
         contracts=named_contracts(world, book, previous),
-        known=known_orders(world, inputs.broker),
+        known=known_orders(world, inputs.broker, inputs.known.working),
         previous=previous,
     )
 
@@ -217,7 +220,27 @@ def _share_moments(
     return [start for start in starts if after < start < until]
 
 
-def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:
+def own_orders(
+    records: Sequence[ChildRecord], recovery: RecoveryReport | None = None
+) -> tuple[OwnOrder, ...]:
+    """Our orders that may still trade. One that a recovery has just lost was there when we last heard of it."""
+    lost = {
+        row.order_ref
+        for row in (() if recovery is None else recovery.children)
+        if row.before in ACKNOWLEDGED and row.after is ChildStatus.UNKNOWN
+    }
+    return tuple(
+        OwnOrder(
+            child=record.child,
+            status=record.status,
+            is_acknowledged=record.status in ACKNOWLEDGED or record.child.order_ref in lost,
+        )
+        for record in sorted(records, key=lambda record: record.child.order_ref)
+        if record.status.holds_reservation
+    )
+
+
+def known_orders(world: World, broker: BrokerSnapshot, working: tuple[OwnOrder, ...]) -> KnownOrders:
     """Of the orders and executions that the broker lists, those that are ours and those that our ledger holds.
 
     An older version of a listed execution counts too: the ledger may still hold what the broker has corrected. So does
@@ -234,6 +257,7 @@ def known_orders(world: World, broker: BrokerSnapshot) -> KnownOrders:
     open_refs = {order.order_ref for order in broker.open_orders if order.order_ref is not None}
     return KnownOrders(
         order_refs=world.order_refs(open_refs),
+        working=working,
         booked=tuple(fills[name] for name in sorted(fills)),
         taxed=frozenset(name for name in fills if booked.intersection(tax_ids(name))),
     )

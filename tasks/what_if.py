@@ -15,6 +15,7 @@ from engine.accounting.book import apply
 from engine.accounting.fx_rates import FxVerdict
 from engine.accounting.ledger import LedgerEntry
 from engine.accounting.reconciliation import ReconciliationReport
+from engine.accounting.sides import OwnOrder
 from engine.composition.day import decide_steps
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay, RiskStep, ValuedFund
 from engine.composition.trading import TradeListDecision
@@ -33,7 +34,7 @@ from tasks.nav import doubtful_prices, residual_text
 from tasks.reconcile import reconciliation_text
 from tasks.risk import drawdown_text
 from tasks.runtime import World
-from tasks.sync import known_orders, live_quotes, named_contracts, quoted_contracts
+from tasks.sync import ACKNOWLEDGED, known_orders, live_quotes, named_contracts, quoted_contracts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayIn
         book = replace(apply(book, *supposition.entries), as_of=context.as_of)
     snapshot = broker.snapshot(context.as_of)
     previous = _previous(world, run, context.as_of, supposition.entries)
-    known = known_orders(world, snapshot)
+    known = known_orders(world, snapshot, () if former is None else _looked_for_again(former.known.working))
     booked = {
         fill.execution_id: fill for fill in (*known.booked, *_adopted(snapshot.executions, supposition))
     }
@@ -107,6 +108,11 @@ def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayIn
         manual_marks=supposition.marks or {},
     )
     return canonical(inputs)
+
+
+def _looked_for_again(working: tuple[OwnOrder, ...]) -> tuple[OwnOrder, ...]:
+    """Orders that an attempt has lost are no news to the next one."""
+    return tuple(replace(row, is_acknowledged=row.status in ACKNOWLEDGED) for row in working)
 
 
 def decide_attempt(world: World, inputs: DayInputs, kind: RunKind) -> Attempt:

@@ -29,7 +29,7 @@ from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Sleeve
 from engine.model.universe import ContractBook
 from tasks.day import TradingDay
 from tasks.reconcile import STEP_NAME, keep_comparison, reconciliation_text
-from tasks.sync import known_orders, live_quotes
+from tasks.sync import known_orders, live_quotes, own_orders
 
 ON_ITS_WAY = timedelta(minutes=1)
 """An execution younger than this may be told to us at any moment: it is no missed fill yet."""
@@ -59,7 +59,7 @@ def compare_at(day: TradingDay, inputs: DayInputs, at: datetime) -> Reconciliati
     world, setup = day.world, day.setup
     broker = world.broker.snapshot(at)
     contracts = contract_book(setup, inputs)
-    known = known_orders(world, broker)
+    known = known_orders(world, broker, own_orders(day.orders.unresolved()))
     coming = _on_their_way(broker, known, at)
     taxes = setup.policy.costs.transaction_taxes
     book = _with_executions(world.ledger.portfolio(world.account, at), coming, contracts, taxes)

@@ -11,6 +11,7 @@ from engine.accounting.ledger import EntryKind
 from engine.model.breaks import BreakKind
 from engine.model.halts import ALLOWED_CHOICES, HaltChoice, HaltKind
 from engine.model.market import Split
+from engine.model.money import ZERO
 
 CENT = Decimal("0.01")
 """Money that differs by less than this is the same money: both sides round their own postings."""
@@ -145,6 +146,18 @@ class Break:
         if self.explanations[0].booking is not None:
             texts[0] = f"{texts[0]} ({self.explanations[0].resolution})"
         return "; or ".join(texts)
+
+
+def unknown_break(subject: str, ours: str, broker: str, *causes: tuple[BreakKind, str]) -> Break:
+    """An answer that is not known: nothing to adopt, only to ask again; ``causes`` with their words, likeliest first."""
+    return Break(
+        kind=HaltKind.UNANSWERED,
+        subject=subject,
+        ours=ours,
+        broker=broker,
+        difference_usd=ZERO,
+        explanations=tuple(because(cause, text, ZERO, choice=HaltChoice.RETRY) for cause, text in causes),
+    )
 
 
 def ranked(explanations: Iterable[Explanation]) -> tuple[Explanation, ...]:

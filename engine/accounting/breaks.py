@@ -7,13 +7,12 @@ from decimal import Decimal
 from engine.accounting.break_values import Break, Explanation, ReconciliationStatus, money_text, plain
 from engine.accounting.causes_of_worth import liquidation_causes, mark_causes, rate_causes
 from engine.accounting.positions_apart import price_text
-from engine.accounting.sides import Evidence, KnownOrders, Sides
+from engine.accounting.sides import Evidence, Sides
 from engine.model.breaks import BreakKind
 from engine.model.halts import HaltChoice, HaltKind
 from engine.model.market import BASE_CURRENCY
 from engine.model.money import ZERO, round_money
 from engine.model.policy import ReconciliationPolicy
-from engine.model.portfolio import BrokerSnapshot
 
 # Our rate and the broker's say the same moment when at most this far apart; only then may they be compared.
 _SAME_MOMENT_SECONDS = 900.0
@@ -135,27 +134,3 @@ def mark_breaks(sides: Sides, policy: ReconciliationPolicy, evidence: Evidence) 
                 )
             )
     return tuple(breaks)
-
-
-def order_breaks(broker: BrokerSnapshot, known: KnownOrders) -> tuple[Break, ...]:
-    """Orders that work at the broker and are not ours."""
-    return tuple(
-        Break(
-            kind=HaltKind.UNKNOWN_ORDER,
-            subject=order.order_ref or order.broker_order_id,
-            ours="not ours",
-            broker=f"{order.side.value} {plain(order.quantity)} {order.contract_id}, "
-            f"{order.status.value.replace('_', ' ').lower()}",
-            difference_usd=ZERO,
-            explanations=(
-                Explanation(
-                    cause=BreakKind.FOREIGN_ORDER,
-                    text="an order works at the broker that the fund did not send: cancel it there, then retry",
-                    choice=HaltChoice.RETRY,
-                    explains_usd=ZERO,
-                ),
-            ),
-        )
-        for order in broker.open_orders
-        if not order.status.is_terminal and order.order_ref not in known.order_refs
-    )

@@ -1,7 +1,7 @@
 """Does the broker agree with our book? Snapshot and valuation in, report out (R-106, R-107).
 
-The order is quantities, cash by currency, our quantities at the broker's marks and rates against net liquidation,
-then marks and rates one by one. The difference of NAV and net liquidation is split exactly:
+The order is quantities, open orders, cash by currency, our quantities at the broker's marks and rates against net
+liquidation, then marks and rates one by one. The difference of NAV and net liquidation is split exactly:
 
     NAV − NLV = fx + mark + accrual + cash + quantity + unexplained   (USD)
 
@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from engine.accounting.answers import hollow_answers, unusable_answers
+from engine.accounting.answers import hollow_answers, unlisted_executions, unusable_answers
 from engine.accounting.break_values import Break, ReconciliationStatus
 from engine.accounting.breaks import (
     classify_difference,
     difference_fraction,
     liquidation_breaks,
     mark_breaks,
-    order_breaks,
     rate_breaks,
 )
 from engine.accounting.cash_apart import accrual_breaks, accruals_apart, cash_breaks
@@ -35,6 +34,7 @@ from engine.accounting.differences import (
     cash_differences,
     quantity_differences,
 )
+from engine.accounting.orders_apart import blocked_orders, order_breaks, vanished_orders
 from engine.accounting.positions_apart import quantity_breaks
 from engine.accounting.scene import CashScene
 from engine.accounting.sides import Evidence, KnownOrders, OurPrices, Sides
@@ -94,6 +94,7 @@ class ReconciliationReport:
 
     ``book_at_broker_marks`` is our book at the broker's prices and rates: its distance from ``net_liquidation``
     is what the limits apply to (``difference_fraction``). ``nav`` is the official figure, which no break changes.
+    ``blocked`` are orders of unknown fate: each stops trading in its own contract only.
     """
 
     as_of: datetime
@@ -108,6 +109,7 @@ class ReconciliationReport:
     cash: tuple[CashDifference, ...]
     quantities: tuple[QuantityDifference, ...]
     notes: tuple[str, ...]
+    blocked: tuple[Break, ...] = ()
 
     @property
     def can_trade(self) -> bool:
@@ -143,7 +145,11 @@ def reconcile(
     book_value = valuation.nav - buckets.fx - buckets.mark
     scene = CashScene(sides=sides, cash=cash, quantities=quantities, known=known, evidence=evidence)
     fraction = difference_fraction(book_value, broker.net_liquidation)
-    hollow = hollow_answers(scene, buckets.unexplained if fraction is not None else ZERO, policy)
+    hollow = (
+        *hollow_answers(scene, buckets.unexplained if fraction is not None else ZERO, policy),
+        *unlisted_executions(scene),
+        *vanished_orders(broker, known),
+    )
     if hollow:
         return _unknown(valuation, broker, hollow)
     breaks = _breaks(scene, valuation, policy, buckets, book_value)
@@ -161,6 +167,7 @@ def reconcile(
         cash=cash,
         quantities=quantities,
         notes=_notes(sides),
+        blocked=blocked_orders(broker, known),
     )
 
 
@@ -171,12 +178,13 @@ def _breaks(
     buckets: DifferenceBuckets,
     book_value: Decimal,
 ) -> tuple[Break, ...]:
-    """Every break in the order of the comparison: quantities, money, the whole, rates, prices, orders."""
+    """Every break in the order of the comparison: quantities, orders, money, the whole, rates, prices."""
     sides, evidence = scene.sides, scene.evidence
     in_quantity = quantity_breaks(scene.quantities, sides, scene.known, evidence)
     in_cash = cash_breaks(scene, valuation.nav, policy)
     return (
         *in_quantity,
+        *order_breaks(sides.broker, scene.known),
         *in_cash,
         *accrual_breaks(scene, valuation.nav, policy),
         *liquidation_breaks(
@@ -189,7 +197,6 @@ def _breaks(
         ),
         *rate_breaks(sides, policy),
         *mark_breaks(sides, policy, evidence),
-        *order_breaks(sides.broker, scene.known),
     )
 
 

@@ -11,7 +11,7 @@ from engine.errors import MissingFxRate, UnknownContract
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import BASE_CURRENCY, Dividend, FxRates, Mark, Quote, Split
 from engine.model.money import ZERO
-from engine.model.orders import Fill
+from engine.model.orders import ChildOrder, ChildStatus, Fill
 from engine.model.policy import TransactionTax
 from engine.model.portfolio import BrokerSnapshot, Portfolio
 from engine.model.universe import ContractBook
@@ -20,15 +20,26 @@ CASH_KINDS = (InstrumentType.CASH, InstrumentType.FX_SPOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnOrder:
+    """An order of ours that may still trade; ``is_acknowledged``: the broker had it when we last heard of it."""
+
+    child: ChildOrder
+    status: ChildStatus
+    is_acknowledged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnownOrders:
     """Our side of the order traffic: references of all our orders, and the executions that the ledger holds.
 
-    ``taxed`` are ids of those executions for which the ledger holds a tax as well.
+    ``taxed`` are ids of those executions for which the ledger holds a tax as well; ``working`` are our orders that may
+    still trade.
     """
 
     order_refs: frozenset[str]
     booked: tuple[Fill, ...]
     taxed: frozenset[str] = frozenset()
+    working: tuple[OwnOrder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

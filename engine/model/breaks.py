@@ -17,6 +17,7 @@ class BreakKind(Enum):
     IMPOSSIBLE_NUMBER = "impossible-number"
     WRONG_ACCOUNT = "wrong-account"
     CURRENCY_WITHOUT_RATE = "currency-without-rate"
+    VANISHED_ORDER = "vanished-order"
 
     MISSED_FILL = "missed-fill"
     CORRECTED_EXECUTION = "corrected-execution"
@@ -34,6 +35,9 @@ class BreakKind(Enum):
     DELIVERY = "delivery"
     MULTIPLIER = "multiplier"
     FOREIGN_ORDER = "foreign-order"
+    CHANGED_ORDER = "changed-order"
+    REPEATED_ORDER = "repeated-order"
+    REVIVED_ORDER = "revived-order"
 
     DIVIDEND = "dividend"
     TAX = "tax"
@@ -63,6 +67,7 @@ BREAK_MEANINGS: Mapping[BreakKind, str] = MappingProxyType(
         BreakKind.IMPOSSIBLE_NUMBER: "a figure that is no number",
         BreakKind.WRONG_ACCOUNT: "the answer of another account",
         BreakKind.CURRENCY_WITHOUT_RATE: "money in a currency that has no rate",
+        BreakKind.VANISHED_ORDER: "an order of ours that the broker no longer lists",
         BreakKind.MISSED_FILL: "an execution of our order that was not booked",
         BreakKind.CORRECTED_EXECUTION: "an execution that the broker corrected",
         BreakKind.BUSTED_EXECUTION: "an execution that the venue took back",
@@ -79,6 +84,9 @@ BREAK_MEANINGS: Mapping[BreakKind, str] = MappingProxyType(
         BreakKind.DELIVERY: "a future that was delivered",
         BreakKind.MULTIPLIER: "a figure off by the contract's multiplier",
         BreakKind.FOREIGN_ORDER: "an order that is not ours",
+        BreakKind.CHANGED_ORDER: "an order of ours with other terms",
+        BreakKind.REPEATED_ORDER: "two orders under one of our references",
+        BreakKind.REVIVED_ORDER: "an order that our book has ended and the broker works",
         BreakKind.DIVIDEND: "a dividend",
         BreakKind.TAX: "a tax",
         BreakKind.COMMISSION: "a commission",

@@ -168,6 +168,8 @@ class FaultKind(Enum):
     CHANGED_PROMISE = "changed_promise"
     ADDED_NET_LIQUIDATION = "added_net_liquidation"
     FIXED_NET_LIQUIDATION = "fixed_net_liquidation"
+    UNLISTED_ORDER = "unlisted_order"
+    CHANGED_ORDER = "changed_order"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from engine.simulation.account import AccountHead, AccountState, PostingKind
 from engine.simulation.bookkeeping import post
 from engine.simulation.desk import accept, cancel_for_split, request_cancel, work
 from engine.simulation.journal import BrokerJournal
-from engine.simulation.reporting import account_snapshot, archive_old, listed_executions, listed_order
+from engine.simulation.reporting import account_snapshot, archive_old, listed_executions, listed_orders
 from engine.simulation.settlement import next_midnight, next_settlement, settle_day, start_day
 from engine.simulation.terms import BrokerTerms
 
@@ -138,7 +138,7 @@ class SimulatedBroker:
 
     def orders(self) -> tuple[OpenOrder, ...]:
         """Open orders, and those completed today or yesterday, in the order of their acceptance."""
-        return tuple(listed_order(order) for _, order in self.state.orders.items())
+        return listed_orders(self.state)
 
     def executions(self) -> tuple[Fill, ...]:
         """Executions of today and yesterday."""

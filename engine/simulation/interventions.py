@@ -26,6 +26,8 @@ REPORT_FAULTS = frozenset(
         FaultKind.OTHER_ACCOUNT,
         FaultKind.UNLISTED_HOLDING,
         FaultKind.UNLISTED_CASH,
+        FaultKind.UNLISTED_ORDER,
+        FaultKind.HIDDEN_EXECUTION,
         FaultKind.RENAMED_HOLDING,
         FaultKind.SCALED_QUANTITY,
         FaultKind.SCALED_MARK,
@@ -215,3 +217,16 @@ def place_order(
     )
     accept(broker.state, broker.terms, child)
     remember(broker, name, FaultKind.PLACED_ORDER, contract_id, quantity, active=False)
+
+
+def change_order(
+    broker: SimulatedBroker, name: str, order_ref: str, quantity: Decimal, limit: Decimal
+) -> None:
+    """Change the terms of an open order by hand; raises `ConfigurationError` when none is open under the reference."""
+    for order in broker.state.open_orders():
+        if order.child.order_ref == order_ref:
+            changed = replace(order.child, quantity=quantity, limit_price=limit)
+            broker.state.put_order(replace(order, child=changed))
+            remember(broker, name, FaultKind.CHANGED_ORDER, order_ref, quantity, active=False)
+            return
+    raise ConfigurationError(f"expected an open order, found none under {order_ref!r}")

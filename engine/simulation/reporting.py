@@ -11,7 +11,7 @@ from engine.model.money import round_money
 from engine.model.orders import Fill, OpenOrder
 from engine.model.portfolio import BrokerPosition, BrokerSnapshot
 from engine.simulation.account import AccountState, BrokerOrder, FaultKind
-from engine.simulation.distortion import distorted
+from engine.simulation.distortion import EVERY, distorted
 from engine.simulation.margin import (
     accrued_by_currency,
     closing_marks,
@@ -40,14 +40,24 @@ def listed_order(order: BrokerOrder) -> OpenOrder:
     )
 
 
+def listed_orders(state: AccountState) -> tuple[OpenOrder, ...]:
+    """Open orders and those completed today or yesterday, without those that a fault leaves out."""
+    hidden = _hidden(state, FaultKind.UNLISTED_ORDER)
+    return tuple(
+        listed_order(order)
+        for _, order in state.orders.items()
+        if not hidden.intersection((order.child.order_ref, EVERY))
+    )
+
+
 def listed_executions(state: AccountState) -> tuple[Fill, ...]:
     """Executions of today and yesterday, without those that a fault hides."""
-    hidden = {
-        fault.subject
-        for _, fault in state.faults.items()
-        if fault.kind is FaultKind.HIDDEN_EXECUTION and fault.active
-    }
-    return tuple(fill for key, fill in state.executions.items() if key not in hidden)
+    hidden = _hidden(state, FaultKind.HIDDEN_EXECUTION)
+    return tuple(fill for key, fill in state.executions.items() if not hidden.intersection((key, EVERY)))
+
+
+def _hidden(state: AccountState, kind: FaultKind) -> set[str]:
+    return {fault.subject for _, fault in state.faults.items() if fault.kind is kind and fault.active}
 
 
 def archive_old(state: AccountState) -> None:
@@ -69,7 +79,7 @@ def account_snapshot(state: AccountState, terms: BrokerTerms, as_of: datetime) -
     fx = terms.facts.fx(as_of)
     value = net_liquidation(state, terms, marks, fx)
     margin = margin_total(state, terms, closing_marks(state, terms), fx)
-    orders = [order for _, order in state.orders.items()]
+    orders = listed_orders(state)
     faults = [fault for _, fault in state.faults.items()]
     snapshot = BrokerSnapshot(
         account=state.head.account,
@@ -91,8 +101,8 @@ def account_snapshot(state: AccountState, terms: BrokerTerms, as_of: datetime) -
         fx=_reported_rates(state, terms, fx),
         net_liquidation=round_money(value * (1 + _reported_shift(state))),
         excess_liquidity=value - margin,
-        open_orders=tuple(listed_order(order) for order in orders if order.is_open),
-        completed_orders=tuple(listed_order(order) for order in orders if not order.is_open),
+        open_orders=tuple(order for order in orders if not order.status.is_terminal),
+        completed_orders=tuple(order for order in orders if order.status.is_terminal),
         executions=listed_executions(state),
         liquidations=frozenset(fault.subject for fault in faults if fault.kind is FaultKind.CLOSED_BY_BROKER),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -39,6 +40,7 @@ UNKNOWN = {
     K.IMPOSSIBLE_NUMBER,
     K.WRONG_ACCOUNT,
     K.CURRENCY_WITHOUT_RATE,
+    K.VANISHED_ORDER,
 }
 
 
@@ -185,6 +187,72 @@ def foreign_order() -> tuple[Comparison, Evidence]:
     return two, Evidence()
 
 
+def with_order(*, ended: bool = False) -> tuple[Comparison, str]:
+    """One order of the fund's own works at the broker, or has ended there and in our book."""
+    two = held()
+    two.live(utc(TUESDAY, 15))
+    ref = two.work()
+    two.live(utc(TUESDAY, 15, 5))
+    assert two.compare().status is ReconciliationStatus.PASS
+    if ended:
+        two.broker.cancel(ref)
+        two.live(utc(TUESDAY, 15, 10))
+        del two.working[ref]
+        assert two.compare().status is ReconciliationStatus.PASS
+    return two, ref
+
+
+def vanished_order(subject: str = "") -> Callable[[], tuple[Comparison, Evidence]]:
+    def make() -> tuple[Comparison, Evidence]:
+        two, ref = with_order()
+        acts.distort_report(two.broker, "fault", F.UNLISTED_ORDER, subject or ref)
+        return two, Evidence()
+
+    return make
+
+
+def changed_order(quantity: str, limit: str) -> Callable[[], tuple[Comparison, Evidence]]:
+    def make() -> tuple[Comparison, Evidence]:
+        two, ref = with_order()
+        acts.change_order(two.broker, "fault", ref, D(quantity), D(limit))
+        return two, Evidence()
+
+    return make
+
+
+def repeated_order() -> tuple[Comparison, Evidence]:
+    two, ref = with_order()
+    acts.place_order(two.broker, "fault", "AAA", D(100), D("90"), ref)
+    return two, Evidence()
+
+
+def revived_order() -> tuple[Comparison, Evidence]:
+    two, ref = with_order(ended=True)
+    acts.place_order(two.broker, "fault", "AAA", D(100), D("90"), ref)
+    return two, Evidence()
+
+
+def executions_of_today(subject: str) -> Callable[[], tuple[Comparison, Evidence]]:
+    """Two executions of this morning, of which the broker lists one or none."""
+
+    def make() -> tuple[Comparison, Evidence]:
+        two = held()
+        first, _ = two.trade(("AAA", 500), ("AAA", 700))
+        acts.distort_report(two.broker, "fault", F.HIDDEN_EXECUTION, subject or first.execution_id)
+        return two, Evidence()
+
+    return make
+
+
+def commission_in_yen() -> tuple[Comparison, Evidence]:
+    two = held()
+    trade = foreign(two, "300", ref="AF1.LOST.0")
+    known = two.broker.state.executions.get(trade)
+    assert known is not None
+    two.broker.state.executions.put(trade, replace(known, commission_currency="JPY"))
+    return two, Evidence()
+
+
 PAID = Dividend(instrument_id="AAA", ex_date=TUESDAY, pay_date=TUESDAY, amount=D("0.31"))
 
 
@@ -313,7 +381,24 @@ CASES: tuple[tuple[str, BreakKind, str, Callable[[], tuple[Comparison, Evidence]
     ("one position is not listed", K.PARTIAL_ANSWER, "AAA", report_fault(F.UNLISTED_HOLDING, "AAA")),
     ("one currency is not listed", K.PARTIAL_ANSWER, "cash in EUR", report_fault(F.UNLISTED_CASH, "EUR")),
     ("cash is no number", K.IMPOSSIBLE_NUMBER, "cash of USD", report_fault(F.UNREADABLE_CASH, "USD")),
+    ("no execution of today is listed", K.EMPTY_ANSWER, "SIM.00000005.01", executions_of_today("*")),
+    ("one execution of today is not listed", K.PARTIAL_ANSWER, "SIM.00000005.01", executions_of_today("")),
+    ("open orders fail", K.UNANSWERED, "open_orders", report_fault(F.WITHHELD_ANSWER, "open_orders")),
+    (
+        "ended orders fail",
+        K.UNANSWERED,
+        "completed_orders",
+        report_fault(F.WITHHELD_ANSWER, "completed_orders"),
+    ),
+    ("the account's figures fail", K.UNANSWERED, "account", report_fault(F.WITHHELD_ANSWER, "account")),
+    ("an order of ours is not listed", K.VANISHED_ORDER, "AF1.4.0", vanished_order()),
+    ("no order is listed", K.VANISHED_ORDER, "AF1.4.0", vanished_order("*")),
+    ("an order of ours grew", K.CHANGED_ORDER, "AF1.4.0", changed_order("200", "90")),
+    ("an order of ours pays more", K.CHANGED_ORDER, "AF1.4.0", changed_order("100", "91")),
+    ("an order of ours works twice", K.REPEATED_ORDER, "0000000005", repeated_order),
+    ("an order of ours works again", K.REVIVED_ORDER, "AF1.4.0", revived_order),
     ("another account answers", K.WRONG_ACCOUNT, "account name", report_fault(F.OTHER_ACCOUNT, "U999")),
+    ("a commission in yen", K.CURRENCY_WITHOUT_RATE, "JPY", commission_in_yen),
     ("yen without a rate", K.CURRENCY_WITHOUT_RATE, "JPY", report_fault(F.SHIFTED_CASH, "JPY", "1000000")),
     ("a fill that nobody told", K.MISSED_FILL, "AAA", missed_fill),
     ("a correction", K.CORRECTED_EXECUTION, "AAA", corrected),

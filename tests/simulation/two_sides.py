@@ -13,11 +13,11 @@ from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.ledger import LedgerEntry, book_execution, deposit, tax_ids
 from engine.accounting.nav import OptionRisk, ValuationContext, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
-from engine.accounting.sides import Evidence, KnownOrders, OurPrices, Sides
+from engine.accounting.sides import Evidence, KnownOrders, OurPrices, OwnOrder, Sides
 from engine.carry import DayFacts, calendar_entries
 from engine.model.breaks import BreakKind
 from engine.model.market import Mark, Source
-from engine.model.orders import Fill, Side
+from engine.model.orders import ChildStatus, Fill, Side
 from engine.model.policy import TransactionTax
 from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Valuation
 from engine.model.universe import ContractBook
@@ -65,6 +65,7 @@ class Comparison:
     refs: set[str] = field(default_factory=set)
     taxes: tuple[TransactionTax, ...] = ()
     books_taxes: bool = True
+    working: dict[str, OwnOrder] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -103,6 +104,15 @@ class Comparison:
         self.live(utc(day, hour, 30))
         self.book_new()
         return [fill for name, fill in self.fills.items() if name not in before]
+
+    def work(self, contract_id: str = "AAA", quantity: int = 100, limit: str = "90") -> str:
+        """One order of the fund's own that works at the broker; its reference."""
+        ref = f"AF1.{len(self.refs)}.0"
+        self.refs.add(ref)
+        child = order(contract_id, str(quantity), limit, ref=ref, good_till=utc(self.broker.now.date(), 20))
+        self.broker.submit(child)
+        self.working[ref] = OwnOrder(child=child, status=ChildStatus.WORKING, is_acknowledged=True)
+        return ref
 
     def live(self, at: datetime) -> None:
         """Let both sides live until a time."""
@@ -170,6 +180,7 @@ class Comparison:
             order_refs=frozenset(self.refs),
             booked=tuple(self.fills[name] for name in sorted(self.fills)),
             taxed=frozenset(name for name in self.fills if ids.intersection(tax_ids(name))),
+            working=tuple(self.working[ref] for ref in sorted(self.working)),
         )
 
     def causes(

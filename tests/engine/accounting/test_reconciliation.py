@@ -14,6 +14,7 @@ from engine.accounting.differences import KnownOrders, OurPrices, Sides, expecte
 from engine.accounting.ledger import book_execution
 from engine.accounting.nav import ValuationContext, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, ReconciliationStatus, reconcile
+from engine.accounting.sides import OwnOrder
 from engine.model.encoding import decode, encode
 from engine.model.halts import HaltChoice, HaltKind
 from engine.model.market import Mark, Quote, Source
@@ -31,6 +32,7 @@ from tests.engine.accounting.builders import (
     make_rates,
 )
 from tests.engine.accounting.policies import RECONCILIATION
+from tests.engine.simulation.exchange_world import order as make_order
 
 PASS, HALT, EMERGENCY, UNKNOWN = (
     ReconciliationStatus.PASS,
@@ -96,7 +98,19 @@ def report_on(
 ) -> ReconciliationReport:
     valuation = value_portfolio(book, marks, RATES, BOOK, CONTEXT)
     prices = OurPrices(marks=marks, fx=RATES, live=live or {})
-    known = KnownOrders(order_refs=frozenset({"AF1.OURS.1"}), booked=booked)
+    known = KnownOrders(
+        order_refs=frozenset({"AF1.OURS.1"}),
+        booked=booked,
+        working=tuple(
+            OwnOrder(
+                child=make_order("CSPX", "1", "1", ref="AF1.OURS.1"),
+                status=ChildStatus.WORKING,
+                is_acknowledged=True,
+            )
+            for row in broker.open_orders
+            if row.order_ref == "AF1.OURS.1"
+        ),
+    )
     sides = Sides(portfolio=book, broker=broker, prices=prices, contracts=BOOK)
     return reconcile(sides, valuation, RECONCILIATION, known)
 
