@@ -7,7 +7,6 @@ then is never imported: that alone takes seconds.
 from __future__ import annotations
 
 from engine.composition.day import DayDecisions
-from engine.errors import HaltError
 from engine.model.context import RunStatus
 from flows.outcome import Outcome, halted
 from tasks.artifacts import publish_decision, publish_fills, publish_summary
@@ -17,7 +16,7 @@ from tasks.day import TradingDay
 from tasks.day_record import record_executions
 from tasks.execute import decision_inputs, find_open_orders, work_jobs
 from tasks.fx import refresh_fx
-from tasks.halting import join_open_halts, stop
+from tasks.halting import STOPS, join_open_halts, stop
 from tasks.hedges import plan_currencies, plan_tails
 from tasks.maintenance import check_maintenance
 from tasks.nav import compute_nav, judge_marks
@@ -82,8 +81,8 @@ def decide(day: TradingDay) -> Outcome:
         )
         remember_decision(day, inputs, decisions)
         publish_decision(day, report, targets, trades)
-    except HaltError as halt:
-        return halted(day.run_id, stop(day, halt))
+    except STOPS as error:
+        return halted(day.run_id, stop(day, error))
     day.finish(RunStatus.COMPLETED, b"")
     return Outcome(
         run_id=day.run_id, status=RunStatus.COMPLETED, text=f"{len(jobs.jobs)} jobs for {day.trade_date}"
@@ -101,8 +100,8 @@ def trade(day: TradingDay) -> Outcome:
         report = work_jobs(day, inputs, check_window)
         record_executions(day, inputs)
         publish_fills(day)
-    except HaltError as halt:
-        return halted(day.run_id, stop(day, halt))
+    except STOPS as error:
+        return halted(day.run_id, stop(day, error))
     day.finish(RunStatus.COMPLETED, b"")
     filled = sum(1 for parent in report.parents if parent.unfilled == 0)
     return Outcome(
@@ -123,8 +122,8 @@ def close(day: TradingDay) -> Outcome:
         fund = compute_nav(day, inputs)
         reconcile(day, inputs, fund)
         remember_close(day, inputs, fund)
-    except HaltError as halt:
-        outcome = halted(day.run_id, stop(day, halt))
+    except STOPS as error:
+        outcome = halted(day.run_id, stop(day, error))
         write_report(day)
         return outcome
     day.finish(RunStatus.COMPLETED, b"")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.errors import HaltError
+from engine.errors import BrokerUnavailable, HaltError
 from engine.model.encoding import encode
 from engine.model.halts import ALLOWED_CHOICES, HALT_NAMES, WHAT_TO_DO, HaltKind
 from state.halts import HaltSeverity
@@ -12,6 +12,9 @@ from tasks.day import TradingDay, halted_status, wall_clock
 from tasks.day_record import record_incidents
 from tasks.halt_evidence import halt_evidence
 from tasks.step import step
+
+STOPS = (HaltError, BrokerUnavailable)
+"""What ends a flow until a person, or the broker, has answered."""
 
 
 @step("join open halts")
@@ -35,11 +38,12 @@ def join_open_halts(day: TradingDay) -> None:
         )
 
 
-def stop(day: TradingDay, halt: HaltError) -> HaltError:
-    """Store the halt before the flow ends; the same halt found again is joined.
+def stop(day: TradingDay, error: HaltError | BrokerUnavailable) -> HaltError:
+    """Store the halt before the flow ends; the same halt found again is joined. A silent broker is a halt too.
 
     The error that comes back says in one paragraph what was expected, what was found and the line that answers it.
     """
+    halt = error if isinstance(error, HaltError) else _unanswered(error)
     kind = HaltKind(halt.kind)
     evidence = halt_evidence(day, halt)
     told = str(halt) if halt.halt_id else f"{halt}; {WHAT_TO_DO[kind]}"
@@ -61,6 +65,10 @@ def stop(day: TradingDay, halt: HaltError) -> HaltError:
     stopped = HaltError(halt.kind, _paragraph(day, halt_id, told), emergency=halt.emergency, halt_id=halt_id)
     publish_halt(day, halt_id, stopped, evidence)
     return stopped
+
+
+def _unanswered(error: BrokerUnavailable) -> HaltError:
+    return HaltError(HaltKind.UNANSWERED.value, f"expected the broker to answer, found no answer: {error}")
 
 
 def _paragraph(day: TradingDay, halt_id: str, told: str) -> str:

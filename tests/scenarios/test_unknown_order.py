@@ -12,7 +12,7 @@ from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode
 from engine.model.orders import ChildOrder, ChildStatus
 from engine.simulation.exchange import SimulatedTransport
-from tests.factories import DAYS, accepted_orders, new_world, order_store, run_day, step_outputs
+from tests.factories import DAYS, accepted_orders, new_world, order_store, run_day, run_id_of, step_outputs
 
 LOST = "CSPX"
 
@@ -38,6 +38,10 @@ def test_unknown_order_blocks_its_contract_while_the_fund_goes_on(
 
         second = run_day(world, DAYS[1])
         assert {outcome.status for outcome in second.values()} == {RunStatus.COMPLETED}
+        (named,) = world.records.rows("recon_breaks", run_id=run_id_of(world, DAYS[1], RunKind.DECISION))
+        assert (named["kind"], named["severity"]) == ("unknown-order", "BLOCKED")
+        assert named["subject"] == unknown.child.order_ref
+        assert str(named["note"]).startswith("vanished-order: ")
         trades = decode(TradeListDecision, step_outputs(world, DAYS[1])["trades"])
         assert len(trades.trades) > 10
         assert LOST not in {trade.contract_id for trade in trades.trades}
