@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -160,6 +160,12 @@ class OrderBook(Protocol):
 
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
         """Children of a parent in order of attempts."""
+
+    def spend(self, order_refs: Collection[str]) -> None:
+        """Keep those of some listed references that are ours by their form and that no child here has."""
+
+    def spent_attempts(self, intent_id: str) -> int:
+        """The last attempt of a parent whose reference was kept so, 0 when none was; no child may take it again."""
 
     def unresolved(self) -> tuple[ChildRecord, ...]:
         """All children of the account that still hold a reservation, or are PLANNED."""

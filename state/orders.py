@@ -6,7 +6,7 @@ execution; a correction takes the earlier version back and books the new one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -27,6 +27,7 @@ from state.fills import book_fill, fill_of, filled_quantity, take_back
 from state.gate import OrderLimits, add_turnover, claim_child, counted_notional
 from state.jobs import JobStore, read_intent
 from state.order_reading import account_fills, child_record, order_references
+from state.spent_references import keep_spent, last_spent_attempt, read_spent
 from state.tables import control, fills, intents, order_events, orders
 
 _PERMISSIONS = {
@@ -96,6 +97,7 @@ class OrderStore(JobStore):
         self._limits = limits
         self._contracts = contracts
         self._taxes = taxes
+        self._spent: frozenset[str] | None = None
 
     def plan_child(self, child: ChildOrder) -> None:
         """Store a PLANNED child; a child that was planned and never claimed may be planned anew.
@@ -103,6 +105,10 @@ class OrderStore(JobStore):
         Raises `InvariantError` when its parent is not committed or differs, or when the child was claimed and
         comes with another content.
         """
+        if child.order_ref in self._spent_references():
+            raise InvariantError(
+                f"{child.order_ref} is the name of an order that this database has lost; a new order needs another"
+            )
         with self._database.transaction() as connection:
             parent = _lock_parent(connection, child.intent_id)
             if (child.contract_id, child.side.value) != (parent.contract_id, parent.side):
@@ -213,6 +219,22 @@ class OrderStore(JobStore):
         wanted = select(orders).where(orders.c.intent_id == intent_id).order_by(orders.c.attempt)
         with self._database.read() as connection:
             return tuple(child_record(row) for row in connection.execute(wanted))
+
+    def spend(self, order_refs: Collection[str]) -> None:
+        """Keep references of ours that the broker shows and no order of this database has."""
+        with self._database.transaction() as connection:
+            keep_spent(connection, self._account, order_refs)
+        self._spent = None
+
+    def spent_attempts(self, intent_id: str) -> int:
+        """The last attempt of a parent under whose reference the broker shows an order that this database lost."""
+        return last_spent_attempt(intent_id, self._spent_references())
+
+    def _spent_references(self) -> frozenset[str]:
+        if self._spent is None:
+            with self._database.read() as connection:
+                self._spent = read_spent(connection, self._account)
+        return self._spent
 
     def unresolved(self) -> tuple[ChildRecord, ...]:
         """Children of the account that hold a reservation or are PLANNED, by reference."""

@@ -35,3 +35,12 @@ statement_rows = Table(
     created_at(),
 )
 """Executions by their execution id and cash by its transaction id: a row that comes again is the same row."""
+
+spent_references = Table(
+    "spent_references",
+    metadata,
+    Column("account", String, ForeignKey("accounts.account"), primary_key=True),
+    Column("order_ref", String, primary_key=True),
+    created_at(),
+)
+"""References of ours that the broker showed and no order of this database has: a restored copy has lost them."""

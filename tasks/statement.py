@@ -37,7 +37,7 @@ from tasks.runtime import World
 from tasks.sync import CALENDAR_KINDS, settle_calendar
 
 BOOKED, MATCHED, LEFT = "BOOKED", "MATCHED", "LEFT"
-_INSTANT = timedelta(microseconds=1)
+INSTANT = timedelta(microseconds=1)
 _MOST_TOLD = 5
 
 
@@ -84,7 +84,7 @@ def import_statement(world: World, content: bytes) -> StatementImport:
     """Import one file; raises `StatementError` when it is refused and `RefusedError` while a run is under way."""
     zone = ZoneInfo(world.configuration.settings.statement.time_zone)
     statement = read_statement(content, world.account, zone, FlexNames(world.universe))
-    _refuse_while_running(world)
+    refuse_while_running(world)
     file_digest = digest_bytes(content)
     identities = row_digests(statement)
     store = StatementStore(world.database)
@@ -96,6 +96,7 @@ def import_statement(world: World, content: bytes) -> StatementImport:
             f"{', '.join(changed[:_MOST_TOLD])}; nothing was booked: ask the broker which of them is right"
         )
     orders = order_store(world)
+    orders.spend([row.fill.order_ref for row in statement.trades if row.fill.order_ref is not None])
     before = _book_side(world, statement)
     trades = _book(world, orders, before, trade_lines(statement, before))
     _settle(world, statement)
@@ -127,12 +128,13 @@ def order_store(world: World) -> OrderStore:
     return OrderStore(world.database, world.account, "", None, closed, world.contracts, taxes)
 
 
-def _refuse_while_running(world: World) -> None:
+def refuse_while_running(world: World) -> None:
+    """Raise `RefusedError` while a run of the account is under way."""
     latest = world.runs.latest_run(world.account)
     if latest is not None and world.runs.outlook(latest.key, wall_clock()) is ClaimOutcome.HELD:
         raise RefusedError(
-            f"expected no run of {world.account} under way, found {latest.run_id}; nothing was booked: import the "
-            "statement when the run has ended"
+            f"expected no run of {world.account} under way, found {latest.run_id}; nothing was booked: try again "
+            "when the run has ended"
         )
 
 
@@ -141,8 +143,8 @@ def _book_side(world: World, statement: Statement) -> BookSide:
     fills = world.fills({row.fill.root for row in statement.trades})
     valued = valued_until(world)
     # What a valuation already holds is what was booked up to its very moment.
-    now = max(world.broker.now, valued + _INSTANT)
-    end = min(statement.ends - _INSTANT, now)
+    now = max(world.broker.now, valued + INSTANT)
+    end = min(statement.ends - INSTANT, now)
     return BookSide(
         entries=world.ledger.entries(world.account),
         fills={fill.execution_id: fill for fill in fills},
@@ -172,7 +174,7 @@ def closed_until(world: World) -> datetime:
 
 def _settle(world: World, statement: Statement) -> None:
     """Bring the calendar to the statement's end, or to now where that is valued already."""
-    end = min(statement.ends - _INSTANT, world.broker.now)
+    end = min(statement.ends - INSTANT, world.broker.now)
     settle_calendar(world, end if end > valued_until(world) else world.broker.now)
 
 

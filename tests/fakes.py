@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,12 +12,14 @@ from engine.model.context import ControlState
 from engine.model.market import Quote
 from engine.model.order_states import CHILD_TRANSITIONS
 from engine.model.orders import (
+    ORDER_REFERENCE_PREFIX,
     ChildOrder,
     ChildStatus,
     Fill,
     OpenOrder,
     TransportEvent,
     TransportEventKind,
+    order_reference,
 )
 from engine.ports import ChildRecord, GateOutcome, Permission
 
@@ -38,6 +40,7 @@ class MemoryOrderBook:
         self.records: dict[str, ChildRecord] = {}
         self.fills: dict[str, Fill] = {}
         self.history: list[tuple[str, ChildStatus]] = []
+        self.spent: set[str] = set()
 
     def plan_child(self, child: ChildOrder) -> None:
         known = self.records.get(child.order_ref)
@@ -108,6 +111,14 @@ class MemoryOrderBook:
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
         found = [r for r in self.records.values() if r.child.intent_id == intent_id]
         return tuple(sorted(found, key=lambda r: r.child.attempt))
+
+    def spend(self, order_refs: Collection[str]) -> None:
+        ours = {name for name in order_refs if name.startswith(ORDER_REFERENCE_PREFIX)}
+        self.spent |= ours - self.records.keys()
+
+    def spent_attempts(self, intent_id: str) -> int:
+        attempts = [int(name.rpartition(".")[2]) for name in self.spent]
+        return max((n for n in attempts if order_reference(intent_id, n) in self.spent), default=0)
 
     def unresolved(self) -> tuple[ChildRecord, ...]:
         return tuple(

@@ -130,7 +130,8 @@ def _missing_line(book: BookSide, ledger: _Ledger, row: StatementTrade) -> State
         return _line(row, Finding.LATE_FILL, f"{_words(fill)}: missing in the book", fill=fill)
     is_ours = (fill.order_ref or "").startswith(ORDER_REFERENCE_PREFIX)
     finding = Finding.LOST_ORDER if is_ours else Finding.FOREIGN_TRADE
-    why = f"{fill.order_ref} is not in our database" if is_ours else "not an order of ours"
+    lost = f"{fill.order_ref} is not in our database; assign {fill.execution_id} to its sleeves"
+    why = lost if is_ours else "not an order of ours"
     sleeves = {Sleeve.UNASSIGNED.value: fill.signed_quantity}
     entries = book_execution(fill, instrument, sleeves, book.booking_time(fill))
     if row.taxes != 0:

@@ -114,7 +114,7 @@ def _start(core: OrderCore, state: TicketState, now: datetime, policy: Execution
                 child=child, status=record.status, child_filled=record.filled, executed=record.filled
             )
     state = state._replace(
-        attempt=max((record.child.attempt for record in core.children), default=0),
+        attempt=max(core.spent_attempts, *(record.child.attempt for record in core.children), 0),
         filled=sum((record.filled for record in core.children), ZERO),
         unknown=unknown,
     )

@@ -55,6 +55,7 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
     orders = {order.order_ref: order for order in transport.orders() if order.order_ref is not None}
     listed = transport.executions()
     fills = _by_reference(listed)
+    book.spend([*orders, *fills])
     late = _late_fills(book, listed, fills, {record.child.order_ref for record in records})
     booked = [fill.execution_id for fill in late if book.record_fill(fill, _booked_at(fill, now))]
     children = []

@@ -107,6 +107,7 @@ def order_core(
         window_end=job.window.end,
         quantity=wanted // instrument.lot * instrument.lot if wanted < intent.quantity else wanted,
         children=world.book.children(intent.intent_id),
+        spent_attempts=world.book.spent_attempts(intent.intent_id),
         model_bps=world.slippage.offset_bps(instrument),
         largest_quantity=world.liquidity.largest_quantity(
             intent.contract_id, intent.instrument_id, world.safety.max_adv_fraction, instrument.lot

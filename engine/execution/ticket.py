@@ -105,13 +105,17 @@ class TicketState(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCore:
-    """What never changes of a parent order; ``quantity`` is what may be worked now, at most the intent's."""
+    """What never changes of a parent order; ``quantity`` is what may be worked now, at most the intent's.
+
+    ``spent_attempts`` is the last attempt that a lost database made: its reference stands for an order of its own.
+    """
 
     intent: OrderIntent
     instrument: Instrument
     window_end: datetime
     quantity: Decimal
     children: tuple[ChildRecord, ...] = ()
+    spent_attempts: int = 0
     model_bps: Decimal | None = None
     largest_quantity: Decimal | None = None
     slices: Slices | None = None

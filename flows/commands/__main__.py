@@ -19,7 +19,10 @@ GROUPS = {
     "report": ("flows.commands.operating", "print the report of a day again and say where its page is"),
     "config": ("flows.commands.configuration", "check, show or describe the configuration"),
     "db": ("flows.commands.database", "upgrade or verify the book's database"),
-    "statement": ("flows.commands.statement", "import the broker's statement and book what it explains"),
+    "statement": (
+        "flows.commands.statement",
+        "import the broker's statement, book what it explains, assign what was lost",
+    ),
     "simulated": ("flows.commands.simulated", "reset the simulated broker's account or write its statement"),
     "bench": ("flows.commands.benchmarks", "measure where the time goes"),
     "ui": ("flows.commands.interface", "start the Prefect server, a worker and the deployments"),

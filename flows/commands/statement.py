@@ -1,8 +1,11 @@
-"""``fund statement import FILE``: match the broker's statement with the book, and book what is explained."""
+"""``fund statement``: match the broker's statement with the book, book what is explained, assign what was lost."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +14,7 @@ import typer
 from engine.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from tasks.runtime import World
     from tasks.statement import ImportedLine, StatementImport
 
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -32,14 +36,57 @@ def import_file(
     as_json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
 ) -> int:
     """Match every row with the book and book what is explained and configured; the same file again changes nothing."""
-    from flows.accounts import chosen_accounts, newest_world
-    from flows.book import open_book
     from tasks.statement import import_statement
 
     try:
         content = file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"expected a statement in {file}, found {error.strerror}") from error
+    with _world_of(account) as world:
+        result = import_statement(world, content)
+    if as_json:
+        typer.echo(json.dumps(_as_json(result), indent=2))
+    else:
+        for line in _told(result):
+            typer.echo(line)
+    return 0
+
+
+@group.command("assign")
+def assign(
+    execution: Annotated[str, typer.Argument(help="id of an execution that no sleeve has")],
+    shares: Annotated[
+        list[str], typer.Argument(help="SLEEVE for all of it, or SLEEVE=QUANTITY several times, signed")
+    ],
+    account: Annotated[str | None, typer.Option(help="account; needed when there are several")] = None,
+) -> int:
+    """Give an execution whose order was lost to the sleeves that had asked for it, at its own price."""
+    from tasks.assigning import assign_execution
+
+    wanted = dict(_share(text) for text in shares)
+    if len(wanted) != len(shares) or (len(wanted) > 1 and None in wanted.values()):
+        raise ConfigurationError("expected each sleeve once, with its quantity where there are several")
+    with _world_of(account) as world:
+        entries = assign_execution(world, execution, wanted)
+    for entry in entries:
+        moved = entry.lines[0]
+        typer.echo(f"{moved.account.partition(':')[2]}: {moved.amount:+f} {moved.unit} at {entry.price}")
+    return 0
+
+
+def _share(text: str) -> tuple[str, Decimal | None]:
+    name, given, quantity = text.partition("=")
+    try:
+        return name, Decimal(quantity) if given else None
+    except InvalidOperation as error:
+        raise ConfigurationError(f"expected SLEEVE or SLEEVE=QUANTITY, found {text}") from error
+
+
+@contextmanager
+def _world_of(account: str | None) -> Iterator[World]:
+    from flows.accounts import chosen_accounts, newest_world
+    from flows.book import open_book
+
     with open_book() as book:
         names = chosen_accounts(book, account)
         if len(names) != 1:
@@ -48,15 +95,9 @@ def import_file(
             )
         world = newest_world(book, names[0])
     try:
-        result = import_statement(world, content)
+        yield world
     finally:
         world.close()
-    if as_json:
-        typer.echo(json.dumps(_as_json(result), indent=2))
-    else:
-        for line in _told(result):
-            typer.echo(line)
-    return 0
 
 
 def _as_json(result: StatementImport) -> dict[str, object]:

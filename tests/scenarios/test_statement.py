@@ -168,32 +168,6 @@ def test_unknown_order_is_decided_by_the_statement(
     opened.close()
 
 
-@pytest.mark.slow
-def test_restored_database_is_brought_up_to_the_broker_by_its_statement(tmp_path: Path) -> None:
-    shutil.copytree(home_after_a_day(), tmp_path, dirs_exist_ok=True)
-    backup = tmp_path / "backup"
-    backup.mkdir()
-    for path in tmp_path.glob("fund.sqlite*"):
-        shutil.copy(path, backup)
-    opened = new_world(tmp_path, DAYS[2])
-    run_day(opened, DAYS[1])
-    opened.close()
-    for path in tmp_path.glob("fund.sqlite*"):
-        path.unlink()
-    for path in backup.iterdir():
-        shutil.copy(path, tmp_path)
-    opened = new_world(tmp_path, DAYS[2])
-    executed = len(opened.broker.executions())
-    result = imported(opened, DAYS[1])
-    found = outcomes(result)
-    assert set(found) == {("lost_order", "BOOKED")}
-    assert 0 < found["lost_order", "BOOKED"] <= executed
-    books = book_at_close(opened)
-    assert books.ours == books.broker
-    assert run(opened, DAYS[2], RunKind.DECISION).status is RunStatus.COMPLETED
-    opened.close()
-
-
 @pytest.mark.parametrize(
     ("name", "old", "new", "told"),
     [

@@ -674,3 +674,16 @@ def test_job_is_not_done_while_a_child_may_trade(database: Database) -> None:
 def test_unknown_job_is_named(database: Database) -> None:
     with pytest.raises(InvariantError, match="none called nothing"):
         open_orders(database).set_job_status("nothing", JobStatus.CLAIMED, NOW)
+
+
+def test_name_of_an_order_that_the_database_lost_is_never_given_again(database: Database) -> None:
+    orders = open_orders(database)
+    orders.save_intents(DAY, [make_intent("kept"), make_intent("lost")])
+    kept, lost = make_child(make_intent("kept")), make_child(make_intent("lost"), attempt=2)
+    orders.plan_child(kept)
+    orders.spend([kept.order_ref, lost.order_ref, "MANUAL.7", lost.order_ref])
+    assert (orders.spent_attempts("kept"), orders.spent_attempts("lost")) == (0, 2)
+    with pytest.raises(InvariantError, match="that this database has lost"):
+        orders.plan_child(lost)
+    orders.plan_child(make_child(make_intent("lost"), attempt=3))
+    assert open_orders(database).spent_attempts("lost") == 2

@@ -127,6 +127,20 @@ def test_order_larger_than_the_depth_is_worked_in_several_children_without_exces
     assert len({r.child.order_ref for r in book.records.values()}) == len(broker.orders())
 
 
+def test_book_that_lost_the_day_gives_new_orders_names_of_their_own() -> None:
+    broker = new_broker(World())
+    run(broker, book_of(INTENTS), INTENTS)
+    first = {order.order_ref for order in broker.orders()}
+    restored = book_of(INTENTS)
+    run(broker, restored, INTENTS)
+    # Nobody compared the books here, so all is bought again: what counts is that no name means two orders.
+    again = {record.child.order_ref for record in restored.records.values()}
+    assert restored.spent == first
+    assert len(again) == len(INTENTS)
+    assert not first & again
+    assert {record.child.attempt for record in restored.records.values()} == {2}
+
+
 class _ChangedBook(MemoryOrderBook):
     """A book whose control changes when it is looked at for the third time, ten seconds into the window."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from engine.simulation.faults import ForeignTrade, add_trade
 from flows.commands.__main__ import main
-from tests.factories import DAYS
+from tests.factories import DAYS, new_world
 from tests.halted_days import home_after_a_day
 
 
@@ -39,6 +41,9 @@ def test_written_statement_is_imported_and_agrees(home: Path, capsys: pytest.Cap
     [
         (["statement", "import", "nothing.xml"], 2, "No such file"),
         (["statement", "import", "cut.xml"], 5, "truncated or damaged"),
+        (["statement", "assign", "nothing", "core_index_rv"], 5, "found none under nothing"),
+        (["statement", "assign", "nothing", "core_index_rv=much"], 2, "found core_index_rv=much"),
+        (["statement", "assign", "nothing", "core_index_rv", "sector_rv"], 2, "each sleeve once"),
         (["simulated", "statement", "2026-11-20"], 2, "has lived until 2026-11-12 22:30 UTC"),
         (["simulated", "statement", "yesterday"], 2, "YYYY-MM-DD"),
     ],
@@ -57,3 +62,25 @@ def test_refusal_says_what_was_expected_and_found(
     found = " ".join(capsys.readouterr().err.split())
     assert found.startswith("fund: expected")
     assert told in found
+
+
+def test_execution_of_a_lost_order_is_assigned_to_its_sleeves(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = new_world(home, DAYS[0])
+    lost = ForeignTrade(contract_id="CSPX", quantity=Decimal(20), price=Decimal(640), order_ref="AF1.GONE.1")
+    add_trade(world.broker, "lost", lost)
+    world.broker.commit()
+    name = next(fill.execution_id for fill in world.broker.executions() if fill.order_ref == "AF1.GONE.1")
+    world.close()
+    file = home / "statement.xml"
+    assert main(["simulated", "statement", DAYS[0].isoformat(), "--out", str(file)]) == 0
+    assert main(["statement", "import", str(file)]) == 0
+    assert f"AF1.GONE.1 is not in our database; assign {name} to its sleeves" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert main(["statement", "assign", name, "core_index_rv=15", "sector_rv=5"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "core_index_rv: +15 CSPX at 640",
+        "sector_rv: +5 CSPX at 640",
+    ]

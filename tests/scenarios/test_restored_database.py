@@ -1,0 +1,146 @@
+"""A database that is a day old again: the statement gives back what was lost, and no order takes an old one's name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from engine.accounting.assignment import unassigned_quantity
+from engine.errors import InvariantError, RefusedError
+from engine.model.context import RunStatus
+from engine.model.portfolio import Sleeve
+from state.verification import verify
+from tasks.assigning import assign_execution
+from tasks.runtime import World
+from tests.factories import (
+    DAYS,
+    accepted_orders,
+    book_at_close,
+    new_world,
+    order_store,
+    row_counts,
+    run_day,
+)
+from tests.postgresql import administration, own_database, running_server
+from tests.statements import imported, outcomes
+
+LOST_DAY, NEXT_DAY = DAYS[1], DAYS[2]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def restored(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    """A fund that traded for two days, with the database of the evening of the first."""
+    if request.param == "sqlite":
+        yield from _restored(tmp_path, lambda: _copy_files(tmp_path))
+        return
+    with running_server() as server, own_database(server) as url:
+        monkeypatch.setenv("FUND_DATABASE_URL", url)
+        yield from _restored(tmp_path, lambda: _copy_database(server, url))
+
+
+def _restored(home: Path, back_up: Callable[[], Callable[[], None]]) -> Iterator[World]:
+    world = new_world(home, NEXT_DAY)
+    run_day(world, DAYS[0])
+    world.close()
+    restore = back_up()
+    world = new_world(home, NEXT_DAY)
+    run_day(world, LOST_DAY)
+    world.close()
+    restore()
+    world = new_world(home, NEXT_DAY)
+    yield world
+    world.close()
+
+
+def _copy_files(home: Path) -> Callable[[], None]:
+    shelf = home / "backup"
+    shelf.mkdir()
+    for path in home.glob("fund.sqlite*"):
+        shutil.copy(path, shelf)
+
+    def restore() -> None:
+        for path in home.glob("fund.sqlite*"):
+            path.unlink()
+        for path in shelf.iterdir():
+            shutil.copy(path, home)
+
+    return restore
+
+
+def _copy_database(server: str, url: str) -> Callable[[], None]:
+    name = url.partition("?")[0].rpartition("/")[2]
+    with administration(server) as connection:
+        connection.execute(text(f"CREATE DATABASE kept_{name} TEMPLATE {name}"))
+
+    def restore() -> None:
+        with administration(server) as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE kept_{name}"))
+
+    return restore
+
+
+def test_statement_brings_the_book_up_to_the_broker_and_sleeves_get_what_is_theirs(restored: World) -> None:
+    executed = len(restored.broker.executions())
+    found = outcomes(imported(restored, LOST_DAY))
+    assert set(found) == {("lost_order", "BOOKED")}
+    assert 0 < found["lost_order", "BOOKED"] <= executed
+    books = book_at_close(restored)
+    assert books.ours == books.broker
+
+    name, quantity = unassigned_execution(restored)
+    before = restored.ledger.portfolio(restored.account, restored.broker.now + timedelta(seconds=1))
+    assign_execution(restored, name, {"core_index_rv": None})
+    after = restored.ledger.portfolio(restored.account, restored.broker.now + timedelta(seconds=1))
+    moved = [
+        (
+            contract_id,
+            held.sleeves.get(Sleeve.CORE, 0) - before.positions[contract_id].sleeves.get(Sleeve.CORE, 0),
+        )
+        for contract_id, held in after.positions.items()
+        if held.sleeves != before.positions[contract_id].sleeves
+    ]
+    assert [change for _, change in moved] == [quantity]
+    with pytest.raises(RefusedError, match="assigned already"):
+        assign_execution(restored, name, {"core_index_rv": None})
+
+    # The close of the next day halts when its bridge does not explain NAV to the cent, or the books differ.
+    assert {found.status for found in run_day(restored, NEXT_DAY).values()} == {RunStatus.COMPLETED}
+    assert verify(restored.database) == ()
+
+
+def unassigned_execution(world: World) -> tuple[str, Decimal]:
+    ledger = world.ledger.entries(world.account)
+    names = [fill.execution_id for fill in world.broker.executions()]
+    return next((name, left) for name in names if (left := unassigned_quantity(name, ledger)) != 0)
+
+
+@pytest.mark.parametrize("restored", ["sqlite"], indirect=True)
+def test_lost_day_that_is_run_again_takes_no_name_of_a_lost_order(restored: World) -> None:
+    sent = accepted_orders(restored.options.home, restored.account)
+    lost = [child for child in sent if child.order_ref not in restored.order_refs()]
+    executed = {fill.order_ref for fill in restored.broker.executions()}
+    imported(restored, LOST_DAY)
+    spent = [child for child in lost if child.order_ref in executed]
+    assert row_counts(restored)["spent_references"] == len(spent) > 0
+    orders = order_store(restored)
+    for child in spent:
+        assert orders.spent_attempts(child.intent_id) >= child.attempt
+        with pytest.raises(InvariantError, match="that this database has lost"):
+            orders.plan_child(child)
+    known = next(child for child in sent if child.order_ref in restored.order_refs())
+    assert orders.spent_attempts(known.intent_id) == 0
+
+    assert {found.status for found in run_day(restored, LOST_DAY).values()} == {RunStatus.COMPLETED}
+    names = [child.order_ref for child in accepted_orders(restored.options.home, restored.account)]
+    assert len(names) == len(set(names)) >= len(sent)
+    books = book_at_close(restored)
+    assert books.ours == books.broker
