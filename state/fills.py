@@ -61,7 +61,7 @@ def book_fill(
     tax = transaction_tax(fill, instrument, taxes, at)
     if tax is not None:
         entries.append(tax)
-    if fill.commission is not None:
+    if fill.is_charged:
         entries.append(commission(fill, at))
     post_entries(connection, account, entries)
     return True
@@ -97,7 +97,7 @@ def _repeat(
         raise InvariantError(
             f"{fill.execution_id} was booked with other figures; a correction has a new suffix"
         )
-    if fill.commission is None or before.commission is not None:
+    if not fill.is_charged or before.commission is not None:
         return
     post_entries(connection, account, [commission(fill, at)])
     connection.execute(
@@ -145,8 +145,8 @@ def _row(account: str, fill: Fill, intent_id: str, sleeves: Mapping[str, Decimal
         "side": fill.side.value,
         "quantity": fill.quantity,
         "price": fill.price,
-        "commission": fill.commission,
-        "commission_currency": fill.commission_currency,
+        "commission": fill.commission if fill.is_charged else None,
+        "commission_currency": fill.commission_currency if fill.is_charged else None,
         "executed_at": fill.executed_at,
         "sleeves": encode(sleeves),
     }

@@ -117,7 +117,7 @@ def _commission_usd(day: TradedDay, fills: Sequence[Fill]) -> Decimal:
             (
                 day.fx.to_base(fill.commission, fill.commission_currency)
                 for fill in fills
-                if fill.commission is not None and fill.commission_currency is not None
+                if fill.commission is not None and fill.commission_currency
             ),
             ZERO,
         )

@@ -224,7 +224,7 @@ def _execution_cash(
 def _charges(instrument: Instrument, fill: Fill, taxes: Sequence[TransactionTax]) -> Mapping[str, Decimal]:
     """Commission and tax of an execution by currency, positive for a cost."""
     charges = {instrument.currency: tax_of(fill, instrument, taxes)}
-    if fill.commission is not None and fill.commission_currency is not None:
+    if fill.commission is not None and fill.commission_currency:
         _add(charges, {fill.commission_currency: fill.commission}, 1)
     return charges
 

@@ -214,7 +214,7 @@ def _conversion_lines(fill: Fill, instrument: Instrument) -> tuple[LedgerLine, .
 
 def commission(fill: Fill, booked_at: datetime) -> LedgerEntry:
     """Commission of an execution in its own currency; raises `InvariantError` before it is reported."""
-    if fill.commission is None or fill.commission_currency is None:
+    if fill.commission is None or not fill.commission_currency:
         raise InvariantError(
             f"{fill.execution_id}: expected a reported commission, found none; book it when it arrives"
         )
@@ -243,7 +243,7 @@ def book_execution(
 
     ``superseded`` are the unreversed trade and commission entries of the same execution root.
     """
-    reported = fill.commission is not None and fill.commission != 0
+    reported = fill.is_charged and fill.commission != 0
     return (
         *(reverse(entry, booked_at) for entry in superseded),
         trade(fill, instrument, sleeves, booked_at),

@@ -103,7 +103,7 @@ class ExecutionAnalytics:
             (
                 self.fx.to_base(fill.commission, fill.commission_currency)
                 for fill in fills
-                if fill.commission is not None and fill.commission_currency is not None
+                if fill.commission is not None and fill.commission_currency
             ),
             ZERO,
         )

@@ -304,7 +304,8 @@ class ChildOrder:
 class Fill:
     """One execution at the broker. ``execution_id`` is ``root.NN``: the highest suffix corrects the others.
 
-    ``commission`` is positive for a cost, in ``commission_currency``; ``None`` until reported.
+    ``commission`` is positive for a cost, in ``commission_currency``; ``None`` until reported. A broker may tell of
+    0 in no currency first: that reports nothing.
     """
 
     execution_id: str
@@ -321,6 +322,11 @@ class Fill:
     def signed_quantity(self) -> Decimal:
         """Quantity with the side's sign."""
         return self.quantity * self.side.sign
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether the commission is reported."""
+        return self.commission is not None and bool(self.commission_currency)
 
     @property
     def root(self) -> str:

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from decimal import Decimal
 from itertools import count, product
 
@@ -477,10 +478,17 @@ def test_racing_bookings_of_one_execution_book_once(database: Database) -> None:
     assert LedgerStore(database).portfolio(ACCOUNT, later(9999)).quantity("AAPL") == 10
 
 
-def test_later_commission_is_booked_when_it_comes(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("first", "currency"), [(None, None), ("0", "")], ids=["none", "nothing of no currency"]
+)
+def test_later_commission_is_booked_when_it_comes(
+    database: Database, first: str | None, currency: str | None
+) -> None:
     store, ledger = open_orders(database), LedgerStore(database)
     child = claimed(store, S.WORKING)
-    assert store.record_fill(make_fill(child, 10, commission=None))
+    blank = replace(make_fill(child, 10, commission=first), commission_currency=currency)
+    assert store.record_fill(blank)
+    assert store.fills()[0].commission is None
     assert ledger.portfolio(ACCOUNT, later(9999)).cash == {"USD": D(-1900)}
     for _ in range(2):
         assert not store.record_fill(make_fill(child, 10, commission="2.5"))
