@@ -24,10 +24,11 @@ GROUPS = {
         "import the broker's statement, book what it explains, assign what was lost",
     ),
     "simulated": ("flows.commands.simulated", "reset the simulated broker's account or write its statement"),
+    "simulate": ("flows.commands.simulate", "live execution days under drawn faults and judge them"),
     "bench": ("flows.commands.benchmarks", "measure where the time goes"),
     "ui": ("flows.commands.interface", "start the Prefect server, a worker and the deployments"),
 }
-_RESULT_FILES = ("run", "resume", "bench")
+_RESULT_FILES = ("run", "resume", "simulate", "bench")
 """Commands whose ``--json`` takes a file; elsewhere it is a flag."""
 
 _INTERRUPTED = 130

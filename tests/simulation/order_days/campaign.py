@@ -140,6 +140,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--jobs", default="", help="numbers of the jobs to keep")
     parser.add_argument("--json", type=Path, default=None, help="write the findings to this file")
     asked = parser.parse_args(arguments)
+    unknown = set(filter(None, asked.without.split(","))) - {fault.name for fault in Fault}
+    if unknown:
+        known = ", ".join(fault.name for fault in Fault)
+        parser.exit(2, f"fund: expected faults among {known}, found {', '.join(sorted(unknown))}\n")
     first, _, last = asked.seeds.partition("..")
     jobs = {int(number) for number in asked.jobs.split(",")} if asked.jobs else None
     days = (narrowed(seed, asked.without.split(","), jobs) for seed in range(int(first), int(last)))

@@ -1,0 +1,36 @@
+"""``fund simulate`` lives the days of some seeds and says what they showed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConfigurationError
+from engine.model.order_states import CHILD_TRANSITIONS
+from flows.commands.simulate import simulate
+from tests.simulation.order_days.drawing import Fault
+
+
+def test_simulate_writes_what_the_seeds_showed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "found.json"
+    assert simulate(seeds="3..9", json_file=target) == 0
+    found = json.loads(target.read_text())
+    assert (found["days"], found["violations"]) == (6, [])
+    assert set(found["faults_fired"]) == {fault.name for fault in Fault}
+    assert len(found["log_digest"]) == 64
+    taken = len(found["transitions_visited"]) - sum(
+        arrow.endswith("WORKING->WORKING") for arrow in found["transitions_visited"]
+    )
+    assert 0 < taken <= sum(len(targets) for targets in CHILD_TRANSITIONS.values())
+    assert "6 days, 0 violations" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("seeds", ["9..3", "3", "a..b", "3..3"])
+def test_simulate_refuses_seeds_that_name_no_range(seeds: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected seeds like"):
+        simulate(seeds=seeds)
+
+
+def test_simulate_names_a_fault_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
+    assert simulate(seeds="3..4", without="GREMLIN") == 2
+    assert "found GREMLIN" in capfd.readouterr().err
