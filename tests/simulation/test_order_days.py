@@ -9,8 +9,11 @@ from tests.simulation.order_days.canaries import CANARIES, Canary
 from tests.simulation.order_days.day import FaultedDay
 from tests.simulation.order_days.drawing import draw
 from tests.simulation.order_days.judging import judge
+from tests.simulation.order_days.killing import drawn_pairs, effects, killed, singles
+from tests.simulation.order_days.scenarios import ORDERS, SCENARIOS
 
-SEEDS_HERE = 300
+SEEDS_HERE = 200
+PAIRS_HERE = 40
 SEEDS_OF_A_CANARY = 60
 
 
@@ -40,6 +43,28 @@ def _breaks(seed: int, canary: Canary) -> bool:
         return judge(FaultedDay.begin(draw(seed, canary.faults)).live()) != []
     except Exception:  # the bug broke the code itself, which is noticed too
         return True
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_undisturbed_scenario_sends_thirty_parents_and_breaks_nothing(name: str) -> None:
+    day = FaultedDay.begin(SCENARIOS[name]).live()
+    assert judge(day) == []
+    sent = {order.child.intent_id for _, order in day.broker.state.orders.items()}
+    assert ORDERS - 6 <= len(sent) <= ORDERS
+
+
+def test_process_killed_after_any_one_effect_sends_nothing_twice_and_loses_no_fill() -> None:
+    one = SCENARIOS["filled at once"]
+    # Each of 30 orders is planned, claimed, sent, acknowledged, filled and ended: far more than 200 effects.
+    assert effects(one) > 200
+    assert singles(one) == []
+
+
+def test_process_killed_twice_sends_nothing_twice_and_loses_no_fill() -> None:
+    broken = {
+        (name, kills): killed(SCENARIOS[name], kills) for name, kills in drawn_pairs(PAIRS_HERE, seed=1)
+    }
+    assert {pair: found for pair, found in broken.items() if found} == {}
 
 
 def test_failing_day_is_made_smaller_and_repeated_by_one_command() -> None:

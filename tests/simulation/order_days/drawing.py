@@ -182,7 +182,7 @@ class Dice:
         return self._stream(fault).uniform(low, high)
 
     def moment(self, name: str) -> None:
-        """A place between two effects, where a process may end."""
+        """A place after an effect, where a process may end; before the next effect the world is the same."""
         if self.is_dead:
             raise ProcessDeath
         self.moments += 1

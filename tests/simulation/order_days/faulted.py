@@ -32,7 +32,7 @@ _FALSE_CANCELS = (
 
 
 class FaultedDatabase(Database):
-    """A book whose statements and commits may fail, with a moment before and after every transaction."""
+    """A book whose statements and commits may fail, with a moment after every transaction."""
 
     def __init__(self, engine: Engine, dice: Dice, interrupt: Interruption) -> None:
         for name, value in (("engine", engine), ("dice", dice), ("interrupt", interrupt)):
@@ -44,7 +44,6 @@ class FaultedDatabase(Database):
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One write transaction, which may fail, or succeed and say that it failed."""
-        self.dice.moment("before a transaction")
         with self.engine.begin() as connection:
             yield connection
             if self.dice.strikes(Fault.STATEMENT) or self.dice.strikes(Fault.COMMIT_LOST):
@@ -128,7 +127,6 @@ class FaultedTransport:
     def send(self, child: ChildOrder) -> None:
         """Write one order: it arrives, or not, and the line may say so, or not."""
         dice = self._dice
-        dice.moment("before a send")
         dice.note(f"send {child.order_ref} {child.side.value} {child.quantity} at {child.limit_price}")
         if self._is_cut or dice.strikes(Fault.SEND_LOST):
             raise BrokerUnavailable("expected an open line, found none")
@@ -148,7 +146,6 @@ class FaultedTransport:
 
     def cancel(self, order_ref: str) -> None:
         """Ask for a cancel, which may never arrive."""
-        self._dice.moment("before a cancel")
         self._dice.note(f"cancel {order_ref}")
         if self._is_cut:
             raise BrokerUnavailable("expected an open line, found none")
@@ -200,7 +197,7 @@ class FaultedTransport:
             raise BrokerUnavailable("expected an answer within its time, found none")
 
     def _tell(self, event: TransportEvent) -> TransportEvent:
-        self._dice.moment("before a message")
+        self._dice.moment("after a message left the line")
         self._dice.note(f"told {event.kind.value} {event.order_ref} at {event.at:%H:%M:%S.%f}")
         return event
 
