@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 
 NOT_COMPARED = "not compared"
 """Stands for the broker's figure where the fact is no difference from the broker."""
@@ -188,6 +189,59 @@ class PriceFact:
     nav_fraction: float | None
 
 
+class PriceFlag(Enum):
+    """Why a price was not trusted."""
+
+    OLD = "old"
+    JUMPED = "jumped"
+    FAR_FROM_BROKER = "far from the broker's"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlaggedPrice:
+    """A price that a decision did not trust: its line could only be reduced.
+
+    ``price`` is in quote units, of ``session_date``; ``reference`` what it was compared with: the price before, or the
+    broker's. ``exposure_usd`` is signed, 0 for a line that is not held; ``effect_usd`` is what the difference does to
+    NAV, ``None`` for a price that is only old.
+    """
+
+    contract_id: str
+    flag: PriceFlag
+    price: Decimal
+    session_date: date | None
+    age_sessions: int
+    reference: Decimal | None
+    exposure_usd: Decimal
+    effect_usd: Decimal | None
+    told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAct:
+    """One answer to a halt: who, to what, which choice and why."""
+
+    trade_date: date
+    halt_id: str
+    kind: str
+    choice: str
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunList:
+    """What happened over the days of one run that a person may have to look at again, in the order of the days."""
+
+    account: str
+    first: date
+    last: date
+    days: int
+    largest_residual_usd: Decimal
+    flagged: tuple[tuple[date, FlaggedPrice], ...]
+    acts: tuple[OperatorAct, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakRow:
     """One fact behind a halt, with its most likely explanation.
@@ -308,6 +362,7 @@ class DayReport:
     closing_reconciliation: ReconciliationView | None
     comparisons: tuple[ComparisonRow, ...] = ()
     halts: tuple[HaltView, ...]
+    flagged_prices: tuple[FlaggedPrice, ...]
     notes: tuple[str, ...]
     operator_acts: tuple[str, ...]
     history: tuple[HistoryPoint, ...]

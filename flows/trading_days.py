@@ -21,6 +21,7 @@ from engine.report import DayReport
 from flows.book import open_book
 from flows.commands.errors import EXIT_DONE, EXIT_EMERGENCY, EXIT_HALTED
 from flows.commands.progress import DayProgress
+from flows.commands.run_list import print_run_list
 from flows.commands.terminal import halt_lines, print_report
 from flows.engine import FlowEngine
 from flows.outcome import Outcome
@@ -33,6 +34,7 @@ from tasks.opening import require_claimable
 from tasks.operator import scripted_answer
 from tasks.options import WorldOptions, fund_home
 from tasks.reporting import build_report, report_paths, save_report
+from tasks.run_list import run_list, save_run_list
 from tasks.runtime import World, share
 
 
@@ -43,7 +45,9 @@ def run_days(request: RunRequest, json_file: Path | None) -> int:
         plan = planned_days(request)
         request = replace(request, first=plan[0], last=plan[-1], days=None)
         with opened(request, plan) as world:
-            return drive(world, request, plan, json_file, progress)
+            status = drive(world, request, plan, json_file, progress)
+            tell_of_all(world, plan, json_file)
+            return status
 
 
 def resume_days(with_prefect: bool, json_file: Path | None) -> int:
@@ -55,7 +59,9 @@ def resume_days(with_prefect: bool, json_file: Path | None) -> int:
         request = replace(request, with_prefect=with_prefect, fault=None)
         with opened(request, plan) as world:
             left = tuple(day for day in plan if not is_closed(world, day)) or plan[-1:]
-            return drive(world, request, left, json_file, progress)
+            status = drive(world, request, left, json_file, progress)
+            tell_of_all(world, plan, json_file)
+            return status
 
 
 def drive(
@@ -197,6 +203,18 @@ def tell(world: World, reports: list[DayReport], json_file: Path | None, outcome
         print(f"report: {page}")
     if outcome.is_halted:
         print(f"HALTED: {outcome.text}", file=sys.stderr)
+
+
+def tell_of_all(world: World, plan: tuple[date, ...], json_file: Path | None) -> None:
+    """What a person may have to look at again of many days: kept beside the reports, and on the terminal."""
+    if len(plan) == 1:
+        return
+    found = run_list(world, plan)
+    path = save_run_list(world, found)
+    if json_file is None:
+        from rich.console import Console
+
+        print_run_list(found, path, Console())
 
 
 def require_writable(json_file: Path | None) -> None:

@@ -6,12 +6,13 @@ the exchange rates. A price that is no number was never recorded, so its row say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import TypeVar
 
 from engine.accounting.fx_rates import FxFinding, FxState, FxVerdict, rate_against_base
+from engine.accounting.jumps import HeldGap, HeldJump
 from engine.accounting.marks import StaleMark
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import DayInputs, PreviousDay, TargetStep, ValuedFund, day_marks, value_fund
@@ -19,7 +20,7 @@ from engine.errors import DataError, HaltError, UnknownContract
 from engine.model.context import RunKind
 from engine.model.encoding import decode, significant
 from engine.model.halts import ALLOWED_CHOICES, HaltKind
-from engine.model.market import BASE_CURRENCY
+from engine.model.market import BASE_CURRENCY, Mark
 from engine.model.money import round_money
 from engine.model.policy import FxPolicy, MarkPolicy
 from engine.model.portfolio import Valuation
@@ -27,6 +28,7 @@ from engine.model.universe import ContractBook
 from engine.report import NOT_COMPARED, BreakRow, PriceFact
 from tasks.adapters.expectations import QualityFinding
 from tasks.day import CLOSED, INPUTS, VALUED, TradingDay
+from tasks.reporting_prices import gap_unit_told, unit_told
 from tasks.reporting_views import break_rows
 from tasks.residual_evidence import residual_evidence
 from tasks.tables import check_inputs, check_targets
@@ -116,38 +118,76 @@ def _stale_explanation(row: StaleMark, fund: ValuedFund, policy: MarkPolicy) -> 
 def jump_rows(
     fund: ValuedFund, inputs: DayInputs, contracts: ContractBook, policy: MarkPolicy
 ) -> tuple[BreakRow, ...]:
-    """One row per held contract whose price jumped, the largest effect first: the former price and the new one."""
-    marks = day_marks(inputs)
+    """One row per held contract whose price jumped or is far from the broker's, the largest effect first of each."""
     former = {} if inputs.previous is None else inputs.previous.marks
-    rows = []
-    for found in fund.jumps.jumps:
-        name, instrument = found.jump.contract_id, contracts.instrument(found.jump.contract_id)
-        allowed = policy.jump_fraction(instrument.collar_class)
-        rows.append(
-            BreakRow(
-                kind=HaltKind.PRICE_JUMP.value,
-                subject=name,
-                ours=f"{found.jump.price:f} {instrument.price_unit} ({found.jump.move:+.2%})",
-                broker=NOT_COMPARED,
-                difference_usd=found.effect_usd,
-                explanation=(
-                    f"its price of {marks[name].session_date} is {found.jump.move:+.2%} from the one before, without a "
-                    f"corporate action; its class may move by {allowed:.0%}"
-                ),
-                proposed_choice=ALLOWED_CHOICES[HaltKind.PRICE_JUMP][0].value,
-                price=PriceFact(
-                    age=None,
-                    age_unit="",
-                    limit=f"{allowed:.0%} a move, and {fund.jumps.limit_usd:,.2f} USD of NAV for all jumps together",
-                    last_price=found.jump.previous,
-                    unit=instrument.price_unit,
-                    last_date=former[name].session_date if name in former else None,
-                    exposure_usd=found.exposure_usd,
-                    nav_fraction=_share(found.exposure_usd, fund.valuation.nav),
-                ),
-            )
-        )
-    return tuple(rows)
+    jumped = tuple(_jump_row(found, fund, former, contracts, policy) for found in fund.jumps.jumps)
+    return (*jumped, *(_gap_row(found, fund, contracts, policy) for found in fund.jumps.gaps))
+
+
+def _jump_row(
+    found: HeldJump,
+    fund: ValuedFund,
+    former: Mapping[str, Mark],
+    contracts: ContractBook,
+    policy: MarkPolicy,
+) -> BreakRow:
+    jump = found.jump
+    name, instrument = jump.contract_id, contracts.instrument(jump.contract_id)
+    allowed = policy.jump_fraction(instrument.collar_class)
+    return BreakRow(
+        kind=HaltKind.PRICE_JUMP.value,
+        subject=name,
+        ours=f"{jump.price:f} {instrument.price_unit} ({jump.move:+.2%})",
+        broker=NOT_COMPARED,
+        difference_usd=found.effect_usd,
+        explanation=(
+            f"its price of {jump.session_date} is {jump.move:+.2%} from the one before, without a "
+            f"corporate action; its class may move by {allowed:.0%}{unit_told(jump, contracts)}"
+        ),
+        proposed_choice=ALLOWED_CHOICES[HaltKind.PRICE_JUMP][0].value,
+        price=PriceFact(
+            age=None,
+            age_unit="",
+            limit=_jump_limit(allowed, fund),
+            last_price=jump.previous,
+            unit=instrument.price_unit,
+            last_date=former[name].session_date if name in former else None,
+            exposure_usd=found.exposure_usd,
+            nav_fraction=_share(found.exposure_usd, fund.valuation.nav),
+        ),
+    )
+
+
+def _gap_row(found: HeldGap, fund: ValuedFund, contracts: ContractBook, policy: MarkPolicy) -> BreakRow:
+    gap = found.gap
+    instrument = contracts.instrument(gap.contract_id)
+    allowed = policy.jump_fraction(instrument.collar_class)
+    return BreakRow(
+        kind=HaltKind.PRICE_JUMP.value,
+        subject=gap.contract_id,
+        ours=f"{gap.ours:f} {instrument.price_unit}",
+        broker=f"{gap.theirs:f} {instrument.price_unit} ({gap.gap:+.2%})",
+        difference_usd=found.effect_usd,
+        explanation=(
+            f"the broker prices it {gap.gap:+.2%} from our last close; its class may move by {allowed:.0%}"
+            f"{gap_unit_told(found, contracts)}"
+        ),
+        proposed_choice=ALLOWED_CHOICES[HaltKind.PRICE_JUMP][0].value,
+        price=PriceFact(
+            age=None,
+            age_unit="",
+            limit=_jump_limit(allowed, fund),
+            last_price=gap.ours,
+            unit=instrument.price_unit,
+            last_date=None,
+            exposure_usd=found.exposure_usd,
+            nav_fraction=_share(found.exposure_usd, fund.valuation.nav),
+        ),
+    )
+
+
+def _jump_limit(allowed: Decimal, fund: ValuedFund) -> str:
+    return f"{allowed:.0%} a move, and {fund.jumps.limit_usd:,.2f} USD of NAV for all jumps together"
 
 
 def rate_rows(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from engine.accounting.bridge import RESIDUAL_LIMIT_USD, NavBridge
-from engine.accounting.marks import JumpVerdict, MarkVerdict
+from engine.accounting.jumps import JumpVerdict
+from engine.accounting.marks import MarkVerdict
 from engine.composition.stages import DayInputs, ValuedFund, value_fund
 from engine.errors import HaltError
 from engine.model.halts import HaltKind
 from engine.model.policy import MarkPolicy
+from engine.model.universe import ContractBook
 from tasks.day import TradingDay
+from tasks.reporting_prices import gap_unit_told, unit_told
 from tasks.step import step
 
 
@@ -29,17 +32,17 @@ def compute_nav(day: TradingDay, inputs: DayInputs) -> ValuedFund:
 @step("judge marks")
 def judge_marks(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
     """Stop on marks that are too old or jumped, unless a person chose to go on without new risk."""
-    doubt = None if inputs.abandoned else doubtful_prices(fund, day.policy.marks)
+    doubt = None if inputs.abandoned else doubtful_prices(fund, day.policy.marks, day.world.contracts)
     if doubt is not None:
         raise doubt
 
 
-def doubtful_prices(fund: ValuedFund, policy: MarkPolicy) -> HaltError | None:
+def doubtful_prices(fund: ValuedFund, policy: MarkPolicy, contracts: ContractBook) -> HaltError | None:
     """The halt that old or jumped marks ask for, ``None`` where the fund may trade on them."""
     if fund.marks.halt_kind is not None:
         return HaltError(fund.marks.halt_kind.value, marks_text(fund.marks, policy))
     if fund.jumps.halt_kind is not None:
-        return HaltError(fund.jumps.halt_kind.value, jumps_text(fund.jumps, policy))
+        return HaltError(fund.jumps.halt_kind.value, jumps_text(fund.jumps, policy, contracts))
     return None
 
 
@@ -59,14 +62,20 @@ def marks_text(marks: MarkVerdict, policy: MarkPolicy) -> str:
     )
 
 
-def jumps_text(found: JumpVerdict, policy: MarkPolicy) -> str:
+def jumps_text(found: JumpVerdict, policy: MarkPolicy, contracts: ContractBook) -> str:
     """What was expected of the moves and what was found, in one paragraph."""
-    moves = ", ".join(
-        f"{row.jump.contract_id} from {row.jump.previous:f} to {row.jump.price:f} ({row.jump.move:+.0%})"
+    moves = [
+        f"{row.jump.contract_id} from {row.jump.previous:f} to {row.jump.price:f} ({row.jump.move:+.0%}"
+        f"{unit_told(row.jump, contracts)})"
         for row in found.jumps
-    )
+    ]
+    moves += [
+        f"{row.gap.contract_id} at {row.gap.ours:f} in our book and {row.gap.theirs:f} at the broker "
+        f"({row.gap.gap:+.0%}{gap_unit_told(row, contracts)})"
+        for row in found.gaps
+    ]
     return (
         f"expected no held price to move by more than {policy.jump_quarantine_fraction:.0%} without a corporate "
         f"action, or such moves to change NAV by at most {found.limit_usd:,.2f} USD ({policy.jump_halt_fraction:.2%} "
-        f"of NAV), found {found.effect_usd:,.2f} USD: {moves}"
+        f"of NAV), found {found.effect_usd:,.2f} USD: {', '.join(moves)}"
     )

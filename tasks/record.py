@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.accounting.jumps import trusted_marks
 from engine.composition.day import DayDecisions, next_memory
 from engine.composition.stages import DayInputs, PreviousDay, ValuedFund, day_marks
 from tasks.day import CLOSED, VALUED, TradingDay
@@ -29,12 +30,13 @@ def remember_close(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None
 
 
 def _valued(inputs: DayInputs, fund: ValuedFund) -> PreviousDay:
-    """A valued fund without its entries; only held contracts keep their marks."""
+    """A valued fund without its entries; only held contracts keep their marks, as far as they can be trusted."""
     held = {name for name, position in inputs.portfolio.positions.items() if position.quantity != 0}
+    marks = {name: mark for name, mark in day_marks(inputs).items() if name in held}
     return PreviousDay(
         valuation=fund.valuation,
         portfolio=inputs.portfolio,
-        marks={name: mark for name, mark in day_marks(inputs).items() if name in held},
+        marks=trusted_marks(marks, fund.jumps, inputs.manual_marks),
         fx=inputs.market.fx,
         entries=(),
         net_liquidation=inputs.broker.net_liquidation,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.model.context import RunKind, RunStatus
-from engine.report import DayReport
+from engine.report import DayReport, OperatorAct
+from state.halts import HaltRecord
 from state.order_reading import account_orders
 from tasks.adapters.report_json import to_result_json
 from tasks.adapters.report_page import render_page
 from tasks.reporting_positions import exposure_rows, position_rows
+from tasks.reporting_prices import flagged_prices, price_notes, rate_notes
 from tasks.reporting_trades import (
     cost_view,
     cross_notes,
@@ -26,7 +29,6 @@ from tasks.reporting_trades import (
     fill_rows,
     hedge_lines,
     job_rows,
-    jump_notes,
     order_rows,
     trade_rows,
 )
@@ -64,9 +66,9 @@ def save_report(world: World, report: DayReport) -> ReportPaths:
     """Write page and result, each whole or not at all."""
     paths = report_paths(world, report.trade_date)
     paths.page.parent.mkdir(parents=True, exist_ok=True)
-    _write(paths.page, render_page(report))
+    write_whole(paths.page, render_page(report))
     result = to_result_json(report, str(paths.page))
-    _write(paths.result, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    write_whole(paths.result, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     return paths
 
 
@@ -115,6 +117,7 @@ def build_report(world: World, trade_date: date) -> DayReport:
         closing_reconciliation=None if close is None else reconciliation_view(close.reconciliation),
         comparisons=comparison_rows(world.records, tuple(runs.values())),
         halts=halt_views(world, trade_date),
+        flagged_prices=flagged_prices(decision.fund, world.contracts),
         notes=report_notes(world, decision),
         operator_acts=operator_acts(world, trade_date),
         history=history_points(world, trade_date),
@@ -143,7 +146,8 @@ def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
     if decision.fund is not None and decision.fund.marks.text:
         notes.append(f"stale prices: {decision.fund.marks.text}")
     notes += (
-        *jump_notes(decision),
+        *price_notes(flagged_prices(decision.fund, world.contracts)),
+        *rate_notes(decision.rates),
         *dividend_notes(world, decision),
         *cross_notes(decision, world.contracts),
     )
@@ -161,9 +165,25 @@ DRAWN_PATHS = (
 def operator_acts(world: World, trade_date: date) -> tuple[str, ...]:
     """Who resolved which halt of the date, how and why."""
     return tuple(
-        f"{halt.operator or 'nobody named'} resolved {halt.kind} with {halt.choice.value}: {halt.reason}"
-        for halt in world.halts.halts(world.account)
-        if halt.choice is not None and halt.run_id.startswith(trade_date.isoformat())
+        f"{act.operator} resolved {act.kind} with {act.choice}: {act.reason}"
+        for act in acts_on(world.halts.halts(world.account), (trade_date,))
+    )
+
+
+def acts_on(halts: Sequence[HaltRecord], days: Sequence[date]) -> tuple[OperatorAct, ...]:
+    """Answers to the halts of some dates, in the order of the dates."""
+    return tuple(
+        OperatorAct(
+            trade_date=day,
+            halt_id=halt.halt_id,
+            kind=halt.kind,
+            choice=halt.choice.value,
+            operator=halt.operator or "nobody named",
+            reason=halt.reason or "",
+        )
+        for day in days
+        for halt in halts
+        if halt.choice is not None and halt.run_id.startswith(day.isoformat())
     )
 
 
@@ -177,7 +197,8 @@ def next_run(world: World, trade_date: date) -> date | None:
     return None
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
     draft = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
     draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)

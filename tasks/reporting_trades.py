@@ -140,16 +140,6 @@ def cross_notes(decision: RunView, contracts: ContractBook) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def jump_notes(decision: RunView) -> tuple[str, ...]:
-    """Held prices that moved too far for their class and are frozen, in sentences."""
-    jumps = () if decision.fund is None else decision.fund.jumps.jumps
-    return tuple(
-        f"{found.jump.contract_id}: its price moved by {found.jump.move:+.0%} without a corporate action "
-        f"({found.effect_usd:+,.0f} USD of NAV); it may only be reduced"
-        for found in jumps
-    )
-
-
 def dividend_notes(world: World, decision: RunView) -> tuple[str, ...]:
     """Held shares that go ex within the days of warning, with what that brings or costs."""
     inputs = decision.inputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from engine.accounting.fx_rates import FxVerdict
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.composition.stages import DayInputs, RiskStep, TailStep, TargetStep, ValuedFund
 from engine.composition.trading import TradeListDecision, Wishes
@@ -26,6 +27,7 @@ class RunView:
 
     record: RunRecord
     inputs: DayInputs | None
+    rates: FxVerdict | None
     fund: ValuedFund | None
     reconciliation: ReconciliationReport | None
     rolls: RollPlan | None
@@ -46,6 +48,7 @@ def run_view(world: World, record: RunRecord) -> RunView:
     return RunView(
         record=record,
         inputs=None if recorded is None else world.recorded(DayInputs, recorded.payload),
+        rates=_step(steps, "fx", FxVerdict),
         fund=_step(steps, "nav", ValuedFund),
         reconciliation=_step(steps, "reconcile", ReconciliationReport),
         rolls=_step(steps, "roll", RollPlan),

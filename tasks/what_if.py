@@ -17,7 +17,15 @@ from engine.accounting.ledger import LedgerEntry
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.accounting.sides import OwnOrder
 from engine.composition.day import decide_steps
-from engine.composition.stages import DayInputs, DayMemory, PreviousDay, RiskStep, ValuedFund
+from engine.composition.stages import (
+    DayInputs,
+    DayMemory,
+    DaySetup,
+    PreviousDay,
+    RiskStep,
+    ValuedFund,
+    contract_book,
+)
 from engine.composition.trading import TradeListDecision
 from engine.model.context import DayContext, RunKind
 from engine.model.encoding import canonical, decode
@@ -132,8 +140,7 @@ def decide_attempt(world: World, inputs: DayInputs, kind: RunKind) -> Attempt:
         fund=fund,
         reconciliation=report,
         orders=_planned(found.get("trades"), setup.universe),
-        stops=_stop_reason(inputs, rates, fund, report, setup.policy)
-        or _drawdown(inputs, found, setup.policy),
+        stops=_stop_reason(inputs, rates, fund, report, setup) or _drawdown(inputs, found, setup.policy),
     )
 
 
@@ -162,16 +169,18 @@ def copied_broker(world: World) -> SimulatedBroker:
 
 
 def _stop_reason(
-    inputs: DayInputs, rates: FxVerdict, fund: ValuedFund, report: ReconciliationReport, policy: FundPolicy
+    inputs: DayInputs, rates: FxVerdict, fund: ValuedFund, report: ReconciliationReport, setup: DaySetup
 ) -> str:
     """The first check of the day that would still stop it, in the order of the flow."""
     if not rates.may_trade and not inputs.abandoned:
-        return rates_text(rates, policy.fx)
+        return rates_text(rates, setup.policy.fx)
     if fund.bridge is not None and not fund.bridge.closes:
         return residual_text(fund.bridge)
     if not report.can_trade:
         return reconciliation_text(report)
-    doubt = None if inputs.abandoned else doubtful_prices(fund, policy.marks)
+    if inputs.abandoned:
+        return ""
+    doubt = doubtful_prices(fund, setup.policy.marks, contract_book(setup, inputs))
     return "" if doubt is None else str(doubt)
 
 

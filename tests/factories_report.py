@@ -13,6 +13,7 @@ from tests.factories_report_parts import (
     NO_COSTS,
     bridge,
     fill,
+    flagged,
     history,
     job,
     position,
@@ -101,6 +102,7 @@ def calm_day() -> DayReport:
         reconciliation=reconciliation(),
         closing_reconciliation=reconciliation(nlv="10018100.00", difference="21.04"),
         halts=(),
+        flagged_prices=(flagged("VOD", "74.46", "-176284.1", age=1),),
         notes=("VOD: the mark is of the previous session; its venue was closed.",),
         operator_acts=(),
         history=history(60),
@@ -210,6 +212,7 @@ def crisis_day() -> DayReport:
             trade("XLK", "-1500", "0", "347100", "not done", "halted before its window", purpose="derisk", sleeve="sector_rv"),
         ),
         history=history(120, crisis=range(95, 120)),
+        flagged_prices=(flagged("MSFT", "4980.2", "2041882", told="MSFT: its price moved by +900% without a corporate action (+1,837,694 USD of NAV); it may only be reduced"),),
         notes=("Intraday paths are drawn, not recorded: the store has no quotes for this day.", "VX: no depth recorded; spread × 5 assumed."),
     )  # fmt: skip
 
@@ -233,6 +236,7 @@ def empty_book() -> DayReport:
         orders=(),
         fills=(),
         costs=NO_COSTS,
+        flagged_prices=(),
         notes=(),
         history=(),
     )
@@ -329,6 +333,7 @@ def hostile_words() -> DayReport:
         calm_day(),
         account=attack,
         market=attack,
+        flagged_prices=(flagged(attack, "1", "1", told=attack),),
         notes=(attack,),
         hedges=(attack,),
         operator_acts=(attack,),

@@ -11,9 +11,11 @@ from engine.report import (
     BridgeView,
     CostView,
     FillRow,
+    FlaggedPrice,
     HistoryPoint,
     JobRow,
     PositionRow,
+    PriceFlag,
     ReconciliationView,
     RiskView,
     TradeRow,
@@ -163,3 +165,18 @@ def history(
             )
         )
     return tuple(points)
+
+
+def flagged(contract_id: str, price: str, exposure: str, *, age: int = 0, told: str = "") -> FlaggedPrice:
+    return FlaggedPrice(
+        contract_id=contract_id,
+        flag=PriceFlag.OLD if age else PriceFlag.JUMPED,
+        price=D(price),
+        session_date=DAY - timedelta(days=age),
+        age_sessions=age,
+        reference=None if age else D("1.5"),
+        exposure_usd=D(exposure),
+        effect_usd=None if age else D("-1234.5"),
+        told=told
+        or f"{contract_id}: its price is that of {DAY - timedelta(days=age)}; it may only be reduced",
+    )

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from engine.accounting.break_values import Explanation, plain, ranked
 from engine.accounting.sides import Evidence, Sides
+from engine.accounting.tripwires import UnitMistake, unit_mistakes
 from engine.model.breaks import BreakKind
 from engine.model.halts import HaltChoice
 from engine.model.market import BASE_CURRENCY
@@ -15,7 +16,7 @@ from engine.model.money import ZERO
 _NEAR = Decimal("0.02")
 _SAME_MONEY = Decimal("0.001")
 _LEAST_USD = Decimal(1)
-_PENCE = Decimal(100)
+_UNIT_CAUSES = {UnitMistake.HUNDREDFOLD: BreakKind.PENCE, UnitMistake.MULTIPLIER: BreakKind.MULTIPLIER}
 
 
 def liquidation_causes(residue_usd: Decimal, sides: Sides, evidence: Evidence) -> tuple[Explanation, ...]:
@@ -82,16 +83,8 @@ def _mark_causes(
     evidence: Evidence,
 ) -> Iterator[Explanation]:
     instrument = sides.contracts.instrument(contract_id)
-    for factor, cause, text in (
-        (_PENCE, BreakKind.PENCE, "the two prices differ a hundredfold, as pence and pounds do"),
-        (
-            instrument.multiplier,
-            BreakKind.MULTIPLIER,
-            "one price is the other times the contract's multiplier",
-        ),
-    ):
-        if factor != 1 and (_is_ratio(ours, theirs, factor) or _is_ratio(theirs, ours, factor)):
-            yield _mark_by_hand(cause, text)
+    for mistake in unit_mistakes(ours, theirs, instrument, _NEAR):
+        yield _mark_by_hand(_UNIT_CAUSES[mistake], f"the two prices are {mistake.told(instrument)}")
     for split in evidence.splits:
         ratio = Decimal(split.new_shares) / split.old_shares
         if split.instrument_id == instrument.instrument_id and _is_ratio(ours, theirs, ratio):

@@ -25,6 +25,7 @@ _WEEKEND_START = timedelta(days=4, hours=22)
 _WEEKEND_END = timedelta(days=6, hours=22)
 # A second source confirms a jump when it lies within a fifth of the jump limit of the rate (1 % at 5 %).
 _AGREEMENT_SHARE = Decimal("0.2")
+_SHOWN_DIGITS = 8
 
 
 class FxState(Enum):
@@ -179,20 +180,26 @@ def _triangle_findings(rates: FxRates, policy: FxPolicy, required: Sequence[str]
     found = []
     for pair, cross in sorted(rates.rates.items()):
         first, second = pair[:3], pair[3:]
-        legs = [rates.rates.get(currency + BASE_CURRENCY) for currency in (first, second)]
-        if legs[0] is None or legs[1] is None or not {first, second} & set(required):
+        if BASE_CURRENCY in (first, second) or not {first, second} & set(required):
             continue
-        if {leg.observed_at for leg in legs if leg is not None} != {cross.observed_at}:
-            continue  # rates of different times may differ
-        gap = cross.rate * legs[1].rate / legs[0].rate - 1
+        legs = [rate_against_base(rates, currency) for currency in (first, second)]
+        if {None if leg is None else leg.observed_at for leg in legs} != {cross.observed_at}:
+            continue  # a leg is missing, and rates of different times may differ
+        worth = {currency: rates.get_rate(currency, BASE_CURRENCY) for currency in (first, second)}
+        gap = cross.rate * worth[second] / worth[first] - 1
         if abs(gap) > policy.triangle_tolerance_fraction:
             text = (
-                f"{pair} {cross.rate:f} and its legs {first}{BASE_CURRENCY} {legs[0].rate:f}, "
-                f"{second}{BASE_CURRENCY} {legs[1].rate:f} differ by {gap:+.2%}, limit "
+                f"{pair} {cross.rate:f} and its legs {first}{BASE_CURRENCY} {_shown(worth[first])}, "
+                f"{second}{BASE_CURRENCY} {_shown(worth[second])} differ by {gap:+.2%}, limit "
                 f"{policy.triangle_tolerance_fraction:.2%}"
             )
             found.append(_finding(first, FxState.INVALID, HaltKind.FX_DIFFERENCE, None, text, gap))
     return found
+
+
+def _shown(rate: Decimal) -> str:
+    """A rate as quoted; one that was turned round has endless digits, of which eight are told."""
+    return f"{rate:f}" if -int(rate.as_tuple().exponent) <= _SHOWN_DIGITS else f"{rate:.{_SHOWN_DIGITS}f}"
 
 
 def _finding(

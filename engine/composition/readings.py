@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 
 from engine.accounting.bridge import NavBridge
+from engine.accounting.jumps import JumpVerdict, jump_verdict, paid_prices, price_jumps, strange_jumps
 from engine.accounting.ledger import POSITION_PREFIX, EntryKind, LedgerEntry
-from engine.accounting.marks import JumpVerdict, jump_verdict, paid_prices, price_jumps
+from engine.accounting.tripwires import price_gaps
 from engine.model.encoding import significant
 from engine.model.market import FxRates, Mark, MarketInputs
 from engine.model.money import ZERO, round_money
 from engine.model.policy import FxPolicy, MarkPolicy
-from engine.model.portfolio import LineValue, Sleeve, Valuation
+from engine.model.portfolio import BrokerPosition, LineValue, Sleeve, Valuation
 from engine.model.universe import ContractBook, Universe
 
 VIX_ROWS = 3
@@ -69,21 +71,39 @@ def _options(valuation: Valuation, universe: Universe) -> list[LineValue]:
     return [line for line in valuation.lines if line.quantity != 0 and universe[line.instrument_id].is_option]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerPrices:
+    """What the last valued day left to compare with: its marks, and what was booked since."""
+
+    marks: Mapping[str, Mark]
+    entries: Sequence[LedgerEntry]
+
+
 def judge_jumps(
     marks: Mapping[str, Mark],
-    former: Mapping[str, Mark],
-    entries: Sequence[LedgerEntry],
+    former: FormerPrices,
+    broker: Mapping[str, BrokerPosition],
     market: MarketInputs,
     valuation: Valuation,
     contracts: ContractBook,
     policy: MarkPolicy,
 ) -> JumpVerdict:
-    """Which held prices jumped since the last valued day, or since they were paid, and whether that stops the day.
+    """Which prices can not be trusted, and whether that stops the day; ``marks`` are those that nobody confirmed.
 
-    ``marks`` are those that nobody confirmed, ``former`` and ``entries`` the last day's and what was booked since.
+    Held ones are compared with the last valued day, or with what was paid since, and with the broker's; of the others
+    the last daily return is looked at.
     """
-    jumps = price_jumps(marks, former, market.splits, contracts, policy, paid_prices(entries))
-    return jump_verdict(jumps, valuation, market.fx, contracts, policy)
+    jumps = price_jumps(marks, former.marks, market.splits, contracts, policy, paid_prices(former.entries))
+    held = {line.contract_id: line.instrument_id for line in valuation.lines if line.quantity != 0}
+    return jump_verdict(
+        jumps,
+        price_gaps(marks, broker, contracts, policy),
+        strange_jumps(marks, market.history, held, contracts, policy),
+        valuation,
+        market.fx,
+        contracts,
+        policy,
+    )
 
 
 def protection_sales(

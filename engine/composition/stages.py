@@ -11,8 +11,9 @@ from decimal import Decimal
 
 from engine.accounting.bridge import NavBridge, nav_bridge
 from engine.accounting.fx_rates import FxVerdict, fx_verdict
+from engine.accounting.jumps import JumpVerdict
 from engine.accounting.ledger import LedgerEntry
-from engine.accounting.marks import JumpVerdict, MarkVerdict, stale_mark_verdict
+from engine.accounting.marks import MarkVerdict, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.sides import KnownOrders
 from engine.carry import CarryBook, expected_carry_annual
@@ -251,11 +252,14 @@ def value_fund(setup: DaySetup, inputs: DayInputs) -> ValuedFund:
         )
     return ValuedFund(
         valuation=valuation,
-        marks=stale_mark_verdict(valuation, setup.policy.marks),
+        marks=stale_mark_verdict(valuation, marks, setup.policy.marks),
         jumps=readings.judge_jumps(
             {name: mark for name, mark in marks.items() if name not in inputs.manual_marks},
-            {} if previous is None else previous.marks,
-            () if previous is None else previous.entries,
+            readings.FormerPrices(
+                marks={} if previous is None else previous.marks,
+                entries=() if previous is None else previous.entries,
+            ),
+            inputs.broker.positions,
             inputs.market,
             valuation,
             contracts,

@@ -288,9 +288,9 @@ def _allowed(
         if why is None and crisis_began and trade.reason is Reason.REBALANCE:
             why = "a crisis began today: nothing adds risk until tomorrow's decision"
         if trade.contract_id in frozen:
-            why = "its price is old or its last order is unknown: reduce only"
+            why = f"its {_doubt(trade.contract_id, inputs, fund)}: reduce only"
         elif why is None and trade.group is not None and partner is not None:
-            why = f"not opened without {partner}, whose price is old or whose last order is unknown"
+            why = f"not opened without {partner}, whose {_doubt(partner, inputs, fund)}"
         if why is None or (shrinks and trade.contract_id not in inputs.blocked):
             kept.append(trade)
         else:
@@ -306,6 +306,15 @@ def _is_frozen(trade: Trade, mark: Mark | None, inputs: DayInputs, fund: ValuedF
     if trade.contract_id in fund.frozen or trade.contract_id in inputs.blocked:
         return True
     return trade.reason is not Reason.ROLL and mark is not None and mark.age_sessions > 0
+
+
+def _doubt(contract_id: str, inputs: DayInputs, fund: ValuedFund) -> str:
+    """What is in doubt about a frozen contract, after its name."""
+    if contract_id in inputs.blocked:
+        return "last order is unknown"
+    if contract_id in fund.jumps.frozen:
+        return "price jumped, or is far from the broker's"
+    return "price is old"
 
 
 def _shrinks(trade: Trade, inputs: DayInputs) -> bool:

@@ -81,13 +81,15 @@ def choose_leg(
     held: tuple[str, ...],
     fallback: tuple[str, ...],
 ) -> LegChoice:
-    """Names of a leg: this month's screen, a new one, the last valid one, the names held, or the fallback."""
+    """Names of a leg: this month's screen, a new one, the last valid one, the names held, or the fallback.
+
+    A screen none of whose names may be chosen any more was of other companies: the leg is screened again at once.
+    """
     day = inputs.trade_date
-    if snapshot is not None and (snapshot.screened_on.year, snapshot.screened_on.month) == (
-        day.year,
-        day.month,
-    ):
-        return _still_priced(inputs, snapshot, ())
+    if snapshot is not None and _is_of_month(snapshot, day):
+        kept = _still_priced(inputs, snapshot, ())
+        if kept.names or not inputs.candidates:
+            return kept
     screen = ranking(inputs, policy)
     if screen.is_valid:
         fresh = ScreenSnapshot(names=screen.names, screened_on=day, scores=screen.scores)
@@ -100,6 +102,10 @@ def choose_leg(
         return LegChoice(names=held, snapshot=snapshot, notes=notes)
     notes = (*screen.notes, "WARNING: no screen was ever valid; the configured fallback names are used")
     return LegChoice(names=fallback, snapshot=snapshot, notes=notes if fallback else screen.notes)
+
+
+def _is_of_month(snapshot: ScreenSnapshot, day: date) -> bool:
+    return (snapshot.screened_on.year, snapshot.screened_on.month) == (day.year, day.month)
 
 
 def _still_priced(inputs: ScreenInputs, snapshot: ScreenSnapshot, notes: tuple[str, ...]) -> LegChoice:

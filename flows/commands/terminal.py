@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from engine.report import DayReport, HaltView, PositionRow, ReconciliationView
+from flows.commands.drawing import MOST_ROWS, Cells, drawn_table, flagged_part, heading, indented, more, pairs
 from flows.commands.progress import DayProgress, StepLine
 from tasks.adapters.report_text import (
     amount,
@@ -46,10 +46,8 @@ from tasks.adapters.report_text import (
 __all__ = ["DayProgress", "StepLine", "halt_lines", "print_day_line", "print_report"]
 
 WIDTH = 100
-_MOST_ROWS = 30
 _BAD = ("HALTED", "EMERGENCY", "FAILED")
 _DECISION_ORDER = ("done", "partly done", "planned", "not done")
-Cells = Sequence[str]
 
 
 def print_report(report: DayReport, console: Console, page: str | None = None) -> None:
@@ -98,6 +96,7 @@ def _parts(report: DayReport, page: str | None) -> Iterator[Text | Table | Paddi
     yield from _costs(report)
     yield from _reconciliation(report)
     yield from _jobs(report)
+    yield from flagged_part(report.flagged_prices)
     yield from _words("Notes on the data", report.notes)
     yield from _words("Acts of operators", report.operator_acts)
     yield from _end(report, page)
@@ -118,7 +117,7 @@ def _header(report: DayReport) -> Iterator[Text | Table]:
         )
     else:
         yield Text(f"Market: {report.market}.", style="dim")
-    yield _pairs(_summary(report))
+    yield pairs(_summary(report))
 
 
 def _summary(report: DayReport) -> Iterator[tuple[str, str]]:
@@ -152,25 +151,25 @@ def _halts(report: DayReport) -> Iterator[Text | Table | Padding]:
 def _halt(halt: HaltView) -> Iterator[Text | Table | Padding]:
     stopped = is_open(halt.status)
     yield Text(f"\n{halt.severity}: {halt_name(halt.kind)}", style="bold red" if stopped else "bold")
-    yield _indented(Text(paragraph(halt.message)))
+    yield indented(Text(paragraph(halt.message)))
     for row in halt.evidence:
-        yield _indented(Text(f"- {evidence_text(row)}"))
+        yield indented(Text(f"- {evidence_text(row)}"))
     if not stopped:
         answered = f"answered with {halt.choice or 'no choice on record'} by {halt.operator or 'no operator on record'}"
-        yield _indented(Text(f"{halt.halt_id}: {answered}; reason: {halt.reason or 'not given'}"))
+        yield indented(Text(f"{halt.halt_id}: {answered}; reason: {halt.reason or 'not given'}"))
         return
-    yield _indented(Text("Answer it with one of these; the first is proposed:"))
+    yield indented(Text("Answer it with one of these; the first is proposed:"))
     for choice in halt.choices:
-        yield _indented(Text(halt_command(halt, choice), style="cyan", overflow="fold"))
+        yield indented(Text(halt_command(halt, choice), style="cyan", overflow="fold"))
         yield Padding(Text(choice_meaning(choice), style="dim"), (0, 0, 0, 4))
-    yield _indented(Text("then ./fund resume"))
+    yield indented(Text("then ./fund resume"))
 
 
 def _bridge(report: DayReport) -> Iterator[Text | Table]:
     bridge = report.bridge
     if bridge is None:
         return
-    yield _heading("What happened to NAV")
+    yield heading("What happened to NAV")
     rows = [("NAV at the last valuation", amount(bridge.opening_nav))]
     rows += [
         (component_name(row.component), amount(row.amount_usd, signed=True)) for row in bridge_rows(bridge)
@@ -179,13 +178,13 @@ def _bridge(report: DayReport) -> Iterator[Text | Table]:
         ("Unexplained", residual_text(bridge.residual, signed=True)),
         ("NAV at this valuation", amount(bridge.closing_nav)),
     ]
-    yield _table(("Cause", ">USD"), rows)
+    yield drawn_table(("Cause", ">USD"), rows)
 
 
 def _exposure(report: DayReport) -> Iterator[Text | Table]:
     if report.exposures:
-        yield _heading("Exposure by sleeve")
-        yield _table(
+        yield heading("Exposure by sleeve")
+        yield drawn_table(
             ("Sleeve", ">Long (USD)", ">Short (USD)", ">Net (USD)", ">Gross wanted (USD)"),
             (
                 (
@@ -199,8 +198,8 @@ def _exposure(report: DayReport) -> Iterator[Text | Table]:
             ),
         )
     if report.currencies:
-        yield _heading("Exposure by currency")
-        yield _table(
+        yield heading("Exposure by currency")
+        yield drawn_table(
             ("Currency", ">Cash (own currency)", ">Net value (USD)", ">Hedge (USD)", ">Remaining (USD)"),
             (
                 (
@@ -219,10 +218,10 @@ def _risk(report: DayReport) -> Iterator[Text | Padding]:
     risk = report.risk
     if risk is None:
         return
-    yield _heading("Risk state, and why")
+    yield heading("Risk state, and why")
     volatility = "unknown, history too short" if risk.volatility is None else percent(risk.volatility)
     vix = "no quote" if risk.vix is None else f"{amount(risk.vix)} points"
-    yield _indented(
+    yield indented(
         Text(
             f"Volatility {volatility} a year ({risk.estimator.replace('_', ' ')}), target {percent(risk.volatility_target)};"
             f" VIX {vix}; drawdown {percent(risk.drawdown)}, deepest {percent(risk.max_drawdown)};"
@@ -230,19 +229,19 @@ def _risk(report: DayReport) -> Iterator[Text | Padding]:
         )
     )
     for words in risk.words:
-        yield _indented(Text(f"- {opened(words)}"))
+        yield indented(Text(f"- {opened(words)}"))
 
 
 def _positions(report: DayReport) -> Iterator[Text | Table]:
     if not report.positions:
         return
-    yield _heading("Positions and targets, in shares or contracts")
-    largest = sorted(report.positions, key=lambda row: -abs(row.exposure_usd))[:_MOST_ROWS]
+    yield heading("Positions and targets, in shares or contracts")
+    largest = sorted(report.positions, key=lambda row: -abs(row.exposure_usd))[:MOST_ROWS]
     shown = sorted(largest, key=lambda row: sleeve_rank(row.sleeve))
-    yield _table(
+    yield drawn_table(
         ("Contract", ">Held", ">Target", ">Price", ">Exposure (USD)", ">% of NAV"), _position_rows(shown)
     )
-    yield from _more(len(report.positions), "positions with less exposure")
+    yield from more(len(report.positions), "positions with less exposure")
 
 
 def _position_rows(rows: Sequence[PositionRow]) -> Iterator[Cells]:
@@ -261,9 +260,9 @@ def _position_rows(rows: Sequence[PositionRow]) -> Iterator[Cells]:
 
 def _trades(report: DayReport) -> Iterator[Text | Table | Padding]:
     if report.trades:
-        yield _heading("Trades done and not done, in shares or contracts")
+        yield heading("Trades done and not done, in shares or contracts")
         ordered = sorted(report.trades, key=lambda row: (_rank(row.decision), -abs(row.notional_usd)))
-        yield _table(
+        yield drawn_table(
             ("Contract", "Decision", ">Wanted", ">Filled", ">Notional (USD)", "Reason"),
             (
                 (
@@ -274,10 +273,10 @@ def _trades(report: DayReport) -> Iterator[Text | Table | Padding]:
                     amount(row.notional_usd, 0),
                     reason_text(row.reason),
                 )
-                for row in ordered[:_MOST_ROWS]
+                for row in ordered[:MOST_ROWS]
             ),
         )
-        yield from _more(len(ordered), "trades")
+        yield from more(len(ordered), "trades")
     yield from _words("Hedges", report.hedges)
 
 
@@ -289,8 +288,8 @@ def _costs(report: DayReport) -> Iterator[Text | Table]:
     costs = report.costs
     if not costs.traded_usd:
         return
-    yield _heading("Costs")
-    yield _pairs(
+    yield heading("Costs")
+    yield pairs(
         (
             ("Commission", usd(costs.commission_usd)),
             ("Slippage", usd(costs.slippage_usd)),
@@ -305,8 +304,8 @@ def _reconciliation(report: DayReport) -> Iterator[Text | Table]:
     views = (("At the decision", report.reconciliation), ("At the close", report.closing_reconciliation))
     rows = [(title, *_compared(view)) for title, view in views if view is not None]
     if rows:
-        yield _heading("Reconciliation with the broker")
-        yield _table(("When", "Verdict", ">Net liquidation (USD)", ">Difference (USD)", ">Of NAV"), rows)
+        yield heading("Reconciliation with the broker")
+        yield drawn_table(("When", "Verdict", ">Net liquidation (USD)", ">Difference (USD)", ">Of NAV"), rows)
 
 
 def _compared(view: ReconciliationView) -> Cells:
@@ -321,9 +320,9 @@ def _compared(view: ReconciliationView) -> Cells:
 def _jobs(report: DayReport) -> Iterator[Text | Table]:
     if not report.jobs:
         return
-    yield _heading("Jobs and windows")
+    yield heading("Jobs and windows")
     ordered = sorted(report.jobs, key=lambda job: (job.window_start, job.venue, job.group))
-    yield _table(
+    yield drawn_table(
         ("Venue", "Group", "Window", ">Orders", "Status"),
         (
             (
@@ -339,9 +338,9 @@ def _jobs(report: DayReport) -> Iterator[Text | Table]:
 
 
 def _words(title: str, sentences: Iterable[str]) -> Iterator[Text | Padding]:
-    told = [_indented(Text(f"- {opened(text)}")) for text in sentences]
+    told = [indented(Text(f"- {opened(text)}")) for text in sentences]
     if told:
-        yield _heading(title)
+        yield heading(title)
         yield from told
 
 
@@ -354,41 +353,6 @@ def _end(report: DayReport, page: str | None) -> Iterator[Text]:
     yield Text(f"\nNext run: {following}", style="bold")
     if page is not None:
         yield Text(f"Page: {page}", overflow="fold")
-
-
-def _heading(text: str) -> Text:
-    return Text(f"\n{text}", style="bold")
-
-
-def _indented(content: Text) -> Padding:
-    return Padding(content, (0, 0, 0, 2))
-
-
-def _more(count: int, what: str) -> Iterator[Text]:
-    if count > _MOST_ROWS:
-        yield Text(f"  and {count - _MOST_ROWS} more {what}, on the page", style="dim")
-
-
-def _table(columns: Cells, rows: Iterable[Cells]) -> Table:
-    """A table; a heading that starts with ``>`` aligns right and is never broken."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=True, padding=(0, 1), header_style="dim")
-    for title in columns:
-        right = title.startswith(">")
-        drawn.add_column(title.removeprefix(">"), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    return drawn
-
-
-def _pairs(facts: Iterable[tuple[str, str]]) -> Table:
-    """Facts in two columns of name and figure."""
-    cells = [
-        Text(text, style=style) for name, figure in facts for text, style in ((name, "dim"), (figure, "bold"))
-    ]
-    drawn = Table(box=None, show_header=False, padding=(0, 1), pad_edge=True)
-    for start in range(0, len(cells), 4):
-        drawn.add_row(*cells[start : start + 4])
-    return drawn
 
 
 def _status_style(status: str) -> str:

@@ -82,6 +82,7 @@ def _context(report: DayReport) -> dict[str, Json]:
         "bridge": to_json(report.bridge),
         "closing_reconciliation": to_json(report.closing_reconciliation),
         "comparisons": to_json(report.comparisons),
+        "flagged_prices": to_json(report.flagged_prices),
         "notes": to_json(report.notes),
         "operator_acts": to_json(report.operator_acts),
         "next_run": to_json(report.next_run),

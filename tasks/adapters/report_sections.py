@@ -23,6 +23,7 @@ from tasks.adapters.report_text import (
     control_text,
     counted,
     day_text,
+    flagged_cells,
     gross_wanted_text,
     group_name,
     minute_text,
@@ -296,13 +297,23 @@ def note_section(report: DayReport) -> Html:
     )
     return section(
         "notes",
-        "Notes, acts of operators, next run",
+        "Doubtful prices, notes, acts of operators, next run",
         following,
+        element("h3", "Prices that were not trusted"),
+        _flagged_prices(report),
         element("h3", "Notes on the data"),
         bullets(map(opened, report.notes), "Nothing to note."),
         element("h3", "Acts of operators"),
         bullets(map(opened, report.operator_acts), "No operator acted."),
     )
+
+
+def _flagged_prices(report: DayReport) -> Html:
+    if not report.flagged_prices:
+        return element("p", "Every price was of the last session and moved as its class may.", class_="soft")
+    columns = words("Contract"), words("Why"), figures("Price (quote units)"), words("Of"), figures("Compared with (quote units)"), figures("Exposure (USD)"), figures("Effect on NAV (USD)"), words("In words")  # fmt: skip
+    rows = [(*flagged_cells(row), opened(row.told)) for row in report.flagged_prices]
+    return table("Prices that were not trusted", columns, rows, stack=True)
 
 
 def _total(values: Sequence[Decimal]) -> Decimal:

@@ -18,6 +18,7 @@ from engine.report import (
     BridgeRow,
     BridgeView,
     ExposureRow,
+    FlaggedPrice,
     HaltView,
     PositionRow,
     PriceFact,
@@ -352,3 +353,17 @@ def exposure_text(fact: PriceFact) -> str:
 def choice_meaning(choice: str) -> str:
     """What an answer to a halt does, in a few words."""
     return _CHOICE_MEANINGS.get(choice, sentence(choice.replace("-", " ")))
+
+
+def flagged_cells(row: FlaggedPrice) -> tuple[str, str, str, str, str, str, str]:
+    """A doubtful price: contract, why, price, its date and age, what it was compared with, exposure, effect on NAV."""
+    aged = "" if row.age_sessions == 0 else f", {counted(row.age_sessions, 'session')} old"
+    return (
+        row.contract_id,
+        row.flag.value,
+        plain(row.price),
+        "now" if row.session_date is None else f"{row.session_date}{aged}",
+        "nothing" if row.reference is None else plain(row.reference),
+        amount(row.exposure_usd, 0),
+        "none of itself" if row.effect_usd is None else amount(row.effect_usd, 0, signed=True),
+    )

@@ -17,7 +17,7 @@ from engine.model.halts import ALLOWED_CHOICES, HaltChoice, HaltKind
 from engine.report import BreakRow
 from tasks.day import VALUED
 from tasks.operator import scripted_answer
-from tasks.reporting_trades import jump_notes
+from tasks.reporting_prices import flagged_prices, price_notes
 from tasks.resolution import apply, preview
 from tasks.run_view import run_view
 from tasks.runtime import World
@@ -79,6 +79,6 @@ def test_scripted_operator_abandons_the_day(world: World) -> None:
     assert LINE in valued(world, HALTED_DAY, RunKind.DECISION).frozen
     record = world.runs.run(run_id_of(world, HALTED_DAY, RunKind.DECISION))
     assert record is not None
-    (told,) = jump_notes(run_view(world, record))
+    (told,) = price_notes(flagged_prices(run_view(world, record).fund, world.contracts))
     assert told.startswith(f"{LINE}: its price moved by +8")
     assert told.endswith("it may only be reduced")

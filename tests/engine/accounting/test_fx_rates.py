@@ -124,6 +124,17 @@ def test_cross_rate_that_contradicts_its_legs_stops_the_currencies_in_it() -> No
     assert "EURGBP" in found.text
 
 
+def test_cross_rate_is_held_against_a_leg_that_is_quoted_the_other_way_round() -> None:
+    # A franc is 1 / 0.8 = 1.25 USD; 0.9200 CHF per EUR would make it 1.1500 USD, and the market says 1.1000: +4.55 %
+    broken = make_rates(MONDAY, EURUSD="1.1000", USDCHF="0.8", EURCHF="0.9200")
+    (found,) = fx_verdict(broken, None, FX, MONDAY, ("CHF",)).findings
+    assert (found.kind, found.state) == (HaltKind.FX_DIFFERENCE, FxState.INVALID)
+    assert found.move is not None
+    assert round(found.move, 4) == D("0.0455")
+    sound = make_rates(MONDAY, EURUSD="1.1000", USDCHF="0.8", EURCHF="0.8800")
+    assert fx_verdict(sound, None, FX, MONDAY, ("CHF",)).findings == ()
+
+
 def test_cross_rate_within_the_tolerance_or_of_nobody_s_currency_is_no_finding() -> None:
     # 0.8540 x 1.3500 = 1.1529: 0.25 % from 1.1500
     near = make_rates(MONDAY, EURUSD="1.1500", GBPUSD="1.3500", EURGBP="0.8540")

@@ -2,21 +2,24 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import pytest
 
 from engine.accounting.book import fold
-from engine.accounting.marks import (
+from engine.accounting.jumps import (
     JumpVerdict,
-    MarkVerdict,
     jump_verdict,
     paid_prices,
     price_jumps,
-    stale_mark_verdict,
+    strange_jumps,
+    trusted_marks,
 )
+from engine.accounting.marks import MarkVerdict, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, value_portfolio
+from engine.accounting.tripwires import UnitMistake
 from engine.model.halts import HaltKind
 from engine.model.instruments import CollarClass
-from engine.model.market import Split
+from engine.model.market import Mark, MarketHistory, Split
 from engine.model.portfolio import CashBasis
 from tests.engine.accounting.builders import BOOK, DAY, NOW, D, bought, capital, make_marks, make_rates
 from tests.engine.accounting.policies import MARKS
@@ -27,7 +30,7 @@ CONTEXT = ValuationContext(trade_date=DAY, as_of=NOW, basis=CashBasis.SETTLED, f
 def verdict(quantity: str, age: int) -> MarkVerdict:
     portfolio = fold([capital("1000000"), bought("CSPX", quantity, "100")], NOW)
     valuation = value_portfolio(portfolio, make_marks(age=age, CSPX="100"), make_rates(), BOOK, CONTEXT)
-    return stale_mark_verdict(valuation, MARKS)
+    return stale_mark_verdict(valuation, make_marks(age=age, CSPX="100"), MARKS)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def jumped(quantity: str, price: str) -> JumpVerdict:
     valuation = value_portfolio(portfolio, make_marks(CSPX=price), make_rates(), BOOK, CONTEXT)
     before = make_marks(session_date=date(2025, 11, 28), CSPX="100", AAPL="1")
     jumps = price_jumps(make_marks(CSPX=price, AAPL="900"), before, (), BOOK, MARKS)
-    return jump_verdict(jumps, valuation, make_rates(), BOOK, MARKS)
+    return jump_verdict(jumps, (), (), valuation, make_rates(), BOOK, MARKS)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +105,68 @@ def test_split_explains_a_jump() -> None:
     assert len(price_jumps(make_marks(AAPL="93.70"), before, (), BOOK, MARKS)) == 1
 
 
-def test_same_session_is_no_jump() -> None:
-    assert price_jumps(make_marks(AAPL="300"), make_marks(AAPL="100"), (), BOOK, MARKS) == ()
+def test_close_that_was_changed_afterwards_has_jumped_and_an_older_one_has_not() -> None:
+    (jump,) = price_jumps(make_marks(AAPL="300"), make_marks(AAPL="100"), (), BOOK, MARKS)
+    assert (jump.previous, jump.price) == (D(100), D(300))
+    older = make_marks(session_date=date(2025, 11, 28), AAPL="300")
+    assert price_jumps(older, make_marks(AAPL="100"), (), BOOK, MARKS) == ()
+
+
+def test_old_mark_says_whose_price_it_is() -> None:
+    portfolio = fold([capital("1000000"), bought("CSPX", "10", "100")], NOW)
+    marks = make_marks(session_date=date(2025, 11, 26), age=2, CSPX="101")
+    valuation = value_portfolio(portfolio, marks, make_rates(), BOOK, CONTEXT)
+    (stale,) = stale_mark_verdict(valuation, marks, MARKS).stale
+    assert (stale.price, stale.session_date, stale.exposure_usd) == (D(101), date(2025, 11, 26), D(1_010))
+
+
+def wrong_unit(price: str) -> tuple[dict[str, Mark], JumpVerdict]:
+    marks = make_marks(CSPX=price)
+    return marks, jumped("500", price)
+
+
+def test_price_of_another_unit_is_no_measure_for_the_next_day() -> None:
+    """A hundred times its price of 100: found again on the second day, for the line keeps 100 as its former price."""
+    marks, found = wrong_unit("10000")
+    assert found.jumps[0].jump.unit is UnitMistake.HUNDREDFOLD
+    kept = trusted_marks(marks, found, confirmed=())
+    assert kept["CSPX"].price == 100
+    (again,) = price_jumps(make_marks(session_date=date(2025, 12, 2), CSPX="10050"), kept, (), BOOK, MARKS)
+    assert (again.previous, again.move, again.unit) == (D(100), D("99.5"), UnitMistake.HUNDREDFOLD)
+    assert price_jumps(make_marks(session_date=date(2025, 12, 2), CSPX="101"), kept, (), BOOK, MARKS) == ()
+
+
+def test_price_that_a_person_confirmed_or_a_market_made_is_the_next_days_measure() -> None:
+    marks, found = wrong_unit("10000")
+    assert trusted_marks(marks, found, confirmed=("CSPX",))["CSPX"].price == 10_000
+    marks, found = wrong_unit("40")  # minus 60 %: a collapse, no unit
+    assert found.jumps[0].jump.unit is None
+    assert trusted_marks(marks, found, confirmed=())["CSPX"].price == 40
+
+
+def one_day(**returns: float) -> MarketHistory:
+    names = tuple(sorted(returns))
+    return MarketHistory(
+        dates=(DAY,),
+        instrument_ids=names,
+        currencies=("USD",),
+        returns=np.array([[returns[name] for name in names]]),
+        fx_returns=np.zeros((1, 1)),
+        vix=np.array([20.0]),
+        v2x=np.array([20.0]),
+    )
+
+
+def test_line_that_jumped_is_not_opened_before_another_session_showed_its_price() -> None:
+    marks = make_marks(AAPL="45", CSPX="100", CS51="100", IUKD="100")
+    history = one_day(AAPL=-0.55, CSPX=0.31, CS51=0.30, IUKD=float("nan"))
+    watched = strange_jumps(marks, history, {"CSPX": "CSPX"}, BOOK, MARKS)
+    # CSPX is held and judged by its own marks; 30 % exactly is no jump; no return is no jump
+    assert [(row.contract_id, row.previous, row.move) for row in watched] == [("AAPL", D(100), D("-0.55"))]
+    valuation = value_portfolio(fold([capital("1000000")], NOW), marks, make_rates(), BOOK, CONTEXT)
+    found = jump_verdict((), (), watched, valuation, make_rates(), BOOK, MARKS)
+    assert found.frozen == {"AAPL"}
+    assert (found.effect_usd, found.halt_kind) == (D(0), None)
 
 
 def test_line_without_a_former_mark_is_compared_with_what_was_paid() -> None:

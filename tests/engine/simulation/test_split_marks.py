@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from engine.accounting.marks import price_jumps
+from engine.accounting.jumps import price_jumps
 from engine.model.market import Mark
 from engine.model.policy import MarkPolicy
 from engine.model.universe import ContractBook

@@ -148,6 +148,15 @@ def test_name_that_lost_its_price_leaves_the_leg_and_is_named() -> None:
     assert "GONE" in leg.notes[0]
 
 
+def test_screen_of_companies_that_left_the_list_is_made_anew_within_its_month() -> None:
+    """The list of companies ends in the middle of a month: nothing of the old screen may be held on."""
+    snapshot = ScreenSnapshot(names=("GONE", "LEFT"), screened_on=date(2026, 11, 2))
+    leg = choose_leg(inputs(), POLICY, snapshot, working, ("GONE",), ())
+    assert leg.names == working(inputs(), POLICY).names
+    assert leg.snapshot is not None
+    assert leg.snapshot.screened_on == inputs().trade_date
+
+
 def test_fresh_screen_is_remembered_with_its_scores() -> None:
     records = tuple(record(name, rank) for rank, name in enumerate(NAMES))
     leg = choose_leg(inputs(records), POLICY, None, screen_us_longs, (), ())
