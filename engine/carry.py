@@ -164,7 +164,8 @@ def _morning_price(instrument_id: str, facts: DayFacts) -> Decimal:
     price = facts.morning_prices.get(instrument_id)
     if price is None:
         raise MissingMark(
-            f"expected the last close of {instrument_id} before its corporate action of {facts.day}, found none"
+            f"expected the last close of {instrument_id} before its corporate action of {facts.day}, found none",
+            subject=instrument_id,
         )
     return price
 
@@ -308,7 +309,8 @@ def _borrow_entry(
     price, fee_bps = facts.last_closes.get(contract_id), facts.borrow_fee_bps.get(instrument.instrument_id)
     if price is None or fee_bps is None:
         raise MissingMark(
-            f"expected a close and a borrow fee for the short {contract_id}, found {price} and {fee_bps}"
+            f"expected a close and a borrow fee for the short {contract_id}, found {price} and {fee_bps}",
+            subject=contract_id,
         )
     fee = daily_borrow_fee(portfolio.quantity(contract_id), price, instrument, fee_bps, policy)
     return LedgerEntry(
@@ -345,7 +347,10 @@ def _unpublished_price(contract: Contract, instrument: Instrument, facts: DayFac
     known = instrument.underlying if instrument.is_option else contract.contract_id
     price = facts.last_closes.get(known or "")
     if price is None:
-        raise MissingMark(f"expected the final price of {contract.contract_id} on its expiry, found none")
+        raise MissingMark(
+            f"expected the final price of {contract.contract_id} on its expiry, found none",
+            subject=contract.contract_id,
+        )
     if instrument.is_future:
         return price
     if contract.strike is None or contract.right is None:

@@ -40,7 +40,11 @@ class ConfigurationError(FundError):
 
 
 class DataError(FundError):
-    """Market or reference data is absent, late or impossible."""
+    """Market or reference data is absent, late or impossible; ``subject`` is whose it is, if known."""
+
+    def __init__(self, message: str = "", *, subject: str = "") -> None:
+        self.subject = subject
+        super().__init__(message)
 
 
 class MissingMark(DataError):
@@ -62,16 +66,13 @@ class MissingFxRate(DataError):
         self.source, self.target, self.known = source, target, known
         super().__init__(
             f"expected an exchange rate from {source} to {target}, found none"
-            f" (known pairs: {', '.join(known) or 'none'}); refresh FX before valuing this currency"
+            f" (known pairs: {', '.join(known) or 'none'}); refresh FX before valuing this currency",
+            subject=source,
         )
 
 
 class NonFiniteValue(DataError):
-    """A NaN or an infinity stands where a number of money is counted; ``subject`` is whose it is, if known."""
-
-    def __init__(self, message: str, *, subject: str = "") -> None:
-        self.subject = subject
-        super().__init__(message)
+    """A NaN or an infinity, or nothing at all, stands where a number of money is counted."""
 
 
 class UnknownContract(DataError):

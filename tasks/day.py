@@ -14,9 +14,10 @@ from functools import cached_property
 from typing import TypeVar
 
 from engine.composition.stages import PreviousDay
-from engine.errors import ConfigurationError, HaltError
+from engine.errors import ConfigurationError, HaltError, InvariantError, NonFiniteValue
 from engine.model.context import DayContext, RunKey, RunKind, RunStatus
 from engine.model.encoding import decode, digest_bytes, encode
+from engine.model.impossible import impossible, impossible_figure
 from state.gate import OrderLimits
 from state.orders import OrderStore
 from state.runs import ClaimOutcome, RunClaim
@@ -119,14 +120,26 @@ class TradingDay:
 
         The instruments and the policies are recorded with it, so that a replay needs no configuration file.
         """
+        payload, told = self._recordable(value)
         payloads = {
             UNIVERSE: self.world.record_of(self.setup.universe),
             POLICY: self.world.record_of(self.setup.policy),
-            name: encode(value),
+            name: payload,
         }
         for read, digest in self.world.runs.record_inputs(self.run_id, payloads).items():
             self._chain = chained(self._chain, read, digest)
-        return self.world.recorded(type(value), payloads[name])
+        return told
+
+    def _recordable(self, value: Value) -> tuple[bytes, Value]:
+        """The record of a value and what it gives back; raises `NonFiniteValue` naming a figure that is no number."""
+        try:
+            payload = encode(value)
+            return payload, self.world.recorded(type(value), payload)
+        except (NonFiniteValue, InvariantError) as error:
+            place = impossible_figure(value)
+            if place is None:
+                raise
+            raise impossible(place) from error
 
     def decide(self, step: str, kind: type[Value], function: Callable[[], Value]) -> Value:
         """The step's value: recorded when its inputs are unchanged, else decided now and recorded.

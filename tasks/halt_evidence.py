@@ -41,6 +41,8 @@ def halt_evidence(day: TradingDay, halt: HaltError) -> tuple[BreakRow, ...]:
     kind = HaltKind(halt.kind)
     if kind is HaltKind.NAN_PRICE:
         return (impossible_price_row(halt.subject, _last_valued(day), day.world.contracts),)
+    if halt.subject:
+        return (impossible_figure_row(kind, halt.subject),)
     inputs = _recorded_inputs(day)
     if kind in (HaltKind.STALE_FX, HaltKind.FX_JUMP, HaltKind.FX_DIFFERENCE):
         verdict = _decided(day, "fx", FxVerdict)
@@ -267,6 +269,19 @@ def impossible_price_row(contract_id: str, previous: PreviousDay | None, contrac
             if exposure is None or previous is None
             else _share(exposure, previous.valuation.nav),
         ),
+    )
+
+
+def impossible_figure_row(kind: HaltKind, place: str) -> BreakRow:
+    """The place of a figure that is missing or no number; there is nothing to set beside it."""
+    return BreakRow(
+        kind=kind.value,
+        subject=place,
+        ours="not a number",
+        broker=NOT_COMPARED,
+        difference_usd=None,
+        explanation="a figure is missing or is no number; nothing is assumed in its place",
+        proposed_choice=ALLOWED_CHOICES[kind][0].value,
     )
 
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from engine.errors import BrokerUnavailable, HaltError
+from typing import TypeAlias
+
+from engine.errors import (
+    BrokerUnavailable,
+    HaltError,
+    MissingFxRate,
+    MissingMark,
+    NonFiniteValue,
+    UnknownContract,
+)
 from engine.model.encoding import encode
 from engine.model.halts import ALLOWED_CHOICES, HALT_NAMES, WHAT_TO_DO, HaltKind
+from engine.model.universe import ContractBook
 from state.halts import HaltSeverity
 from tasks.adapters.report_text import resolve_command
 from tasks.artifacts import publish_halt
@@ -12,9 +22,11 @@ from tasks.day import TradingDay, halted_status, wall_clock
 from tasks.day_record import record_incidents
 from tasks.halt_evidence import halt_evidence
 from tasks.step import step
+from tasks.sync import BROKER
 
-STOPS = (HaltError, BrokerUnavailable)
-"""What ends a flow until a person, or the broker, has answered."""
+Stop: TypeAlias = HaltError | BrokerUnavailable | NonFiniteValue | MissingMark | MissingFxRate
+STOPS = (HaltError, BrokerUnavailable, NonFiniteValue, MissingMark, MissingFxRate)
+"""What ends a flow until a person, or the broker, has answered: without a single figure the fund has no value."""
 
 
 @step("join open halts")
@@ -38,12 +50,13 @@ def join_open_halts(day: TradingDay) -> None:
         )
 
 
-def stop(day: TradingDay, error: HaltError | BrokerUnavailable) -> HaltError:
-    """Store the halt before the flow ends; the same halt found again is joined. A silent broker is a halt too.
+def stop(day: TradingDay, error: Stop) -> HaltError:
+    """Store the halt before the flow ends; the same halt found again is joined. A silent broker is a halt too, and so
+    is a figure that is missing or no number.
 
     The error that comes back says in one paragraph what was expected, what was found and the line that answers it.
     """
-    halt = error if isinstance(error, HaltError) else _unanswered(error)
+    halt = _as_halt(error, day.world.contracts)
     kind = HaltKind(halt.kind)
     evidence = halt_evidence(day, halt)
     told = str(halt) if halt.halt_id else f"{halt}; {WHAT_TO_DO[kind]}"
@@ -65,6 +78,31 @@ def stop(day: TradingDay, error: HaltError | BrokerUnavailable) -> HaltError:
     stopped = HaltError(halt.kind, _paragraph(day, halt_id, told), emergency=halt.emergency, halt_id=halt_id)
     publish_halt(day, halt_id, stopped, evidence)
     return stopped
+
+
+def _as_halt(error: Stop, contracts: ContractBook) -> HaltError:
+    """A figure's halt goes by whose it is: the broker's, a rate's, a contract's, or a row of the data."""
+    if isinstance(error, HaltError):
+        return error
+    if isinstance(error, BrokerUnavailable):
+        return _unanswered(error)
+    if isinstance(error, MissingFxRate):
+        return HaltError(HaltKind.STALE_FX.value, str(error), subject=error.subject)
+    if error.subject.partition(".")[0] == BROKER:
+        is_worth = error.subject == f"{BROKER}.net_liquidation"
+        return HaltError(
+            HaltKind.UNANSWERED.value, str(error), subject=error.subject, emergency=is_worth
+        )
+    kind = HaltKind.NAN_PRICE if _is_contract(error.subject, contracts) else HaltKind.DATA_QUALITY
+    return HaltError(kind.value, str(error), subject=error.subject)
+
+
+def _is_contract(name: str, contracts: ContractBook) -> bool:
+    try:
+        contracts.contract(name)
+    except UnknownContract:
+        return False
+    return True
 
 
 def _unanswered(error: BrokerUnavailable) -> HaltError:

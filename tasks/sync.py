@@ -14,10 +14,10 @@ from engine.accounting.ledger import EntryKind, LedgerEntry, deposit, tax_ids
 from engine.accounting.sides import KnownOrders, OwnOrder
 from engine.carry import DAY_START, DayFacts, calendar_entries
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
-from engine.errors import HaltError, NonFiniteValue, UnknownContract
+from engine.errors import UnknownContract
 from engine.execution.recovery import RecoveryReport
 from engine.model.context import RunKind
-from engine.model.halts import HaltKind
+from engine.model.impossible import require_possible
 from engine.model.instruments import Contract
 from engine.model.market import MarketInputs, Quote
 from engine.model.orders import ChildStatus, Fill
@@ -31,6 +31,8 @@ from tasks.step import step
 from tasks.tables import ask_about
 
 TRADE_PREFIX = "trade:"
+BROKER = "broker"
+"""Name of the broker's account where one of its figures is no number."""
 LISTED_DAYS = timedelta(days=1)
 """A broker lists the executions of today and of yesterday."""
 ACKNOWLEDGED = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
@@ -69,11 +71,12 @@ def recover_orders(day: TradingDay) -> RecoveryReport:
 
 @step("sync positions", read_retries=2)
 def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
-    """Book the calendar's entries, read broker and market; raises `HaltError` on impossible data."""
+    """Book the calendar's entries, read broker and market; raises `NonFiniteValue` on a figure that is no number."""
     world, as_of = day.world, day.context.as_of
     settle_calendar(world, as_of)
     book = world.ledger.portfolio(world.account, as_of)
     broker, previous = world.broker.snapshot(as_of), day.previous()
+    require_possible(broker, BROKER)
     manual_marks = day.manual_marks()
     market = _read_market(day, manual_marks, quoted_contracts(world, day.trade_date, book, broker, previous))
     if (
@@ -189,6 +192,8 @@ def settle_calendar(world: World, until: datetime) -> int:
     if renamed:
         names = tuple(sorted({*names, *renamed}))
         facts = {day: world.market.day_facts(day, names) for day in days}
+    for day, known in facts.items():
+        require_possible(known, f"facts of {day}")
     posted = 0
     # What was bought in the meantime was not there at 00:00, and earns no dividend of that day.
     for moment in (*_share_moments(facts, names, after, until), until):
@@ -278,10 +283,7 @@ def _no_longer_listed(entries: Sequence[LedgerEntry], listed: Collection[str], s
 
 def _read_market(day: TradingDay, given: Collection[str], quoted: Sequence[str]) -> MarketInputs:
     wanted = day.world.wanted_options(day.trade_date, day.key.kind)
-    try:
-        return day.world.inputs(day.trade_date, day.context.as_of, quoted, wanted, given)
-    except NonFiniteValue as error:
-        raise HaltError(HaltKind.NAN_PRICE.value, str(error), subject=error.subject) from error
+    return day.world.inputs(day.trade_date, day.context.as_of, quoted, wanted, given)
 
 
 def live_quotes(world: World, broker: BrokerSnapshot) -> dict[str, Quote]:

@@ -109,7 +109,8 @@ def _line_value(
     if mark is None and position.quantity != 0:
         raise MissingMark(
             f"expected a price for {position.contract_id}, of which {position.quantity} are held, found none;"
-            " mark it by hand or write it down"
+            " mark it by hand or write it down",
+            subject=position.contract_id,
         )
     # A future closed since its last settlement has no quantity left to price, only a result to be settled.
     price = ZERO if mark is None else mark.price
@@ -154,7 +155,10 @@ def _local_exposure(
     if not instrument.is_option:
         return instrument.notional(position.quantity, price)
     if option is None:
-        raise MissingMark(f"expected delta and underlying of the option {position.contract_id}, found none")
+        raise MissingMark(
+            f"expected delta and underlying of the option {position.contract_id}, found none",
+            subject=position.contract_id,
+        )
     delta = decimal_from_float(option.delta)
     return instrument.notional(position.quantity, option.underlying_price) * delta
 

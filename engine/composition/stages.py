@@ -27,7 +27,7 @@ from engine.hedging.tail import TailHedgePlan, plan_tail_hedges
 from engine.model.context import DayContext
 from engine.model.halts import HaltChoice, HaltKind
 from engine.model.instruments import Contract
-from engine.model.market import FxRates, Mark, MarketInputs, Quote
+from engine.model.market import FxRates, Mark, MarketInputs, Quote, Source
 from engine.model.orders import TargetBook, TradeProposal
 from engine.model.policy import FundPolicy
 from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Valuation
@@ -171,16 +171,17 @@ def contract_book(setup: DaySetup, inputs: DayInputs) -> ContractBook:
 
 
 def day_marks(inputs: DayInputs) -> Mapping[str, Mark]:
-    """Marks of the day, with those that a person gave in their place."""
+    """Marks of the day, with those that a person gave in their place; one that nobody else has is of today."""
     marks = dict(inputs.market.marks)
+    source = next((mark.source for mark in marks.values()), Source.SIMULATED)
     for contract_id, price in inputs.manual_marks.items():
-        known = marks[contract_id]
+        known = marks.get(contract_id)
         marks[contract_id] = Mark(
             contract_id=contract_id,
             price=price,
-            session_date=known.session_date,
+            session_date=inputs.context.trade_date if known is None else known.session_date,
             age_sessions=0,
-            source=known.source,
+            source=source if known is None else known.source,
         )
     return marks
 

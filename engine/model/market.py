@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.errors import InvariantError, MissingFxRate, MissingMark, NonFiniteValue
 from engine.model.instruments import Contract, OptionRight
+from engine.model.money import require_finite
 
 BASE_CURRENCY = "USD"
 
@@ -81,10 +82,7 @@ class Mark:
     source: Source
 
     def __post_init__(self) -> None:
-        if not self.price.is_finite():
-            raise NonFiniteValue(
-                f"{self.contract_id}: expected a finite mark, found {self.price}", subject=self.contract_id
-            )
+        require_finite(self.price, f"the mark of {self.contract_id}", subject=self.contract_id)
         if self.age_sessions < 0:
             raise InvariantError(f"{self.contract_id}: a mark can not come from the future")
 
@@ -99,7 +97,8 @@ class FxRate:
     source: str
 
     def __post_init__(self) -> None:
-        if not self.rate.is_finite() or self.rate <= 0:
+        require_finite(self.rate, f"the rate of {self.pair}", subject=self.pair)
+        if self.rate <= 0:
             raise NonFiniteValue(
                 f"{self.pair}: expected a positive rate, found {self.rate}", subject=self.pair
             )
@@ -243,6 +242,10 @@ class BorrowQuote:
     available_shares: Decimal
     fee_bps_annual: Decimal
 
+    def __post_init__(self) -> None:
+        require_finite(self.available_shares, "the shares to borrow", subject=self.instrument_id)
+        require_finite(self.fee_bps_annual, "the fee of a loan", subject=self.instrument_id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dividend:
@@ -252,6 +255,9 @@ class Dividend:
     ex_date: date
     pay_date: date
     amount: Decimal
+
+    def __post_init__(self) -> None:
+        require_finite(self.amount, f"the dividend of {self.ex_date}", subject=self.instrument_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

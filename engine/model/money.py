@@ -55,6 +55,12 @@ def from_micros(micros: int) -> Decimal:
     return Decimal(micros).scaleb(-6)
 
 
+def require_finite(amount: Decimal | None, what: str, *, subject: str) -> None:
+    """Raise `NonFiniteValue` where a figure is no number, or where there is none at all."""
+    if amount is None or not amount.is_finite():
+        raise NonFiniteValue(f"{subject}: expected a number for {what}, found {amount}", subject=subject)
+
+
 def round_money(amount: Decimal) -> Decimal:
     """Half-even to six decimals: the one rounding of booked money; raises `NonFiniteValue` on NaN."""
     if not amount.is_finite():

@@ -8,7 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 
-from engine.errors import InvariantError, NonFiniteValue
+from engine.errors import InvariantError
+from engine.model.money import require_finite
 from engine.model.orders import Fill, OpenOrder
 
 
@@ -51,8 +52,10 @@ class Position:
     sleeves: Mapping[Sleeve, Decimal]
 
     def __post_init__(self) -> None:
-        if not self.quantity.is_finite() or not self.cost.is_finite():
-            raise NonFiniteValue(f"{self.contract_id}: expected finite quantity and cost")
+        require_finite(self.quantity, "the quantity", subject=self.contract_id)
+        require_finite(self.cost, "the cost", subject=self.contract_id)
+        for sleeve, quantity in self.sleeves.items():
+            require_finite(quantity, f"the quantity of {sleeve.value}", subject=self.contract_id)
         if sum(self.sleeves.values(), Decimal(0)) != self.quantity:
             raise InvariantError(f"{self.contract_id}: the sleeves' quantities do not sum to the position")
 

@@ -129,17 +129,27 @@ class QualityGate:
         # Examples of what was found cost as much as the check: they are looked up when something is wrong.
         if batch.validate(expectations, result_format="BOOLEAN_ONLY").success:
             return ()
-        result = batch.validate(expectations)
+        key = str(frame.columns[0])
+        named = {"result_format": "COMPLETE", "unexpected_index_column_names": [key]}
+        result = batch.validate(expectations, result_format=named)
         return tuple(
             QualityFinding(
                 suite=suite,
                 expectation=str(item.expectation_config.type).removeprefix("expect_column_values_to_"),
                 column=str(item.expectation_config.kwargs["column"]),
-                found=tuple(map(str, item.result.get("partial_unexpected_list", [])[:SHOWN_ROWS])),
+                found=_rows_told(item.result.get("unexpected_index_list") or [], key),
             )
             for item in result.results
             if not item.success and item.expectation_config is not None
         )
+
+
+def _rows_told(rows: Sequence[Mapping[str, object]], key: str) -> tuple[str, ...]:
+    """Rows that broke an expectation: their name, and the value where it is another column's."""
+    return tuple(
+        ": ".join((str(row[key]), *(str(value) for column, value in row.items() if column != key)))
+        for row in rows[:SHOWN_ROWS]
+    )
 
 
 class GateBeside:
