@@ -51,10 +51,10 @@ def join_open_halts(day: TradingDay) -> None:
 
 
 def stop(day: TradingDay, error: Stop) -> HaltError:
-    """Store the halt before the flow ends; the same halt found again is joined. A silent broker is a halt too, and so
-    is a figure that is missing or no number.
+    """Store the halt before the flow ends; the same halt found again is joined.
 
-    The error that comes back says in one paragraph what was expected, what was found and the line that answers it.
+    A silent broker is a halt too, and so is a figure that is missing or no number. The error that comes back says in
+    one paragraph what was expected, what was found and the line that answers it.
     """
     halt = _as_halt(error, day.world.contracts)
     kind = HaltKind(halt.kind)
@@ -90,9 +90,7 @@ def _as_halt(error: Stop, contracts: ContractBook) -> HaltError:
         return HaltError(HaltKind.STALE_FX.value, str(error), subject=error.subject)
     if error.subject.partition(".")[0] == BROKER:
         is_worth = error.subject == f"{BROKER}.net_liquidation"
-        return HaltError(
-            HaltKind.UNANSWERED.value, str(error), subject=error.subject, emergency=is_worth
-        )
+        return HaltError(HaltKind.UNANSWERED.value, str(error), subject=error.subject, emergency=is_worth)
     kind = HaltKind.NAN_PRICE if _is_contract(error.subject, contracts) else HaltKind.DATA_QUALITY
     return HaltError(kind.value, str(error), subject=error.subject)
 

@@ -189,6 +189,18 @@ def test_fault_of_several_days_strikes_on_the_first_one_only(fund: CommandLine) 
         answered = [(halt.run_id[:10], halt.kind) for halt in world.halts.halts(world.account)]
     assert struck == [date.fromisoformat(FIRST)]
     assert answered == [(FIRST, "cash-break")]
+    assert f"scripted answered cash-break with adopt-broker, 1 times: {FIRST}" in " ".join(answer.out.split())
+
+
+def test_several_days_leave_one_list_of_what_was_doubted_and_answered(three_days: Path) -> None:
+    path = three_days / "reports" / ACCOUNT / f"{FIRST}_to_{THIRD}.json"
+    listed = json.loads(path.read_text(encoding="utf-8"))
+    told = json.loads((three_days / "result.json").read_text(encoding="utf-8"))
+
+    assert (listed["first"], listed["last"], listed["days"]) == (FIRST, THIRD, 3)
+    assert Decimal(listed["largest_residual_usd"]) <= Decimal("0.01")
+    assert listed["flagged"] == [[day["trade_date"], row] for day in told for row in day["flagged_prices"]]
+    assert listed["acts"] == []
 
 
 def test_fault_on_a_decided_day_is_refused(after_a_day: CommandLine) -> None:

@@ -113,4 +113,4 @@ def test_option_that_is_worth_nothing_is_no_finding_and_a_share_that_is_is_one(g
     marks = {**inputs.marks, put: nothing[put]}
     assert gate.check("bars", bars_table(replace(inputs, marks=marks))) == ()
     (found,) = gate.check("bars", bars_table(replace(inputs, marks={**marks, "CSPX": nothing["CSPX"]})))
-    assert (found.column, found.found) == ("price", ("0.0",))
+    assert (found.column, found.found) == ("price", ("CSPX: 0.0",))

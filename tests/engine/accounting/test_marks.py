@@ -24,6 +24,8 @@ from engine.model.portfolio import CashBasis
 from tests.engine.accounting.builders import BOOK, DAY, NOW, D, bought, capital, make_marks, make_rates
 from tests.engine.accounting.policies import MARKS
 
+BEFORE = date(2025, 11, 28)
+"""The session before."""
 CONTEXT = ValuationContext(trade_date=DAY, as_of=NOW, basis=CashBasis.SETTLED, fx_hedges=frozenset())
 
 
