@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from config.sections import CollarName, Currency, InstrumentId, Section, refuse
+from config.sections import CollarName, Country, Currency, InstrumentId, Section, refuse
 from config.units import Clock, Count, Positive
 
 Category: TypeAlias = Literal[
@@ -94,6 +94,7 @@ class InstrumentEntry(Section):
     months: tuple[Month, ...]
     underlying: InstrumentId | None
     yahoo: str | None
+    issuer: Country | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> InstrumentEntry:
@@ -103,6 +104,8 @@ class InstrumentEntry(Section):
             raise refuse("expected delivery months for futures, and only for them")
         if self.sec_type in ("FUT", "OPT") and self.expiry_rule == "none":
             raise refuse("expected an expiry_rule for futures and options")
+        if (self.sec_type == "STK") != (self.issuer is not None):
+            raise refuse("expected the country of the issuer for shares and funds, and only for them")
         return self
 
 
@@ -123,6 +126,7 @@ class SharedFacts(Section):
     lot: Positive
     collar_class: CollarName
     suffix: str
+    issuer: Country
 
 
 class NameList(Section):
@@ -130,6 +134,7 @@ class NameList(Section):
 
     shared: SharedFacts
     renames: dict[str, InstrumentId]
+    issuers: dict[InstrumentId, Country] = Field(default_factory=dict)
     symbols: tuple[InstrumentId, ...]
 
     @model_validator(mode="after")
@@ -145,7 +150,7 @@ class NameList(Section):
 
     def entry(self, symbol: str) -> InstrumentEntry:
         """The facts of one name; the broker writes share classes with a point."""
-        facts = {name: value for name, value in self.shared if name != "suffix"}
+        facts = {name: value for name, value in self.shared if name not in ("suffix", "issuer")}
         plain = symbol.removesuffix(self.shared.suffix) if self.shared.suffix else symbol
         return InstrumentEntry(
             **facts,
@@ -155,6 +160,7 @@ class NameList(Section):
             months=(),
             underlying=None,
             yahoo=symbol,
+            issuer=self.issuers.get(symbol, self.shared.issuer),
         )
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from config.sections import ByCollar, ByRegime, Currency, InstrumentId, Section
+from config.carry_sections import CarryRealism
+from config.sections import ByCollar, ByRegime, InstrumentId, Section
 from config.units import (
     AtLeastOne,
     BasisPoints,
@@ -206,40 +207,6 @@ class SlippageModelSettings(Section):
     safety_buffer_bps: BasisPoints
     clamp_bps: tuple[BasisPoints, BasisPoints]
     persist_path: str
-
-
-class Borrow(Section):
-    """Short sales."""
-
-    deny_new_short_if_unavailable: bool
-    default_borrow_fee_bps_annual: BasisPoints
-    max_borrow_fee_bps_annual: BasisPoints
-    collateral_pct: dict[Currency, Multiple]
-    collateral_round_up: dict[Currency, Multiple]
-
-
-class Dividends(Section):
-    """Dividends of held lines."""
-
-    warn_on_upcoming_ex_div_days: Count
-    default_short_dividend_buffer_bps: BasisPoints
-
-
-class Financing(Section):
-    """Interest on balances."""
-
-    default_cash_rate_by_ccy: dict[Currency, Fraction]
-    debit_spread_annual: Fraction
-    day_count: dict[Currency, Literal[360, 365]]
-
-
-class CarryRealism(Section):
-    """Borrow, dividends and interest."""
-
-    enabled: bool
-    borrow: Borrow
-    dividends: Dividends
-    financing: Financing
 
 
 class ExecutionPhase2(Section):

@@ -87,9 +87,6 @@ _SLEEVES = {
     "sleeves.old_economy_sectors": "screener.old_economy_sectors",
     "sleeves.short_proxies": "portfolio.short_proxies",
     "sleeves.sleeve_drift_fraction": "execution.rebalance_drift_threshold_pct",
-    "sleeves.deny_short_without_borrow": "execution_phase2.carry_realism.borrow.deny_new_short_if_unavailable",
-    "sleeves.default_borrow_fee_bps_annual": "execution_phase2.carry_realism.borrow.default_borrow_fee_bps_annual",
-    "sleeves.max_borrow_fee_bps_annual": "execution_phase2.carry_realism.borrow.max_borrow_fee_bps_annual",
     "tail.annual_premium_fraction": "hedges.annual_premium_budget_pct",
     "tail.split": "hedges.split",
     "tail.elevated_multiplier": "hedges.elevated_multiplier",
@@ -128,13 +125,24 @@ _GATE = {
     "costs.commission_bps": "costs.commission_bps",
     "costs.commission_minimum": "costs.commission_minimum",
     "costs.transaction_taxes": "costs.transaction_tax",
-    "carry.cash_rate_annual": "execution_phase2.carry_realism.financing.default_cash_rate_by_ccy",
-    "carry.debit_spread_annual": "execution_phase2.carry_realism.financing.debit_spread_annual",
-    "carry.day_count": "execution_phase2.carry_realism.financing.day_count",
-    "carry.borrow_collateral_fraction": "execution_phase2.carry_realism.borrow.collateral_pct",
-    "carry.collateral_price_step": "execution_phase2.carry_realism.borrow.collateral_round_up",
-    "carry.warn_ex_dividend_days": "execution_phase2.carry_realism.dividends.warn_on_upcoming_ex_div_days",
-    "carry.short_dividend_buffer_bps": "execution_phase2.carry_realism.dividends.default_short_dividend_buffer_bps",
+}
+_CARRY = {
+    "carry.borrow.deny_short_without_borrow": "execution_phase2.carry_realism.borrow.deny_new_short_if_unavailable",
+    "carry.borrow.default_fee_bps_annual": "execution_phase2.carry_realism.borrow.default_borrow_fee_bps_annual",
+    "carry.borrow.max_fee_bps_annual": "execution_phase2.carry_realism.borrow.max_borrow_fee_bps_annual",
+    "carry.borrow.collateral_fraction": "execution_phase2.carry_realism.borrow.collateral_pct",
+    "carry.borrow.collateral_price_step": "execution_phase2.carry_realism.borrow.collateral_round_up",
+    "carry.dividends.warn_ex_dividend_days": "execution_phase2.carry_realism.dividends.warn_on_upcoming_ex_div_days",
+    "carry.dividends.short_buffer_bps": "execution_phase2.carry_realism.dividends.default_short_dividend_buffer_bps",
+    "carry.dividends.withholding": "execution_phase2.carry_realism.dividends.withholding",
+    "carry.financing.benchmark_annual": "execution_phase2.carry_realism.financing.default_cash_rate_by_ccy",
+    "carry.financing.credit_tiers": "execution_phase2.carry_realism.financing.credit_tiers",
+    "carry.financing.debit_tiers": "execution_phase2.carry_realism.financing.debit_tiers",
+    "carry.financing.short_proceeds_tiers": "execution_phase2.carry_realism.financing.short_proceeds_tiers",
+    "carry.financing.day_count": "execution_phase2.carry_realism.financing.day_count",
+    "carry.financing.posting": "execution_phase2.carry_realism.financing.posting",
+    "carry.financing.posting_venue": "execution_phase2.carry_realism.financing.posting_venue",
+    "carry.settlement": "execution_phase2.carry_realism.settlement",
 }
 _ORDERS = {
     "safety.max_order_fraction": "execution_safety.max_order_pct_nav",
@@ -174,4 +182,4 @@ _ORDERS = {
     "execution.slicing.interval_seconds": "execution.slice_interval_seconds",
 }
 
-POLICY_KEYS: Mapping[str, str] = {**_SHARED, **_BOOK, **_RISK, **_SLEEVES, **_GATE, **_ORDERS}
+POLICY_KEYS: Mapping[str, str] = {**_SHARED, **_BOOK, **_RISK, **_SLEEVES, **_GATE, **_CARRY, **_ORDERS}

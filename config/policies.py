@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from config.key_names import POLICY_KEYS
-from config.sections import LegPeriod, Period
+from config.sections import Fund, LegPeriod, Period
 from config.settings import Settings
 from config.universe import load_catalogue, load_venues
 from engine.errors import ConfigurationError
@@ -21,6 +21,8 @@ from engine.model.policy import FundPolicy, SleevePolicy
 
 _P = TypeVar("_P", bound=Period)
 _TAX_FIELDS = ("venue", "side", "rate", "source")
+_WITHHOLDING_FIELDS = ("country", "kind", "source")
+_CYCLE_FIELDS = ("sessions", "source")
 _ROLL_CLASSES = {"bonds": "sovereign_bonds"}  # the documents' word for a category of instruments.yaml
 
 
@@ -67,9 +69,19 @@ def _plain_policies(settings: Settings) -> dict[str, Json]:
     fx["hedge_contracts"] = {currency: [line["micro"], line["full"]] for currency, line in contracts.items()}
     costs = _section(tree, "costs")
     listed = cast("list[dict[str, Json]]", costs["transaction_taxes"])
-    costs["transaction_taxes"] = [
-        {"first": line["from"], "last": line["to"]} | {name: line[name] for name in _TAX_FIELDS}
-        for line in listed
+    costs["transaction_taxes"] = [_period(line, _TAX_FIELDS) for line in listed]
+    carry = _section(tree, "carry")
+    dividends = _section(carry, "dividends")
+    kept_back = cast("list[dict[str, Json]]", dividends["withholding"])
+    dividends["withholding"] = [
+        _period(line, _WITHHOLDING_FIELDS) | {"rate": withheld_rate(line, settings.fund)}
+        for line in kept_back
+    ]
+    cycles = cast("list[dict[str, Json]]", carry["settlement"])
+    carry["settlement"] = [
+        _period(line, _CYCLE_FIELDS) | {"venue": venue}
+        for line in cycles
+        for venue in cast("list[Json]", line["venues"])
     ]
     collars = cast("dict[str, Json]", execution["collar_bps"])
     # Options have no collar in bps: theirs is a fraction of the premium or ticks (R-40).
@@ -77,6 +89,27 @@ def _plain_policies(settings: Settings) -> dict[str, Json]:
     overrides = cast("dict[str, Json]", roll["overrides"])
     roll["overrides"] = {_ROLL_CLASSES.get(name, name): days for name, days in overrides.items()}
     return tree
+
+
+def _period(line: dict[str, Json], names: Sequence[str]) -> dict[str, Json]:
+    """A dated line of the settings under the engine's names."""
+    return {"first": line["from"], "last": line["to"]} | {name: line[name] for name in names}
+
+
+def withheld_rate(line: Mapping[str, Json], fund: Fund) -> Json:
+    """Rate of a line of withholding for the fund: its treaty's where that is applied at source, else the country's own.
+
+    Raises `ConfigurationError` where relief is claimed and the line has no rate for the fund's domicile.
+    """
+    if line["country"] not in fund.relief_at_source:
+        return line["rate"]
+    treaty = cast("dict[str, Json]", line["treaty"])
+    if fund.domicile not in treaty:
+        raise ConfigurationError(
+            f'expected a treaty rate of {line["country"]} for {fund.domicile} in "withholding" from {line["from"]}, for '
+            f'"fund.relief_at_source" names {line["country"]}, found {", ".join(treaty) or "none"}'
+        )
+    return treaty[fund.domicile]
 
 
 def _section(tree: dict[str, Json], name: str) -> dict[str, Json]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from itertools import combinations
+from typing import Protocol
 
+from config.carry_sections import SettlementPeriod, WithholdingPeriod
 from config.loading import nearest
 from config.sections import LegPeriod, Period, TaxPeriod
 from config.settings import Settings
+from engine.accounting.corporate_actions import is_share
 from engine.errors import ConfigurationError
 from engine.model.universe import Universe
 
@@ -26,11 +29,17 @@ def check_references(settings: Settings, universe: Universe) -> None:
     for key, periods in _dated(settings):
         _check_periods(key, periods)
     _check_taxes(settings.costs.transaction_tax, universe)
-    financing = settings.execution_phase2.carry_realism.financing
+    carry = settings.execution_phase2.carry_realism
+    _check_withholding(carry.dividends.withholding, universe)
+    _check_settlement(carry.settlement, universe)
+    financing = carry.financing
     tables: Mapping[str, Mapping[str, object]] = {
         "default_cash_rate_by_ccy": financing.default_cash_rate_by_ccy,
         "day_count": financing.day_count,
-        "collateral_pct": settings.execution_phase2.carry_realism.borrow.collateral_pct,
+        "credit_tiers": financing.credit_tiers,
+        "debit_tiers": financing.debit_tiers,
+        "short_proceeds_tiers": financing.short_proceeds_tiers,
+        "collateral_pct": carry.borrow.collateral_pct,
     }
     for table, values in tables.items():
         missing = [currency for currency in universe.currencies if currency not in values]
@@ -92,18 +101,55 @@ def _check_periods(key: str, periods: Sequence[Period]) -> None:
 
 def _check_taxes(taxes: Sequence[TaxPeriod], universe: Universe) -> None:
     """Each tax ends after it begins, and no two hold at once."""
-    for tax in taxes:
-        if tax.to is not None and tax.to < tax.from_:
+    _check_rates("costs.transaction_tax", [((tax.venue, tax.side), tax) for tax in taxes])
+
+
+def _check_withholding(rates: Sequence[WithholdingPeriod], universe: Universe) -> None:
+    """Each country whose shares or funds the universe lists has a rate in force, and no two hold at once."""
+    _check_rates("withholding", [((rate.country, rate.kind), rate) for rate in rates])
+    known = {(rate.country, rate.kind) for rate in rates if rate.to is None}
+    for instrument in universe:
+        kind = instrument.kind.value
+        if is_share(instrument) and (instrument.issuer_country, kind) not in known:
             raise ConfigurationError(
-                f'expected each line of "costs.transaction_tax" to end after it begins, found {tax.venue}'
-                f" {tax.from_} to {tax.to}"
+                f'expected a rate in force in "withholding" for dividends of {instrument.instrument_id} ({kind} of '
+                f"{instrument.issuer_country}), found none; add the country's rate with its date and source"
             )
-    for one, other in combinations(taxes, 2):
-        same = (one.venue, one.side) == (other.venue, other.side)
-        if same and max(one.from_, other.from_) <= min(one.to or date.max, other.to or date.max):
+
+
+def _check_settlement(cycles: Sequence[SettlementPeriod], universe: Universe) -> None:
+    """Each venue that lists a share has a cycle in force, and no two hold at once."""
+    _check_rates("settlement", [((venue,), cycle) for cycle in cycles for venue in cycle.venues])
+    known = {venue for cycle in cycles if cycle.to is None for venue in cycle.venues}
+    missing = sorted({row.venue for row in universe if is_share(row)} - known)
+    if missing:
+        raise ConfigurationError(
+            f'expected a cycle in force in "settlement" for each venue of shares, found none for {", ".join(missing)}'
+        )
+
+
+class _Dated(Protocol):
+    """A line of the settings that holds from day to day."""
+
+    @property
+    def from_(self) -> date: ...
+    @property
+    def to(self) -> date | None: ...
+
+
+def _check_rates(key: str, lines: Sequence[tuple[tuple[str, ...], _Dated]]) -> None:
+    for subject, line in lines:
+        if line.to is not None and line.to < line.from_:
             raise ConfigurationError(
-                f'expected one tax of "costs.transaction_tax" a venue, side and day, found two of {one.venue} from '
-                f"{max(one.from_, other.from_)}; mend their from and to"
+                f'expected each line of "{key}" to end after it begins, found {" ".join(subject)} {line.from_} to'
+                f" {line.to}"
+            )
+    for (subject, one), (other_subject, other) in combinations(lines, 2):
+        together = max(one.from_, other.from_)
+        if subject == other_subject and together <= min(one.to or date.max, other.to or date.max):
+            raise ConfigurationError(
+                f'expected one line of "{key}" a day for {" ".join(subject)}, found two from {together}; mend their'
+                " from and to"
             )
 
 

@@ -26,6 +26,7 @@ from config.units import (
 Regime: TypeAlias = Literal["NORMAL", "ELEVATED", "CRISIS", "RECOVERY"]
 CollarName: TypeAlias = Literal["ETF", "STK", "FUT", "FX_FUT", "FX_SPOT", "BOND_FUT", "VOL_FUT", "OPT"]
 Currency: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Country: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 InstrumentId: TypeAlias = Annotated[str, Field(min_length=1)]
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
@@ -72,12 +73,17 @@ def _sum_to_one(name: str, values: Mapping[str, Decimal]) -> None:
 
 
 class Fund(Section):
-    """Size of the fund and the clock of its day."""
+    """Size of the fund, the clock of its day, and where it is resident for tax.
+
+    ``relief_at_source`` are countries that withhold from it at its treaty's rate; all others at their own.
+    """
 
     initial_capital: Money
     initial_units: Money
     decision_time_utc: Clock
     close_time_utc: Clock
+    domicile: Country
+    relief_at_source: tuple[Country, ...]
 
 
 class Sleeves(Section):

@@ -85,6 +85,7 @@ def _positive(value: Decimal) -> Decimal:
 
 _SHARE = "a fraction between 0 and 1"
 _LOSS = "a loss as a negative fraction between -1 and 0"
+_SIGNED = "a fraction between -1 and 1"
 _NOT_NEGATIVE = "a number of 0 or more"
 _BPS = "basis points between 0 and 10000"
 
@@ -99,6 +100,12 @@ LossFraction: TypeAlias = Annotated[
     BeforeValidator(_as_decimal),
     AfterValidator(_between(Decimal(-1), Decimal(0), _LOSS)),
     _schema(_LOSS, "-1", "0"),
+]
+SignedFraction: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_between(Decimal(-1), Decimal(1), _SIGNED)),
+    _schema(_SIGNED, "-1", "1"),
 ]
 BasisPoints: TypeAlias = Annotated[
     Decimal,

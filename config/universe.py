@@ -232,6 +232,7 @@ def _instrument(instrument_id: str, entry: InstrumentEntry, catalogue: Catalogue
         tradeable=instrument_id not in catalogue.file.reference,
         long_name=entry.name,
         yahoo=entry.yahoo,
+        issuer_country=entry.issuer,
     )
 
 

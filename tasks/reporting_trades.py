@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from engine.accounting.corporate_actions import dividend_warnings
+from engine.composition.stages import contract_book, corporate_actions
 from engine.composition.trading import TradeDecision
 from engine.execution.outcome import why_unfilled
 from engine.execution.slippage import compute_slippage_bps
@@ -145,12 +145,13 @@ def dividend_notes(world: World, decision: RunView) -> tuple[str, ...]:
     inputs = decision.inputs
     if inputs is None:
         return ()
-    days = world.policy(inputs.context.trade_date).carry.warn_ex_dividend_days
-    found = dividend_warnings(inputs.portfolio, inputs.market.dividends, inputs.context.trade_date, days)
+    setup = world.setup(inputs.context.trade_date)
+    found = corporate_actions(setup, inputs).warnings(inputs.portfolio, contract_book(setup, inputs))
     return tuple(
         f"{row.instrument_id} goes ex on {row.ex_date}, in {row.days} days: "
         f"{'a short owes' if row.cash < 0 else 'its holder receives'} {abs(row.cash):,.2f} "
         f"{world.universe[row.instrument_id].currency}"
+        f"{f', of which {row.withheld:,.2f} is withheld' if row.withheld else ''}"
         for row in found
     )
 

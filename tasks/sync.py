@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
-from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.ledger import EntryKind, LedgerEntry, deposit, tax_ids
 from engine.accounting.sides import KnownOrders, OwnOrder
-from engine.carry import DAY_START, DayFacts, calendar_entries
+from engine.carry.borrow import unsettled_shares, unsettled_trades
+from engine.carry.calendar import DAY_START, DayFacts, calendar_entries
+from engine.carry.postings import posted_month, unpaid_accruals
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
 from engine.errors import UnknownContract
 from engine.execution.recovery import RecoveryReport
+from engine.model.carry import CarryPolicy
 from engine.model.context import RunKind
 from engine.model.impossible import require_possible
 from engine.model.instruments import Contract
@@ -185,8 +188,11 @@ def settle_calendar(world: World, until: datetime) -> int:
     if after >= until:
         return 0
     traded = {e.contract_id for e in entries if e.booked_at > after and e.contract_id is not None}
-    names = tuple(sorted({*world.ledger.portfolio(world.account, until).positions, *traded}))
     days = [after.date() + timedelta(days=ahead) for ahead in range((until.date() - after.date()).days + 1)]
+    carry = world.policy(until.date()).carry
+    unsettled = _unsettled(world, entries, days, carry)
+    delivered = {name for rows in unsettled.values() for name in rows}
+    names = tuple(sorted({*world.ledger.portfolio(world.account, until).positions, *traded, *delivered}))
     facts = {day: world.market.day_facts(day, names) for day in days}
     renamed = {row.new_instrument_id for known in facts.values() for row in known.symbol_changes}
     if renamed:
@@ -194,6 +200,14 @@ def settle_calendar(world: World, until: datetime) -> int:
         facts = {day: world.market.day_facts(day, names) for day in days}
     for day, known in facts.items():
         require_possible(known, f"facts of {day}")
+    facts = {
+        day: replace(
+            known,
+            unsettled=unsettled[day],
+            posted_month=posted_month(day, carry.financing, world.sessions),
+        )
+        for day, known in facts.items()
+    }
     posted = 0
     # What was bought in the meantime was not there at 00:00, and earns no dividend of that day.
     for moment in (*_share_moments(facts, names, after, until), until):
@@ -203,12 +217,25 @@ def settle_calendar(world: World, until: datetime) -> int:
             moment,
             facts,
             world.contracts,
-            world.policy(until.date()).carry,
-            unpaid_dividends(world.ledger.entries(world.account)),
+            carry,
+            unpaid_accruals(world.ledger.entries(world.account)),
         )
         posted += world.ledger.post(world.account, made)
         after = moment
     return posted
+
+
+def _unsettled(
+    world: World, entries: Sequence[LedgerEntry], days: Sequence[date], carry: CarryPolicy
+) -> dict[date, Mapping[str, Decimal]]:
+    """Shares that were traded by the end of each day and are delivered later, by contract."""
+    trades = unsettled_trades(entries, days[0], world.contracts, world.sessions, carry.settlement)
+    if not trades:
+        return {day: {} for day in days}
+    begun = min(trade.trade_date for trade in trades)
+    passed = [begun + timedelta(days=ahead) for ahead in range((days[-1] - begun).days + 1)]
+    splits = [split for day in passed for split in world.facts.splits(day)]
+    return {day: unsettled_shares(trades, splits, day) for day in days}
 
 
 def _share_moments(

@@ -6,13 +6,14 @@ beside the trade, so that it can be compared with the broker's statement and sho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
 from engine.accounting.corporate_actions import DIVIDEND_ACCOUNT
-from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, pair
-from engine.errors import InvariantError
+from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, pair, taken_back
+from engine.errors import ConfigurationError, InvariantError
+from engine.model.carry import WithholdingTax
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.money import ZERO, Money, round_money
 from engine.model.orders import Fill, Side
@@ -84,6 +85,21 @@ def fee(cost: Money, booked_at: datetime, value_date: date, reference: str) -> L
     )
 
 
+def withholding_rate(instrument: Instrument, day: date, taxes: Sequence[WithholdingTax]) -> Decimal:
+    """Fraction of a dividend that the country of a share's issuer keeps back when it goes ex on a day.
+
+    Raises `ConfigurationError` for a share without a country, or a country without exactly one rate on the day.
+    """
+    country = instrument.issuer_country
+    found = [] if country is None else [tax for tax in taxes if tax.applies(country, instrument.kind, day)]
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"expected one rate of withholding on dividends of {instrument.instrument_id} ({instrument.kind.value} of "
+            f"{country or 'no country'}) on {day}, found {[tax.source for tax in found]}; mend the withholding settings"
+        )
+    return found[0].rate
+
+
 def withholding(accrual: LedgerEntry, rate: Decimal, booked_at: datetime) -> LedgerEntry | None:
     """Tax kept back from an accrued dividend; ``None`` on a short, which pays the gross amount in lieu.
 
@@ -121,4 +137,16 @@ def withholding_payment(withheld: LedgerEntry, booked_at: datetime) -> LedgerEnt
         price=None,
         quantity=None,
         lines=pair(CASH, DIVIDEND_ACCOUNT, owed.unit, owed.amount),
+    )
+
+
+def unpaid_withholding(entries: Iterable[LedgerEntry]) -> tuple[LedgerEntry, ...]:
+    """Tax kept back from accrued dividends that was not taken back and has not left the cash yet."""
+    taxes = [entry for entry in entries if entry.kind is EntryKind.WITHHOLDING]
+    paid = {entry.reference for entry in taxes if entry.entry_id.startswith(_WITHHELD_PREFIX)}
+    gone = taken_back(taxes)
+    return tuple(
+        entry
+        for entry in taxes
+        if entry.entry_id.startswith(_WITHHOLDING_PREFIX) and entry.entry_id not in paid | gone
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal
 from fractions import Fraction
 
@@ -22,7 +21,7 @@ from engine.accounting.ledger import (
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import Dividend, Split, SymbolChange
 from engine.model.money import ZERO, round_money
-from engine.model.portfolio import Portfolio, Position, Sleeve
+from engine.model.portfolio import Position, Sleeve
 
 DIVIDEND_ACCOUNT = f"{ACCRUAL_PREFIX}dividend"
 _PAID_PREFIX = "dividend-paid:"
@@ -30,16 +29,6 @@ _SHARE_KINDS = (InstrumentType.STK, InstrumentType.ETF)
 _IN_LIEU_IDS = {EntryKind.CASH_IN_LIEU: "cash-in-lieu", EntryKind.TRANSFER: "split-sleeves"}
 _SNAP_LIMIT = Decimal("0.0001")
 _SNAP_LARGEST = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DividendWarning:
-    """A held share goes ex soon; ``cash`` is received (positive) or owed, in the instrument's currency."""
-
-    instrument_id: str
-    ex_date: date
-    days: int
-    cash: Decimal
 
 
 def is_share(instrument: Instrument) -> bool:
@@ -216,20 +205,3 @@ def snapped_split_ratio(ratio: Decimal) -> tuple[int, int] | None:
     if ratio <= 0 or found.numerator > _SNAP_LARGEST or abs(near / ratio - 1) > _SNAP_LIMIT:
         return None
     return None if found == 1 else (found.numerator, found.denominator)
-
-
-def dividend_warnings(
-    portfolio: Portfolio, dividends: Sequence[Dividend], trade_date: date, warn_days: int
-) -> tuple[DividendWarning, ...]:
-    """Held shares that go ex within the given calendar days."""
-    return tuple(
-        DividendWarning(
-            instrument_id=dividend.instrument_id,
-            ex_date=dividend.ex_date,
-            days=(dividend.ex_date - trade_date).days,
-            cash=round_money(portfolio.quantity(dividend.instrument_id) * dividend.amount),
-        )
-        for dividend in sorted(dividends, key=lambda row: (row.ex_date, row.instrument_id))
-        if 0 <= (dividend.ex_date - trade_date).days <= warn_days
-        and portfolio.quantity(dividend.instrument_id) != 0
-    )

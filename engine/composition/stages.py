@@ -16,7 +16,9 @@ from engine.accounting.ledger import LedgerEntry
 from engine.accounting.marks import MarkVerdict, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.sides import KnownOrders
-from engine.carry import CarryBook, expected_carry_annual
+from engine.carry.borrow import BorrowService
+from engine.carry.corporate_actions import CorporateActionsService
+from engine.carry.financing import CarryBook, FinancingService, expected_carry_annual
 from engine.composition import readings
 from engine.execution.establishing import GateMemory
 from engine.hedging.budget import TailMemory
@@ -314,7 +316,7 @@ def set_targets(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: Risk
         prices=price_list(setup, inputs),
         history=inputs.market.history,
         fundamentals=inputs.market.fundamentals,
-        borrow=inputs.market.borrow,
+        borrow=BorrowService(infos=inputs.market.borrow, config=setup.policy.carry.borrow),
         scaling_factor=risk.scaling_factor,
         core_scale=risk.core_scale,
         expected_carry_annual=expected_carry(setup, inputs),
@@ -329,10 +331,23 @@ def set_targets(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: Risk
 def expected_carry(setup: DaySetup, inputs: DayInputs) -> Mapping[str, float]:
     """Expected carry of the credit and carry lines; every other line is structural and expects none (R-108)."""
     book = CarryBook(
-        names=tuple(setup.policy.sleeves.credit_weights), universe=setup.universe, policy=setup.policy.carry
+        names=tuple(setup.policy.sleeves.credit_weights),
+        universe=setup.universe,
+        shares=corporate_actions(setup, inputs),
+        financing=FinancingService(config=setup.policy.carry.financing),
     )
     prices = {name: mark.price for name, mark in day_marks(inputs).items()}
-    return expected_carry_annual(inputs.market.yearly_dividends, prices, inputs.portfolio.cash, book)
+    return expected_carry_annual(prices, inputs.portfolio.cash, book)
+
+
+def corporate_actions(setup: DaySetup, inputs: DayInputs) -> CorporateActionsService:
+    """Dividends as the day knows them."""
+    return CorporateActionsService(
+        day=inputs.context.trade_date,
+        announced=inputs.market.dividends,
+        infos=inputs.market.dividend_infos,
+        config=setup.policy.carry.dividends,
+    )
 
 
 def hedge_tails(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: RiskDecision) -> TailStep:

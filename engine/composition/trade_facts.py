@@ -7,8 +7,14 @@ from decimal import Decimal
 
 import numpy as np
 
-from engine.accounting.corporate_actions import is_share
-from engine.composition.stages import DayInputs, DaySetup, ValuedFund, contract_book, expected_carry
+from engine.composition.stages import (
+    DayInputs,
+    DaySetup,
+    ValuedFund,
+    contract_book,
+    corporate_actions,
+    expected_carry,
+)
 from engine.execution.caps import SizedTrade
 from engine.execution.establishing import gate_unit, unfinished_units
 from engine.execution.gating import GateCandidate, GateInputs
@@ -23,7 +29,6 @@ BETA_DAYS = 250
 BETA_OBSERVATIONS = 60
 VOLATILITY_DAYS = 60
 YEAR_DAYS = 252
-_BPS = Decimal(10_000)
 GATE_SHRINKAGE = 0.1
 """Share of the diagonal in the gate's covariance: enough to keep twins such as ES and MES apart."""
 
@@ -110,14 +115,12 @@ def _cost(setup: DaySetup, inputs: DayInputs, trade: Trade, prices: PriceBook) -
 
 def _short_buffer(setup: DaySetup, inputs: DayInputs, trade: Trade, prices: PriceBook) -> Decimal:
     """Reserve in USD for dividends that a new or larger short of a share will owe (CARRY-03)."""
-    if not is_share(setup.universe[trade.instrument_id]):
-        return ZERO
     held = inputs.portfolio.quantity(trade.contract_id)
     added = max(ZERO, -(held + trade.quantity)) - max(ZERO, -held)
     if added <= 0:
         return ZERO
     value = abs(prices.notional_usd(trade.contract_id, added))
-    return value * setup.policy.carry.short_dividend_buffer_bps / _BPS
+    return corporate_actions(setup, inputs).short_reserve(setup.universe[trade.instrument_id], value)
 
 
 def _column(inputs: DayInputs, instrument_id: str, days: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from enum import Enum
 
 from engine.errors import InvariantError, UnknownContract
@@ -107,6 +107,7 @@ class Instrument:
     the quote, ``price_magnifier`` how many quote units make one unit of currency (100 for pence).
     ``exposure_currency`` is the currency whose moves the holder bears. ``venue`` is an id of venues.yaml.
     ``months`` are the delivery months of a future's listed cycle (1-12); empty for everything else.
+    ``issuer_country`` (ISO 3166, two letters) is where the company or fund behind a share is resident for tax.
     """
 
     instrument_id: str
@@ -133,6 +134,7 @@ class Instrument:
     tradeable: bool
     long_name: str
     yahoo: str | None
+    issuer_country: str | None = None
 
     def __post_init__(self) -> None:
         if self.multiplier <= 0 or self.price_magnifier <= 0 or self.lot <= 0:
@@ -223,3 +225,8 @@ def future_contract_id(instrument_id: str, last_trade_date: date) -> str:
 def option_contract_id(instrument_id: str, expiry: date, right: OptionRight, strike: Decimal) -> str:
     """``{root}_{YYYYMMDD}_{C|P}_{strike}``."""
     return f"{instrument_id}_{expiry:%Y%m%d}_{right.value}_{strike.normalize():f}"
+
+
+def floor_lots(quantity: Decimal, lot: Decimal) -> Decimal:
+    """Whole lots towards zero: how a cap rounds."""
+    return (quantity / lot).quantize(Decimal(1), rounding=ROUND_DOWN) * lot

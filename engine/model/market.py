@@ -235,8 +235,8 @@ class FundamentalRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BorrowQuote:
-    """Shares that can be borrowed and their fee per year (basis points of collateral)."""
+class BorrowInfo:
+    """What lenders say of a share: how many can be borrowed, and the fee per year (basis points of collateral)."""
 
     instrument_id: str
     available_shares: Decimal
@@ -258,6 +258,23 @@ class Dividend:
 
     def __post_init__(self) -> None:
         require_finite(self.amount, f"the dividend of {self.ex_date}", subject=self.instrument_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DividendInfo:
+    """What a share pays: next announced ex-date (``None`` when none is), cash and payments of the last year.
+
+    ``paid_annual`` is per share as counted on the day, before tax, in the instrument's currency.
+    """
+
+    instrument_id: str
+    ex_date: date | None
+    paid_annual: Decimal
+    payments_annual: int
+
+    def yield_annual(self, value: Decimal) -> Decimal:
+        """Last year's dividends as a fraction of what one share is worth, in the same currency."""
+        return self.paid_annual / value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,8 +309,8 @@ class MarketInputs:
     trade date, nearest first, with ``marks`` for those that have a price. ``option_chains`` holds the options that
     were asked for and those held, not all that exist. ``average_daily_volume`` is in
     contracts or shares over complete sessions. ``sleeve_gaps`` names sleeves that have no data and why.
-    ``yearly_dividends`` is what a share went ex of in the last year, by instrument, in its own currency; a line whose
-    record is shorter, or that pays none, is absent.
+    ``dividend_infos`` tells of shares that paid in the last year, by instrument; a line whose record is shorter, or
+    that pays none, is absent.
     """
 
     as_of: datetime
@@ -304,12 +321,12 @@ class MarketInputs:
     chains: Mapping[str, tuple[Contract, ...]]
     option_chains: Mapping[str, tuple[OptionQuote, ...]]
     fundamentals: tuple[FundamentalRecord, ...]
-    borrow: Mapping[str, BorrowQuote]
+    borrow: Mapping[str, BorrowInfo]
     dividends: tuple[Dividend, ...]
     splits: tuple[Split, ...]
     average_daily_volume: Mapping[str, Decimal]
     data_notes: tuple[str, ...] = field(default=())
-    yearly_dividends: Mapping[str, Decimal] = field(default_factory=dict)
+    dividend_infos: Mapping[str, DividendInfo] = field(default_factory=dict)
 
     def mark(self, contract_id: str) -> Mark:
         """Mark of a contract; raises `MissingMark`."""

@@ -7,11 +7,12 @@ Fractions are of 1 (0.10 = 10 %), ``_bps`` are 1/10 000, volatilities are annual
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from engine.model.breaks import BreakKind
+from engine.model.carry import CarryPolicy
 from engine.model.instruments import CollarClass
 from engine.model.orders import Side
 from engine.model.portfolio import CashBasis
@@ -148,9 +149,6 @@ class SleevePolicy:
     old_economy_sectors: tuple[str, ...]
     short_proxies: Mapping[str, str]
     sleeve_drift_fraction: float
-    deny_short_without_borrow: bool
-    default_borrow_fee_bps_annual: Decimal
-    max_borrow_fee_bps_annual: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,23 +332,6 @@ class WindowPolicy:
     after_new_york_open_minutes: int | None
     start_utc: str | None
     end_utc: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarryPolicy:
-    """Interest, borrow and dividends (CARRY-02…04, R-73).
-
-    ``collateral_price_step`` is what the collateral of one share is rounded up to, by currency; one that is not named
-    is not rounded.
-    """
-
-    cash_rate_annual: Mapping[str, Decimal]
-    debit_spread_annual: Decimal
-    day_count: Mapping[str, int]
-    borrow_collateral_fraction: Mapping[str, Decimal]
-    warn_ex_dividend_days: int
-    short_dividend_buffer_bps: Decimal
-    collateral_price_step: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ class PostingKind(Enum):
     INTEREST = "interest"
     BORROW_FEE = "borrow_fee"
     DIVIDEND = "dividend"
+    WITHHOLDING = "withholding"
     CASH_IN_LIEU = "cash_in_lieu"
     ADJUSTMENT = "adjustment"
 
@@ -113,12 +114,25 @@ class BrokerOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receivable:
-    """A dividend earned (positive) or owed (negative) and not yet paid."""
+    """Money earned (positive) or owed (negative) and not yet paid: a dividend, the tax on it, a month's interest.
+
+    ``instrument_id`` is empty for what belongs to no security.
+    """
 
     instrument_id: str
     currency: str
     amount: Decimal
     pay_date: date
+    kind: PostingKind = PostingKind.DIVIDEND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsettledTrade:
+    """A trade in shares, signed, whose delivery is to come."""
+
+    contract_id: str
+    quantity: Decimal
+    trade_date: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +263,7 @@ class AccountState:
         self.depth = Table(RecordKind.DEPTH, DepthTaken)
         self.faults = Table(RecordKind.FAULT, Fault)
         self.postings = Table(RecordKind.POSTING, Posting)
+        self.unsettled = Table(RecordKind.UNSETTLED, UnsettledTrade)
         self._agenda: dict[str, datetime] = {}
 
     @classmethod
@@ -263,7 +278,7 @@ class AccountState:
             table.kind: table.restore
             for table in (
                 state.cash, state.positions, state.orders, state.executions, state.inbox,
-                state.receivables, state.depth, state.faults, state.postings,
+                state.receivables, state.depth, state.faults, state.postings, state.unsettled,
             )
         }  # fmt: skip
         for record in rows:
@@ -279,7 +294,7 @@ class AccountState:
         return [
             *self.cash.drain(), *self.positions.drain(), *self.orders.drain(), *self.executions.drain(),
             *self.inbox.drain(), *self.receivables.drain(), *self.depth.drain(),
-            *self.faults.drain(), *self.postings.drain(),
+            *self.faults.drain(), *self.postings.drain(), *self.unsettled.drain(),
             BrokerRecord(kind=RecordKind.HEAD, key="", body=body, live=True),
         ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from engine.model.money import ZERO, round_money
 from engine.model.orders import Fill
 from engine.model.policy import CostPolicy
 from engine.simulation.account import AccountPosition, AccountState, Posting, PostingKind
+from engine.simulation.loans import note_unsettled
 
 _UNIT_COST = Decimal("0.000000000001")
 _QUANTITY = Decimal("0.000001")
@@ -80,6 +81,7 @@ def book_trade(state: AccountState, instrument: Instrument, fill: Fill) -> None:
         post(state, PostingKind.CONVERSION, instrument.currency, -value, fill.execution_id)
     else:
         _change_position(state, instrument, fill, value)
+        note_unsettled(state, instrument, fill)
         if not instrument.is_future:
             post(state, PostingKind.TRADE, instrument.currency, -value, fill.execution_id)
     if fill.commission is not None and fill.commission_currency is not None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from engine.model.market import Dividend
+from engine.model.market import Dividend, DividendInfo
 from engine.model.money import ZERO, round_money
 from engine.simulation.panel import MarketPanel
 
@@ -24,14 +24,14 @@ def announced_dividends(panel: MarketPanel, trade_date: date) -> tuple[Dividend,
     return _between(panel, trade_date, trade_date + timedelta(days=DIVIDEND_NOTICE_DAYS))
 
 
-def yearly_dividends(panel: MarketPanel, trade_date: date) -> Mapping[str, Decimal]:
-    """Cash per share that went ex in the year up to the date, per share as counted on the date.
+def dividend_infos(panel: MarketPanel, trade_date: date) -> Mapping[str, DividendInfo]:
+    """What each share paid in the year up to the date, per share as counted on the date, and when it pays next.
 
     A line without a year of record, without a dividend, or with its dividends in its prices is absent.
     """
     since = trade_date - YEAR
     row = bisect_right(panel.dates, since)
-    totals: dict[str, Decimal] = {}
+    paid: dict[str, list[Decimal]] = {}
     for dividend in _between(panel, since + timedelta(days=1), trade_date):
         name = dividend.instrument_id
         known = panel.returns.get(name)
@@ -39,8 +39,19 @@ def yearly_dividends(panel: MarketPanel, trade_date: date) -> Mapping[str, Decim
             continue
         if not np.isfinite(known[max(row - _RECORD_ROWS, 0) : row]).any():
             continue
-        totals[name] = totals.get(name, ZERO) + _per_share_of(dividend, panel, trade_date)
-    return {name: round_money(amount) for name, amount in sorted(totals.items())}
+        paid.setdefault(name, []).append(_per_share_of(dividend, panel, trade_date))
+    following: dict[str, date] = {}
+    for dividend in announced_dividends(panel, trade_date):
+        following.setdefault(dividend.instrument_id, dividend.ex_date)
+    return {
+        name: DividendInfo(
+            instrument_id=name,
+            ex_date=following.get(name),
+            paid_annual=round_money(sum(amounts, ZERO)),
+            payments_annual=len(amounts),
+        )
+        for name, amounts in sorted(paid.items())
+    }
 
 
 def _per_share_of(dividend: Dividend, panel: MarketPanel, trade_date: date) -> Decimal:

@@ -174,7 +174,7 @@ def promise_cash(
 def pay_now(broker: SimulatedBroker, name: str) -> None:
     """Pay everything that is owed at once, whatever its pay date."""
     for key, due in broker.state.receivables.items():
-        post(broker.state, PostingKind.DIVIDEND, due.currency, due.amount, key)
+        post(broker.state, due.kind, due.currency, due.amount, key)
         broker.state.receivables.retire(key)
         remember(broker, name, FaultKind.CHANGED_PROMISE, due.instrument_id, due.amount, active=False)
 

@@ -29,6 +29,7 @@ class RecordKind(Enum):
     DEPTH = "depth"
     FAULT = "fault"
     POSTING = "posting"
+    UNSETTLED = "unsettled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

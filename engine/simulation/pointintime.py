@@ -18,7 +18,7 @@ from engine.accounting.restated import restated_close
 from engine.errors import DataError
 from engine.model.instruments import CollarClass, Contract, Instrument
 from engine.model.market import (
-    BorrowQuote,
+    BorrowInfo,
     FundamentalRecord,
     FxRate,
     FxRates,
@@ -32,7 +32,7 @@ from engine.model.money import decimal_from_float
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.ages import mark_age
-from engine.simulation.dividend_facts import announced_dividends, yearly_dividends
+from engine.simulation.dividend_facts import announced_dividends, dividend_infos
 from engine.simulation.option_quotes import OptionBoard, OptionRequest, read_options
 from engine.simulation.panel import MarketPanel
 from engine.simulation.panel_index import PanelIndex, build_index, can_be_borrowed
@@ -79,7 +79,7 @@ class PointInTimeMarket:
             fundamentals=_fundamentals(self._index, as_of.date()),
             borrow=_borrow(self, volumes),
             dividends=announced_dividends(self.panel, trade_date),
-            yearly_dividends=yearly_dividends(self.panel, trade_date),
+            dividend_infos=dividend_infos(self.panel, trade_date),
             splits=tuple(split for split in self.panel.splits if split.ex_date == trade_date),
             average_daily_volume=volumes,
             data_notes=_notes(self, cut, marks, frozenset(held)),
@@ -260,7 +260,7 @@ def _put_median(volumes: dict[str, Decimal], name: str, recent: np.ndarray) -> N
         volumes[name] = Decimal(int(middle))
 
 
-def _borrow(market: PointInTimeMarket, volumes: Mapping[str, Decimal]) -> dict[str, BorrowQuote]:
+def _borrow(market: PointInTimeMarket, volumes: Mapping[str, Decimal]) -> dict[str, BorrowInfo]:
     """Shares to borrow: a fifth of a usual day's volume where the panel says that the line can be borrowed."""
     quotes = {}
     for instrument in market.universe:
@@ -268,7 +268,7 @@ def _borrow(market: PointInTimeMarket, volumes: Mapping[str, Decimal]) -> dict[s
         if not can_be_borrowed(instrument) or name not in market.panel.borrow_available:
             continue
         shares = _borrowable(instrument, volumes) if market.panel.borrow_available[name] else Decimal(0)
-        quotes[name] = BorrowQuote(
+        quotes[name] = BorrowInfo(
             instrument_id=name,
             available_shares=shares,
             fee_bps_annual=decimal_from_float(market.panel.borrow_fee_bps.get(name, 0.0)),

@@ -37,6 +37,7 @@ from engine.simulation.terms import BrokerTerms
 _MICRO = Decimal("0.000001")
 _INSTANT = timedelta(microseconds=1)
 _END = datetime.max.replace(tzinfo=UTC)
+_OF_A_SHARE = (CashKind.DIVIDEND, CashKind.WITHHOLDING, CashKind.BORROW_FEE, CashKind.CASH_IN_LIEU)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +190,7 @@ def _cash_rows(
         if kind is None or not begins <= posting.at < ends:
             continue
         subject = posting.reference.partition("|")[0]
-        is_share = kind in (CashKind.DIVIDEND, CashKind.BORROW_FEE, CashKind.CASH_IN_LIEU)
+        is_share = subject and kind in _OF_A_SHARE
         yield StatementCash(
             transaction_id=f"1{number}",
             kind=kind,
@@ -216,6 +217,8 @@ def _cash_kind(kind: PostingKind) -> CashKind | None:
             return CashKind.BORROW_FEE
         case PostingKind.DIVIDEND:
             return CashKind.DIVIDEND
+        case PostingKind.WITHHOLDING:
+            return CashKind.WITHHOLDING
         case PostingKind.CASH_IN_LIEU:
             return CashKind.CASH_IN_LIEU
         case PostingKind.ADJUSTMENT:
@@ -227,6 +230,7 @@ def _cash_kind(kind: PostingKind) -> CashKind | None:
 def _text(kind: CashKind, posting: Posting, subject: str) -> str:
     words = {
         CashKind.DIVIDEND: f"{subject} CASH DIVIDEND {posting.reference.partition('|')[2]}",
+        CashKind.WITHHOLDING: f"{subject} CASH DIVIDEND {posting.reference.partition('|')[2]} TAX",
         CashKind.INTEREST: f"{posting.currency} INTEREST {posting.at:%Y-%m-%d}",
         CashKind.BORROW_FEE: f"{posting.currency} BORROW FEES {subject} {posting.at:%Y-%m-%d}",
         CashKind.CASH_IN_LIEU: f"{subject} CASH IN LIEU OF FRACTIONS",
@@ -335,6 +339,8 @@ def _component(terms: BrokerTerms, posting: Posting) -> CashComponent:  # noqa: 
             return CashComponent.INTEREST
         case PostingKind.DIVIDEND:
             return CashComponent.DIVIDENDS
+        case PostingKind.WITHHOLDING:
+            return CashComponent.WITHHOLDING
         case PostingKind.CASH_IN_LIEU:
             return CashComponent.OTHER
         case PostingKind.DEPOSIT:

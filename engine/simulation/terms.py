@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Protocol
 
 from engine.errors import MissingMark
+from engine.model.carry import CarryPolicy
 from engine.model.instruments import Instrument
-from engine.model.policy import CarryPolicy, CostPolicy
+from engine.model.policy import CostPolicy
 from engine.model.universe import Universe
 from engine.ports import MarketFacts
 

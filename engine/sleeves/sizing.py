@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from engine.errors import DataError
 from engine.model.instruments import Instrument
@@ -88,8 +88,3 @@ def quantity_for(notional_usd: Decimal, instrument: Instrument, price: Decimal, 
         raise DataError(f"expected a positive price to size {instrument.instrument_id}, found {price}")
     local = fx.convert(notional_usd, BASE_CURRENCY, instrument.currency)
     return round_lots(local / instrument.notional(Decimal(1), price), instrument.lot)
-
-
-def floor_lots(quantity: Decimal, lot: Decimal) -> Decimal:
-    """Whole lots towards zero: how a cap rounds."""
-    return (quantity / lot).quantize(Decimal(1), rounding=ROUND_DOWN) * lot

@@ -14,15 +14,16 @@ from decimal import Decimal
 
 import numpy as np
 
+from engine.carry.borrow import BorrowService
 from engine.model.encoding import significant
-from engine.model.instruments import CollarClass
-from engine.model.market import BorrowQuote, FundamentalRecord, MarketHistory
+from engine.model.instruments import CollarClass, floor_lots
+from engine.model.market import FundamentalRecord, MarketHistory
 from engine.model.money import ZERO, decimal_from_float, round_money
 from engine.model.orders import TargetBook, TargetLine
 from engine.model.policy import RiskPolicy, SleevePolicy
 from engine.model.portfolio import Portfolio, Sleeve
 from engine.risk.limits import limit_weights
-from engine.sleeves.borrow import BorrowService, route_short
+from engine.sleeves.borrow import route_short
 from engine.sleeves.credit_carry import credit_lines
 from engine.sleeves.funding import FundedLeg, is_funded, limit_funding
 from engine.sleeves.holdings import (
@@ -37,7 +38,7 @@ from engine.sleeves.holdings import (
 from engine.sleeves.relative_value import core_pair, sector_basket
 from engine.sleeves.screener import ScreenInputs
 from engine.sleeves.single_name import ScreenMemory, single_names
-from engine.sleeves.sizing import PriceList, SleeveWish, WantedLine, floor_lots
+from engine.sleeves.sizing import PriceList, SleeveWish, WantedLine
 
 UNSCALED_SLEEVES = (Sleeve.CRISIS_ALPHA, Sleeve.UNASSIGNED)
 """Exposure that is not scaled by risk but counts in the limits; the FX hedge and cash do neither (R-27)."""
@@ -61,7 +62,7 @@ class TargetInputs:
     prices: PriceList
     history: MarketHistory
     fundamentals: tuple[FundamentalRecord, ...]
-    borrow: Mapping[str, BorrowQuote]
+    borrow: BorrowService
     scaling_factor: float
     core_scale: float
     expected_carry_annual: Mapping[str, float]
@@ -170,7 +171,7 @@ def _held_names(
 
 def _can_short(name: str, inputs: TargetInputs, policy: SleevePolicy) -> bool:
     instrument = inputs.prices.contracts.universe[name]
-    borrow = BorrowService(quotes=inputs.borrow, policy=policy)
+    borrow = inputs.borrow
     if not borrow.needs_locate(instrument):
         return True
     proxy = policy.short_proxies.get(name)
@@ -248,9 +249,7 @@ def _sized(
             continue
         instrument = inputs.prices.instrument(contract)
         held = current.get(line.instrument_id, ZERO)
-        route = route_short(
-            instrument, quantity, held, inputs.prices, BorrowService(quotes=inputs.borrow, policy=policy)
-        )
+        route = route_short(instrument, quantity, held, inputs.prices, inputs.borrow, policy.short_proxies)
         _add(
             sized,
             line.instrument_id,

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from engine.accounting.restated import restated_close
-from engine.carry import DayFacts
+from engine.carry.calendar import DayFacts
 from engine.model.instruments import Contract
 from engine.model.market import MarketInputs, OptionRange
 from engine.model.universe import Universe

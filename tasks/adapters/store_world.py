@@ -79,6 +79,6 @@ def recorded_world(
     The fund and the simulated broker read the fee from this one panel.
     """
     panel = open_store(path, universe, first, last, sessions)
-    fee = float(policy.sleeves.default_borrow_fee_bps_annual)
+    fee = float(policy.carry.borrow.default_fee_bps_annual)
     fees = {name: panel.borrow_fee_bps.get(name, fee) for name in panel.borrow_available}
     return replace(panel, borrow_fee_bps=fees)

@@ -26,7 +26,14 @@ DATED = {
     "tail.spread_short",
     "tail.volatility_future",
 }
-RESHAPED = {"fx.hedge_contracts", "execution.collar_bps", "roll.overrides", "costs.transaction_taxes"}
+RESHAPED = {
+    "fx.hedge_contracts",
+    "execution.collar_bps",
+    "roll.overrides",
+    "costs.transaction_taxes",
+    "carry.dividends.withholding",
+    "carry.settlement",
+}
 
 
 def policy_fields(record: type, prefix: str = "") -> typing.Iterator[str]:

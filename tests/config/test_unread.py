@@ -21,6 +21,8 @@ READ_BESIDE_POLICIES = {
     "mode": "tasks/runtime.py",
     "fund.decision_time_utc": "tasks/runtime.py",
     "fund.close_time_utc": "tasks/runtime.py",
+    "fund.domicile": "config/policies.py",
+    "fund.relief_at_source": "config/policies.py",
     "universe.sections": "config/universe.py",
     "universe.include": "config/universe.py",
     "universe.name_lists": "config/universe.py",

@@ -60,6 +60,7 @@ def instrument(name: str, currency: str = "USD", kind: str = "STK", **changes: o
         tradeable=True,
         long_name=name,
         yahoo=None,
+        issuer_country=None if future else "US",
     )
     return replace(base, **changes)
 
@@ -182,9 +183,6 @@ def sleeve_policy(**changes: object) -> SleevePolicy:
         old_economy_sectors=("banks", "autos", "utilities", "telecom", "energy", "materials"),
         short_proxies={"CS51": "FESX", "EXS1": "FDXM", "EXV1": "FESB", "IUKD": "Z"},
         sleeve_drift_fraction=0.02,
-        deny_short_without_borrow=False,
-        default_borrow_fee_bps_annual=Decimal(150),
-        max_borrow_fee_bps_annual=Decimal(1000),
     )
     return replace(base, **changes)
 

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 
 from engine.accounting.book import apply, fold
-from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.ledger import EntryKind, LedgerEntry, trade
 from engine.accounting.restated import in_order, restated_close
-from engine.carry import DayFacts, day_start_entries
+from engine.carry.calendar import DayFacts, day_start_entries
 from engine.model.market import Dividend, Split
 from engine.model.orders import Fill, Side
 from engine.model.portfolio import Portfolio
 from engine.model.universe import ContractBook, Universe
 from tests.engine.accounting.builders import make_instrument
+from tests.engine.accounting.policies import CARRY
 from tests.real_data import readers
 from tests.real_data.corporate_actions import Actions, corporate_actions
 from tests.real_data.problems import days_of
@@ -156,7 +156,7 @@ def _morning(
     if split is not None:
         before = (record.closes[row - 1] * split.old_shares / split.new_shares).quantize(RESTATED)
         facts = replace(facts, splits=(split,), morning_prices={record.symbol: before})
-    return day_start_entries(book, facts, contracts, unpaid_dividends(()))
+    return day_start_entries(book, facts, contracts, CARRY, ())
 
 
 def _evening(

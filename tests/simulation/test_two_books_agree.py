@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from engine.accounting.book import apply, fold
 from engine.accounting.charges import transaction_tax
-from engine.accounting.corporate_actions import unpaid_dividends
 from engine.accounting.ledger import LedgerEntry, book_execution, deposit
-from engine.carry import DayFacts, calendar_entries
+from engine.carry.borrow import unsettled_shares, unsettled_trades
+from engine.carry.calendar import DayFacts, calendar_entries
+from engine.carry.postings import posted_month, unpaid_accruals
+from engine.model.carry import CarryPolicy, InterestPosting, RateTier, SettlementCycle, WithholdingTax
+from engine.model.instruments import InstrumentType
 from engine.model.market import Dividend, Split
 from engine.model.orders import Side
 from engine.model.policy import TransactionTax
@@ -57,6 +60,41 @@ TAX = TransactionTax(
 )
 
 
+def _tiers(*rows: tuple[int, str | None]) -> tuple[RateTier, ...]:
+    return tuple(
+        RateTier(above=Decimal(above), spread_annual=None if spread is None else Decimal(spread))
+        for above, spread in rows
+    )
+
+
+CREDIT = _tiers((0, None), (2_000, "-0.005"), (9_990_000, "-0.0013"))
+DEBIT = _tiers((0, "0.015"), (1_000, "0.01"))
+PROCEEDS = _tiers((0, None), (1_500, "-0.0125"))
+TERMS = replace(
+    CARRY,
+    dividends=replace(
+        CARRY.dividends,
+        withholding=tuple(
+            WithholdingTax(
+                country="US", kind=kind, rate=Decimal("0.26375"), first=MONDAY, last=None, source="test"
+            )
+            for kind in (InstrumentType.STK, InstrumentType.ETF)
+        ),
+    ),
+    financing=replace(
+        CARRY.financing,
+        credit_tiers=dict.fromkeys(CARRY.financing.day_count, CREDIT),
+        debit_tiers=dict.fromkeys(CARRY.financing.day_count, DEBIT),
+        short_proceeds_tiers=dict.fromkeys(CARRY.financing.day_count, PROCEEDS),
+    ),
+    settlement=tuple(
+        SettlementCycle(venue=row.venue, sessions=2, first=MONDAY, last=None, source="test")
+        for row in CARRY.settlement
+    ),
+)
+"""Terms under which everything bites: tax withheld, tiers, trades that settle on the second session."""
+
+
 def _world(moves: Sequence[int]) -> World:
     """Closes that walk by whole steps; the option ends at its intrinsic value, the share is split."""
     world = World(dividend_list=DIVIDENDS, split_list=(SPLIT,), depth=Decimal(10_000))
@@ -77,7 +115,8 @@ def _facts(world: World, day: date) -> DayFacts:
 
     def newest(contract_id: str) -> Decimal:
         past = [d for d in DAYS if d <= day and d.weekday() < 5]
-        return world.dated_closes[contract_id, past[-1]] or Decimal(0)
+        known = world.dated_closes.get((contract_id, past[-1]))
+        return world.closes[contract_id] if known is None else known
 
     closes = {contract_id: newest(contract_id) for contract_id in FIRST_CLOSES if has_session(contract_id)}
     return DayFacts(
@@ -105,11 +144,26 @@ class _Fund:
     portfolio: Portfolio
     booked_until: datetime
     seen: set[str]
+    terms: CarryPolicy = TERMS
 
     def live_until(self, at: datetime) -> None:
-        facts = {day: _facts(self.world, day) for day in DAYS}
+        trades = unsettled_trades(
+            self.entries, self.booked_until.date(), BOOK, SESSIONS, self.terms.settlement
+        )
+        days = [
+            self.booked_until.date() + timedelta(days=n)
+            for n in range((at.date() - self.booked_until.date()).days + 1)
+        ]
+        facts = {
+            day: replace(
+                _facts(self.world, day),
+                unsettled=unsettled_shares(trades, (SPLIT,), day),
+                posted_month=posted_month(day, self.terms.financing, SESSIONS),
+            )
+            for day in days
+        }
         made = calendar_entries(
-            self.portfolio, self.booked_until, at, facts, BOOK, CARRY, unpaid_dividends(self.entries)
+            self.portfolio, self.booked_until, at, facts, BOOK, self.terms, unpaid_accruals(self.entries)
         )
         self._post(made)
         self.booked_until = at
@@ -145,6 +199,7 @@ def _same(broker: SimulatedBroker, fund: _Fund) -> None:
     }
     assert ours == costs
     accrued = dict(broker.snapshot(broker.now).accrued)
+    accrued = {currency: amount for currency, amount in accrued.items() if amount != 0}
     assert {
         currency: amount for currency, amount in fund.portfolio.accruals.items() if amount != 0
     } == accrued
@@ -171,7 +226,7 @@ def test_broker_and_ledger_agree_to_the_last_digit_after_every_trade_and_every_n
     trades: list[tuple[int, str, int]], moves: list[int]
 ) -> None:
     world, opened = _world(moves), utc(MONDAY, 6)
-    broker = new_broker(world, at=opened, costs=replace(COSTS, transaction_taxes=(TAX,)))
+    broker = new_broker(world, at=opened, carry=TERMS, costs=replace(COSTS, transaction_taxes=(TAX,)))
     fund = _new_fund(world, opened)
     for number, day in enumerate(DAYS):
         fund.live_until(datetime(day.year, day.month, day.day, 15, tzinfo=UTC) if number else opened)
@@ -197,3 +252,33 @@ def test_broker_and_ledger_agree_to_the_last_digit_after_every_trade_and_every_n
         _same(broker, fund)
 
     assert len(fund.seen) == broker.state.head.executions
+
+
+def test_interest_of_a_month_is_accrued_by_the_day_and_paid_on_the_third_session_of_the_next() -> None:
+    world = World(depth=Decimal(10_000))
+    terms = replace(TERMS, financing=replace(TERMS.financing, posting=InterestPosting.MONTHLY))
+    opened = utc(date(2024, 3, 18), 6)
+    broker = new_broker(world, at=opened, carry=terms)
+    fund = replace(_new_fund(world, opened), terms=terms)
+    fund.live_until(utc(date(2024, 3, 18), 15))
+    broker.advance(utc(date(2024, 3, 18), 15))
+    broker.submit(order("AAA", "5000", "0.5", side=Side.SELL, good_till=utc(date(2024, 3, 18), 16)))
+    broker.advance(utc(date(2024, 3, 18), 16))
+    fund.book_new(broker)
+    cash = dict(fund.portfolio.cash)
+    for day in (date(2024, 3, 31), date(2024, 4, 2)):
+        broker.advance(utc(day, 23))
+        fund.live_until(utc(day, 23))
+        _same(broker, fund)
+        assert fund.portfolio.cash == cash
+    march = sum(
+        (line.amount for entry in fund.entries if entry.value_date < date(2024, 4, 1)
+         for line in entry.lines if line.account == "accrual:interest"),
+        Decimal(0),
+    )  # fmt: skip
+    broker.advance(utc(date(2024, 4, 3), 6))
+    fund.live_until(utc(date(2024, 4, 3), 6))
+    _same(broker, fund)
+    assert fund.portfolio.cash["USD"] - cash["USD"] == march != 0
+    paid = [entry.entry_id for entry in fund.entries if "-posted:" in entry.entry_id]
+    assert paid == ["borrow_fee-posted:USD:2024-03", "interest-posted:USD:2024-03"]

@@ -14,7 +14,7 @@ from engine.accounting.ledger import LedgerEntry, book_execution, deposit, tax_i
 from engine.accounting.nav import OptionRisk, ValuationContext, value_portfolio
 from engine.accounting.reconciliation import ReconciliationReport, reconcile
 from engine.accounting.sides import Evidence, KnownOrders, OurPrices, OwnOrder, Sides
-from engine.carry import DayFacts, calendar_entries
+from engine.carry.calendar import DayFacts, calendar_entries
 from engine.model.breaks import BreakKind
 from engine.model.market import Mark, Source
 from engine.model.orders import ChildStatus, Fill, Side

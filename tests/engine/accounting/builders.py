@@ -69,6 +69,7 @@ def make_instrument(
         tradeable=True,
         long_name=instrument_id,
         yahoo=None,
+        issuer_country=None if future else "US",
     )
 
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
-from engine.model.instruments import CollarClass
-from engine.model.policy import CarryPolicy, FxPolicy, MarkPolicy, ReconciliationPolicy, RollPolicy
+from engine.model.carry import (
+    BorrowConfig,
+    CarryPolicy,
+    DividendConfig,
+    FinancingConfig,
+    InterestPosting,
+    RateTier,
+    SettlementCycle,
+    WithholdingTax,
+)
+from engine.model.instruments import CollarClass, InstrumentType
+from engine.model.policy import FxPolicy, MarkPolicy, ReconciliationPolicy, RollPolicy
 from engine.model.portfolio import CashBasis
 
 D = Decimal
@@ -37,13 +48,52 @@ MARKS = MarkPolicy(
     jump_quarantine_by_class={CollarClass.VOL_FUT: D("1.50")},
     jump_halt_fraction=D("0.0025"),
 )
+
+
+def flat(spread: str, *currencies: str) -> dict[str, tuple[RateTier, ...]]:
+    """One tier from 0 for each currency."""
+    return dict.fromkeys(currencies, (RateTier(above=D(0), spread_annual=D(spread)),))
+
+
+def untaxed(*countries: str) -> tuple[WithholdingTax, ...]:
+    """Countries that keep nothing back of dividends."""
+    return tuple(
+        WithholdingTax(
+            country=country, kind=kind, rate=D(0), first=date(1990, 1, 1), last=None, source="test"
+        )
+        for country in countries
+        for kind in (InstrumentType.STK, InstrumentType.ETF)
+    )
+
+
+def settles_at_once(*venues: str) -> tuple[SettlementCycle, ...]:
+    """Venues whose trades in shares settle on their own day."""
+    return tuple(
+        SettlementCycle(venue=venue, sessions=0, first=date(1990, 1, 1), last=None, source="test")
+        for venue in venues
+    )
+
+
 CARRY = CarryPolicy(
-    cash_rate_annual={"USD": D("0.045"), "EUR": D("0.03"), "GBP": D("0.045")},
-    debit_spread_annual=D("0.015"),
-    day_count={"USD": 360, "EUR": 360, "GBP": 365},
-    borrow_collateral_fraction={"USD": D("1.02"), "EUR": D("1.05"), "GBP": D("1.05")},
-    warn_ex_dividend_days=3,
-    short_dividend_buffer_bps=D(5),
-    collateral_price_step={"USD": D(1)},
+    borrow=BorrowConfig(
+        deny_short_without_borrow=False,
+        default_fee_bps_annual=D(150),
+        max_fee_bps_annual=D(1000),
+        collateral_fraction={"USD": D("1.02"), "EUR": D("1.05"), "GBP": D("1.05")},
+        collateral_price_step={"USD": D(1)},
+    ),
+    dividends=DividendConfig(
+        warn_ex_dividend_days=3, short_buffer_bps=D(5), withholding=untaxed("US", "IE", "GB")
+    ),
+    financing=FinancingConfig(
+        benchmark_annual={"USD": D("0.045"), "EUR": D("0.03"), "GBP": D("0.045")},
+        day_count={"USD": 360, "EUR": 360, "GBP": 365},
+        credit_tiers=flat("0", "USD", "EUR", "GBP"),
+        debit_tiers=flat("0.015", "USD", "EUR", "GBP"),
+        short_proceeds_tiers=flat("0", "USD", "EUR", "GBP"),
+        posting=InterestPosting.DAILY,
+        posting_venue="XNYS",
+    ),
+    settlement=settles_at_once("NYSE", "NASDAQ", "LSE", "XETRA", "XNYS"),
 )
 ROLL = RollPolicy(days_before=3, overrides={}, critical_days=1)

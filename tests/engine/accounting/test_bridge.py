@@ -28,7 +28,7 @@ from engine.accounting.ledger import (
     write_down,
 )
 from engine.accounting.nav import OptionRisk, ValuationContext, value_portfolio
-from engine.carry import interest_entry
+from engine.carry.postings import interest_entry
 from engine.errors import InvariantError
 from engine.model.encoding import decode, encode
 from engine.model.market import Dividend, FxRates, Mark, Split
@@ -142,7 +142,7 @@ def day_entries() -> tuple[LedgerEntry, ...]:
         entries.append(settled)
     book = apply(BOOK_THEN, *entries)
     entries += [
-        interest_entry(currency, balance, date(2025, 12, 2), CARRY, at(2, 22))
+        interest_entry(currency, balance, date(2025, 12, 2), CARRY.financing, at(2, 22))
         for currency, balance in book.cash.items()
     ]
     entries.append(

@@ -10,7 +10,6 @@ from engine.accounting.corporate_actions import (
     cash_in_lieu_entry,
     dividend_accrual,
     dividend_payment,
-    dividend_warnings,
     fraction_after_split,
     snapped_split_ratio,
     split_entry,
@@ -132,15 +131,3 @@ def test_new_symbol_takes_over_quantity_cost_and_sleeves(quantity: str) -> None:
 )
 def test_recorded_ratio_snaps_to_whole_shares(ratio: str, shares: tuple[int, int] | None) -> None:
     assert snapped_split_ratio(Decimal(ratio)) == shares
-
-
-@pytest.mark.parametrize(("day", "warned"), [(1, True), (29, False), (3, True), (4, False)])
-def test_ex_dividend_warns_within_three_days(day: int, warned: bool) -> None:
-    month = 11 if day == 29 else 12
-    portfolio = fold([bought("AAPL", "-100", "200")], NOW)
-    found = dividend_warnings(portfolio, [dividend()], date(2025, month, day), 3)
-    assert [row.cash for row in found] == ([D(-50)] if warned else [])
-
-
-def test_share_that_is_not_held_warns_nobody() -> None:
-    assert dividend_warnings(fold([], NOW), [dividend()], date(2025, 12, 2), 3) == ()

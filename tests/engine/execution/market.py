@@ -86,6 +86,7 @@ def instrument(
         tradeable=True,
         long_name=name,
         yahoo=None,
+        issuer_country="US",
     )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from engine.errors import UnknownContract
+from engine.model.carry import BorrowConfig, CarryPolicy, DividendConfig, FinancingConfig, InterestPosting
 from engine.model.instruments import (
     CollarClass,
     Contract,
@@ -23,14 +24,15 @@ from engine.model.instruments import (
 )
 from engine.model.market import Dividend, FxRate, FxRates, Quote, Source, Split, SymbolChange
 from engine.model.orders import ChildOrder, OrderType, Side, TransportEvent
-from engine.model.policy import CarryPolicy, CostPolicy
+from engine.model.policy import CostPolicy
 from engine.model.universe import Universe
 from engine.sessions import Session, SessionTable
 from engine.simulation.broker import AccountOpening, SimulatedBroker
 from engine.simulation.journal import BrokerJournal, MemoryJournal
 from engine.simulation.terms import BrokerTerms
+from tests.engine.accounting.policies import flat, settles_at_once, untaxed
 
-FIRST, LAST = date(2024, 2, 26), date(2024, 4, 30)
+FIRST, LAST = date(2024, 2, 26), date(2024, 5, 31)
 MONDAY = date(2024, 3, 4)
 FUTURE, OPTION, EURO = "ES_20240315", "OPT_20240308_P_100", "M6E_20240318"
 TICKS = {
@@ -76,6 +78,7 @@ def _instrument(
         "tradeable": True,
         "long_name": name,
         "yahoo": None,
+        "issuer_country": "US" if kind in (InstrumentType.STK, InstrumentType.ETF) else None,
     }
     return Instrument(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -272,28 +275,43 @@ COSTS = CostPolicy(
     commission_minimum=_by_class(STK="1", ETF="3", FX_SPOT="2"),
     transaction_taxes=(),
 )
-CARRY = CarryPolicy(
-    cash_rate_annual={
-        "USD": Decimal("0.045"),
-        "EUR": Decimal("0.03"),
-        "GBP": Decimal("0.045"),
-        "CHF": Decimal(0),
-    },
-    debit_spread_annual=Decimal("0.015"),
-    day_count={"USD": 360, "EUR": 360, "GBP": 365, "CHF": 360},
-    borrow_collateral_fraction={"USD": Decimal("1.02"), "EUR": Decimal("1.05"), "GBP": Decimal("1.05")},
-    collateral_price_step={"USD": Decimal(1)},
-    warn_ex_dividend_days=3,
-    short_dividend_buffer_bps=Decimal(5),
+CURRENCIES = ("USD", "EUR", "GBP", "CHF")
+
+
+def _carry(
+    rates: dict[str, str], spread: str, collateral: dict[str, str], step: dict[str, Decimal]
+) -> CarryPolicy:
+    return CarryPolicy(
+        borrow=BorrowConfig(
+            deny_short_without_borrow=False,
+            default_fee_bps_annual=Decimal(150),
+            max_fee_bps_annual=Decimal(1000),
+            collateral_fraction={name: Decimal(value) for name, value in collateral.items()},
+            collateral_price_step=step,
+        ),
+        dividends=DividendConfig(
+            warn_ex_dividend_days=3, short_buffer_bps=Decimal(5), withholding=untaxed("US", "IE", "GB")
+        ),
+        financing=FinancingConfig(
+            benchmark_annual={name: Decimal(value) for name, value in rates.items()},
+            day_count={"USD": 360, "EUR": 360, "GBP": 365, "CHF": 360},
+            credit_tiers=flat("0", *CURRENCIES),
+            debit_tiers=flat(spread, *CURRENCIES),
+            short_proceeds_tiers=flat("0", *CURRENCIES),
+            posting=InterestPosting.DAILY,
+            posting_venue="US",
+        ),
+        settlement=settles_at_once(*sorted({row.venue for row in UNIVERSE})),
+    )
+
+
+CARRY = _carry(
+    {"USD": "0.045", "EUR": "0.03", "GBP": "0.045", "CHF": "0"},
+    "0.015",
+    {"USD": "1.02", "EUR": "1.05", "GBP": "1.05"},
+    {"USD": Decimal(1)},
 )
-NO_CARRY = CarryPolicy(
-    cash_rate_annual={"USD": Decimal(0), "EUR": Decimal(0), "GBP": Decimal(0), "CHF": Decimal(0)},
-    debit_spread_annual=Decimal(0),
-    day_count={"USD": 360, "EUR": 360, "GBP": 365, "CHF": 360},
-    borrow_collateral_fraction={"USD": Decimal(0), "EUR": Decimal(0), "GBP": Decimal(0)},
-    warn_ex_dividend_days=3,
-    short_dividend_buffer_bps=Decimal(5),
-)
+NO_CARRY = _carry(dict.fromkeys(CURRENCIES, "0"), "0", {"USD": "0", "EUR": "0", "GBP": "0"}, {})
 
 
 def broker_terms(world: World | None = None, carry: CarryPolicy = CARRY) -> BrokerTerms:

@@ -16,15 +16,15 @@ from engine.model.orders import ChildStatus, OrderType, Side
 from engine.simulation.account import Posting, PostingKind
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.journal import MemoryJournal, RecordKind
-from engine.simulation.settlement import daily_interest
+from engine.simulation.loans import daily_interest
 from tests.engine.simulation.exchange_world import (
-    CARRY,
     FUTURE,
     MONDAY,
     NO_CARRY,
     OPTION,
     UNIVERSE,
     World,
+    broker_terms,
     new_broker,
     order,
     utc,
@@ -171,12 +171,12 @@ def test_option_pays_its_intrinsic_value_and_is_removed(final: Decimal, payoff: 
     ],
 )
 def test_interest_of_one_day(currency: str, balance: str, interest: str) -> None:
-    assert daily_interest(CARRY, currency, Decimal(balance)) == Decimal(interest)
+    assert daily_interest(broker_terms(), currency, Decimal(balance), Decimal(0)) == [Decimal(interest), 0]
 
 
 def test_interest_without_terms_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="SEK"):
-        daily_interest(CARRY, "SEK", Decimal(5))
+        daily_interest(broker_terms(), "SEK", Decimal(5), Decimal(0))
 
 
 def test_interest_is_posted_on_each_calendar_day_and_bears_interest() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
+from engine.carry.borrow import BorrowService
 from engine.model.instruments import CollarClass, Contract
-from engine.model.market import BorrowQuote
+from engine.model.market import BorrowInfo
 from engine.model.portfolio import Portfolio, Position, Sleeve
 from engine.sleeves.sizing import PriceList
 from engine.sleeves.targets import TargetInputs
+from tests.engine.accounting.policies import CARRY
 from tests.engine.fund_factory import AS_OF, TODAY, book, history, instrument, marks, rates, universe
 
 NAV = Decimal(10_000_000)
@@ -73,7 +76,7 @@ def target_inputs(scale: float = 1.0, held: Portfolio | None = None, **changes: 
         prices=world(),
         history=history({}),
         fundamentals=(),
-        borrow={},
+        borrow=lenders(),
         scaling_factor=scale,
         core_scale=scale,
         expected_carry_annual={},
@@ -83,8 +86,13 @@ def target_inputs(scale: float = 1.0, held: Portfolio | None = None, **changes: 
     return replace(base, **changes)
 
 
-def borrow(**shares: int) -> dict[str, BorrowQuote]:
+def borrow(**shares: int) -> dict[str, BorrowInfo]:
     return {
-        name: BorrowQuote(instrument_id=name, available_shares=Decimal(count), fee_bps_annual=Decimal(50))
+        name: BorrowInfo(instrument_id=name, available_shares=Decimal(count), fee_bps_annual=Decimal(50))
         for name, count in shares.items()
     }
+
+
+def lenders(infos: Mapping[str, BorrowInfo] | None = None, *, deny: bool = False) -> BorrowService:
+    """Return the lenders' word; with ``deny`` no new short goes without it."""
+    return BorrowService(infos=infos or {}, config=replace(CARRY.borrow, deny_short_without_borrow=deny))

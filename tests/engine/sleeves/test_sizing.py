@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import DataError, MissingFxRate
-from engine.sleeves.sizing import floor_lots, quantity_for
+from engine.model.instruments import floor_lots
+from engine.sleeves.sizing import quantity_for
 from tests.engine.fund_factory import instrument, rates
 
 FX = rates(EURUSD="1.17", GBPUSD="1.30")

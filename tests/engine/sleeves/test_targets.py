@@ -7,13 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model.encoding import decode, encode
-from engine.model.market import BorrowQuote, Mark
+from engine.model.market import BorrowInfo, Mark
 from engine.model.orders import TargetBook, TargetLine
-from engine.sleeves.borrow import BorrowService
 from engine.sleeves.holdings import structural_weights, weights_at_scale_one
 from engine.sleeves.targets import TargetInputs, TargetMemory, decide_targets
 from tests.engine.fund_factory import instrument, marks, risk_policy, sleeve_policy
-from tests.engine.sleeves.target_world import NAV, PRICES, borrow, portfolio, target_inputs, world
+from tests.engine.sleeves.target_world import NAV, PRICES, borrow, lenders, portfolio, target_inputs, world
 
 POLICY, LIMITS = sleeve_policy(), risk_policy()
 NO_BUFFER = {**POLICY.weights, "cash_buffer": -1.0}
@@ -128,8 +127,8 @@ def test_sleeve_trades_only_beyond_its_drift_band(shares: int, traded: bool) -> 
 
 class TestBorrow:
     def test_short_without_shares_goes_to_its_future_with_equal_value(self) -> None:
-        inputs = target_inputs()
-        book = decide(inputs, deny_short_without_borrow=True, short_proxies={"CS51": "FESX"})
+        inputs = target_inputs(borrow=lenders(deny=True))
+        book = decide(inputs, short_proxies={"CS51": "FESX"})
         core = lines(book, "core_index_rv")
         assert "CS51" not in core or core["CS51"].quantity == 0
         # 1,750,000 USD / (5,700 · 10 · 1.17) = 26.24 contracts
@@ -148,22 +147,20 @@ class TestBorrow:
     def test_borrow_service_denies_unavailable_short(
         self, held: int, wanted: int, allowed: int, why: str
     ) -> None:
-        service = BorrowService(quotes={}, policy=sleeve_policy(deny_short_without_borrow=True))
+        service = lenders(deny=True)
         assert service.allowed_short(instrument("CS51"), Decimal(wanted), Decimal(held)) == allowed, why
 
     def test_short_beyond_the_highest_accepted_fee_counts_as_unavailable(self) -> None:
-        dear = BorrowQuote(
+        dear = BorrowInfo(
             instrument_id="CS51", available_shares=Decimal(900), fee_bps_annual=Decimal("1000.1")
         )
-        policy = sleeve_policy(deny_short_without_borrow=True)
         for fee, shares in ((dear.fee_bps_annual, 0), (Decimal(1000), 900)):
-            service = BorrowService(quotes={"CS51": replace(dear, fee_bps_annual=fee)}, policy=policy)
+            service = lenders({"CS51": replace(dear, fee_bps_annual=fee)}, deny=True)
             assert service.shares_to_borrow(instrument("CS51")) == shares
 
     def test_borrow_for_a_part_splits_the_short(self) -> None:
         book = decide(
-            target_inputs(borrow=borrow(CS51=20_000)),
-            deny_short_without_borrow=True,
+            target_inputs(borrow=lenders(borrow(CS51=20_000), deny=True)),
             short_proxies={"CS51": "FESX"},
         )
         core = lines(book, "core_index_rv")
@@ -173,14 +170,12 @@ class TestBorrow:
 
     def test_held_short_may_stay(self) -> None:
         held = portfolio(core={"CSPX": 2384, "CS51": -29_915})
-        core = lines(decide(target_inputs(held=held), deny_short_without_borrow=True), "core_index_rv")
+        core = lines(decide(target_inputs(held=held, borrow=lenders(deny=True))), "core_index_rv")
         assert core["CS51"].quantity == -29_915
         assert "FESX" not in core
 
     def test_short_that_nothing_replaces_shrinks_the_other_leg(self) -> None:
-        book = decide(
-            target_inputs(borrow=borrow(CS51=15_000)), deny_short_without_borrow=True, short_proxies={}
-        )
+        book = decide(target_inputs(borrow=lenders(borrow(CS51=15_000), deny=True)), short_proxies={})
         core = lines(book, "core_index_rv")
         # half of the short leg can be had, so half of 2,384 shares is bought
         assert core["CS51"].quantity == -15_000

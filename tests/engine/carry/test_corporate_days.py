@@ -14,11 +14,12 @@ from engine.accounting.book import apply, fold
 from engine.accounting.bridge import BridgeComponent, NavBridge, nav_bridge
 from engine.accounting.ledger import EntryKind, LedgerEntry
 from engine.accounting.nav import ValuationContext, value_portfolio
-from engine.carry import DayFacts, day_start_entries
+from engine.carry.calendar import DayFacts, day_start_entries
 from engine.errors import MissingMark
 from engine.model.market import Split, SymbolChange
 from engine.model.portfolio import CashBasis, Portfolio, Sleeve, Valuation
 from tests.engine.accounting.builders import BOOK, D, at, bought, capital, make_marks, make_rates
+from tests.engine.accounting.policies import CARRY
 
 DAY = date(2025, 12, 2)
 ONE_FOR_TWENTY = Split(instrument_id="AAPL", ex_date=DAY, new_shares=1, old_shares=20)
@@ -52,7 +53,7 @@ def bridge(book: Portfolio, made: tuple[LedgerEntry, ...], then: str, **now: str
 def test_reverse_split_leaves_whole_shares_and_the_same_nav(quantity: str, kept: str, cash: str) -> None:
     book = fold([capital(), bought("AAPL", quantity, "1.16")], at(1))
     facts = replace(NOTHING, splits=(ONE_FOR_TWENTY,), morning_prices={"AAPL": D("23.20")})
-    made = day_start_entries(book, facts, BOOK, ())
+    made = day_start_entries(book, facts, BOOK, CARRY, ())
     after = apply(book, *made)
     assert (after.quantity("AAPL"), after.cash["USD"] - book.cash["USD"]) == (D(kept), D(cash))
     found = bridge(book, made, "1.16", AAPL="23.20")
@@ -62,7 +63,7 @@ def test_reverse_split_leaves_whole_shares_and_the_same_nav(quantity: str, kept:
 def test_move_after_a_reverse_split_is_price_on_the_whole_shares_only() -> None:
     book = fold([capital(), bought("AAPL", "1990", "1.16")], at(1))
     facts = replace(NOTHING, splits=(ONE_FOR_TWENTY,), morning_prices={"AAPL": D("23.20")})
-    made = day_start_entries(book, facts, BOOK, ())
+    made = day_start_entries(book, facts, BOOK, CARRY, ())
     # 99 × (25 − 23.20); the half share was paid at 23.20
     found = bridge(book, made, "1.16", AAPL="25")
     assert found.by_component == {BridgeComponent.PRICE: D("178.20")}
@@ -73,7 +74,7 @@ def test_move_after_a_reverse_split_is_price_on_the_whole_shares_only() -> None:
 def test_new_symbol_moves_no_money_and_closes_the_bridge(quantity: str) -> None:
     book = fold([capital(), bought("AAPL", quantity, "200")], at(1))
     facts = replace(NOTHING, symbol_changes=(RENAMED,), morning_prices={"AAPL": D(210)})
-    made = day_start_entries(book, facts, BOOK, ())
+    made = day_start_entries(book, facts, BOOK, CARRY, ())
     assert [entry.kind for entry in made] == [EntryKind.SYMBOL_CHANGE] * 2
     found = bridge(book, made, "210", CSPX="213")
     assert found.closing_nav - found.opening_nav == D(quantity) * 3
@@ -85,19 +86,19 @@ def test_split_and_new_symbol_of_one_morning_follow_each_other() -> None:
     facts = replace(
         NOTHING, splits=(ONE_FOR_TWENTY,), symbol_changes=(RENAMED,), morning_prices={"AAPL": D("23.20")}
     )
-    after = apply(book, *day_start_entries(book, facts, BOOK, ()))
+    after = apply(book, *day_start_entries(book, facts, BOOK, CARRY, ()))
     assert {name: held.quantity for name, held in after.positions.items()} == {"CSPX": Decimal(99)}
 
 
 def test_fraction_without_a_price_is_not_paid_at_a_guess() -> None:
     book = fold([bought("AAPL", "1990", "1.16")], at(1))
     with pytest.raises(MissingMark, match="AAPL"):
-        day_start_entries(book, replace(NOTHING, splits=(ONE_FOR_TWENTY,)), BOOK, ())
+        day_start_entries(book, replace(NOTHING, splits=(ONE_FOR_TWENTY,)), BOOK, CARRY, ())
 
 
 def test_day_of_an_action_in_a_share_that_is_not_held_books_nothing() -> None:
     facts = replace(NOTHING, splits=(ONE_FOR_TWENTY,), symbol_changes=(RENAMED,))
-    assert day_start_entries(fold([capital()], at(1)), facts, BOOK, ()) == ()
+    assert day_start_entries(fold([capital()], at(1)), facts, BOOK, CARRY, ()) == ()
 
 
 CORE, SINGLE, SECTOR = Sleeve.CORE, Sleeve.SINGLE_NAME, Sleeve.SECTOR
@@ -129,7 +130,7 @@ def sleeves_of(book: Portfolio) -> dict[Sleeve, Decimal]:
 def test_thirds_of_three_sleeves_are_whole_shares_together() -> None:
     # 30 / 3 = 10: no fraction is paid, and the sleeves share the ten as 4, 3 and 3
     book = held_by(10, 10, 10)
-    made = day_start_entries(book, split(1, 3), BOOK, ())
+    made = day_start_entries(book, split(1, 3), BOOK, CARRY, ())
     after = apply(book, *made)
     assert [entry.kind for entry in made] == [EntryKind.SPLIT, EntryKind.TRANSFER]
     assert (after.quantity("AAPL"), sum(sleeves_of(after).values())) == (D(10), D(10))
@@ -149,7 +150,7 @@ def test_shares_that_one_sleeve_holds_and_another_owes_are_split_in_both(
     new: int, old: int, core: str, single: str
 ) -> None:
     book = held_by(10, -10)
-    made = day_start_entries(book, split(new, old), BOOK, ())
+    made = day_start_entries(book, split(new, old), BOOK, CARRY, ())
     after = apply(book, *made)
     assert (sleeves_of(after), after.cash) == ({CORE: D(core), SINGLE: D(single)}, book.cash)
     price = split(new, old).morning_prices["AAPL"]
@@ -160,7 +161,7 @@ def test_shares_that_one_sleeve_holds_and_another_owes_are_split_in_both(
 def test_new_symbol_takes_over_what_one_sleeve_holds_and_another_owes() -> None:
     book = held_by(10, -10)
     facts = replace(NOTHING, symbol_changes=(RENAMED,), morning_prices={"AAPL": D(1200)})
-    after = apply(book, *day_start_entries(book, facts, BOOK, ()))
+    after = apply(book, *day_start_entries(book, facts, BOOK, CARRY, ()))
     assert {name: held.sleeves for name, held in after.positions.items()} == {
         "CSPX": {CORE: D(10), SINGLE: D(-10)}
     }
@@ -169,7 +170,7 @@ def test_new_symbol_takes_over_what_one_sleeve_holds_and_another_owes() -> None:
 def test_fraction_of_two_opposite_sleeves_leaves_both_their_shares() -> None:
     # 500 / 2 = 250 and −499 / 2 = −249.5: half a share is paid out, and neither sleeve is closed for it
     book = held_by(500, -499)
-    after = apply(book, *day_start_entries(book, split(1, 2), BOOK, ()))
+    after = apply(book, *day_start_entries(book, split(1, 2), BOOK, CARRY, ()))
     assert sleeves_of(after) == {CORE: D(250), SINGLE: D(-250)}
     # 0.5 × 2,400
     assert after.cash["USD"] - book.cash["USD"] == D(1200)
@@ -181,7 +182,7 @@ def test_split_leaves_the_whole_shares_of_the_register_in_every_sleeve_and_the_s
     held: list[int], ratio: tuple[int, int]
 ) -> None:
     book, facts = held_by(*held), split(*ratio)
-    after = apply(book, *day_start_entries(book, facts, BOOK, ()))
+    after = apply(book, *day_start_entries(book, facts, BOOK, CARRY, ()))
     # The register counts the holding as a whole, to six decimals, and keeps the whole shares of it.
     counted = (D(sum(held)) * ratio[0] / ratio[1]).quantize(D("0.000001"))
     assert after.quantity("AAPL") == counted.to_integral_value(rounding=ROUND_DOWN)

@@ -7,20 +7,20 @@ import pytest
 
 from engine.accounting.book import apply, fold
 from engine.accounting.ledger import EntryKind
-from engine.carry import (
-    WITHOUT_FINAL_PRICE,
-    CarryBook,
-    DayFacts,
-    FinancingService,
-    calendar_entries,
-    daily_borrow_fee,
-    day_end_entries,
-    expected_carry_annual,
-)
+from engine.carry.borrow import daily_borrow_fee
+from engine.carry.calendar import WITHOUT_FINAL_PRICE, DayFacts, calendar_entries, day_end_entries
+from engine.carry.corporate_actions import CorporateActionsService
+from engine.carry.financing import CarryBook, FinancingService, expected_carry_annual
 from engine.errors import ConfigurationError, InvariantError, MissingMark
-from engine.model.market import Dividend, Split
+from engine.model.carry import WithholdingTax
+from engine.model.instruments import InstrumentType
+from engine.model.market import Dividend, DividendInfo, Split
 from tests.engine.accounting.builders import BOOK, D, at, bought, capital
 from tests.engine.accounting.policies import CARRY
+
+US_FUNDS = WithholdingTax(
+    country="US", kind=InstrumentType.ETF, rate=D("0.15"), first=date(1998, 1, 1), last=None, source="test"
+)
 
 
 def facts(day: date, **closes: str) -> DayFacts:
@@ -40,24 +40,24 @@ def facts(day: date, **closes: str) -> DayFacts:
     ],
 )
 def test_interest_of_one_calendar_day(currency: str, balance: str, interest: str) -> None:
-    assert FinancingService(policy=CARRY).daily_interest(currency, D(balance)) == D(interest)
+    assert FinancingService(config=CARRY.financing).daily_interest(currency, D(balance)) == D(interest)
 
 
 def test_currency_without_rate_earns_nothing_silently() -> None:
     with pytest.raises(ConfigurationError, match="CHF"):
-        FinancingService(policy=CARRY).daily_interest("CHF", D(1))
+        FinancingService(config=CARRY.financing).daily_interest("CHF", D(1))
 
 
 def test_financing_service_daily_carry_estimate() -> None:
     # 10,000,000 × 4.5 % / 360; 3,600,000 × 3 % / 360; −365,000 × (4.5 % + 1.5 %) / 365; nothing on nothing
     cash = {"USD": D(10_000_000), "EUR": D(3_600_000), "GBP": D(-365_000), "CHF": D(0)}
-    found = FinancingService(policy=CARRY).daily_carry(cash)
+    found = FinancingService(config=CARRY.financing).daily_carry(cash)
     assert found.interest == {"USD": D(1250), "EUR": D(300), "GBP": D(-60)}
 
 
 def test_borrow_fee_of_the_recorded_short() -> None:
     # 11,694 × 50 × 1.05 = 613,935; × 1.5 % / 360 = 25.580625
-    fee = daily_borrow_fee(D(-11_694), D(50), BOOK.instrument("CS51"), D(150), CARRY)
+    fee = daily_borrow_fee(D(-11_694), D(50), BOOK.instrument("CS51"), D(150), CARRY.borrow)
     assert fee == round(D(613_935) * D("0.015") / 360, 6) == D("25.580625")
     assert round(fee, 2) == D("25.58")
 
@@ -72,7 +72,7 @@ def test_borrow_fee_of_the_recorded_short() -> None:
     ],
 )
 def test_collateral_in_dollars_is_rounded_up_to_whole_ones_a_share(name: str, price: str, fee: str) -> None:
-    assert daily_borrow_fee(D(-10_000), D(price), BOOK.instrument(name), D(150), CARRY) == D(fee)
+    assert daily_borrow_fee(D(-10_000), D(price), BOOK.instrument(name), D(150), CARRY.borrow) == D(fee)
 
 
 def test_day_end_settles_then_pays_interest_then_borrow() -> None:
@@ -84,13 +84,15 @@ def test_day_end_settles_then_pays_interest_then_borrow() -> None:
         EntryKind.VARIATION,
         EntryKind.INTEREST,
         EntryKind.INTEREST,
+        EntryKind.INTEREST,
         EntryKind.BORROW_FEE,
     ]
     after = apply(book, *entries)
     # 10,000,000 + 1,800 variation; interest on both
     assert after.cash["USD"] == D(10_001_800) + D("1250.225")
-    # 36,000 + 3 interest − 36,000 × 1.05 × 1.5 % / 360
-    assert after.cash["EUR"] == D(36_003) - D("1.575")
+    # the sale brought 36,000; 37,800 stand against the loan: 37,800 × 3 % / 360 = 3.15 on it, and the 1,800 that are
+    # missing cost 1,800 × 4.5 % / 360 = 0.225; the loan costs 37,800 × 1.5 % / 360 = 1.575
+    assert after.cash["EUR"] == D(36_000) + D("3.15") - D("0.225") - D("1.575")
 
 
 def test_day_without_a_close_settles_nothing() -> None:
@@ -197,17 +199,33 @@ def test_running_in_two_pieces_gives_the_same_entries() -> None:
 
 
 def carry_of(
-    price: str | None, dividends: dict[str, str], cash: dict[str, str] | None = None, name: str = "CS51"
+    price: str | None,
+    dividends: dict[str, str],
+    cash: dict[str, str] | None = None,
+    name: str = "CS51",
+    withheld: WithholdingTax | None = None,
 ) -> dict[str, float]:
-    yearly = {key: D(amount) for key, amount in dividends.items()}
-    book = CarryBook(names=(name,), universe=BOOK.universe, policy=CARRY)
+    infos = {
+        key: DividendInfo(instrument_id=key, ex_date=None, paid_annual=D(amount), payments_annual=4)
+        for key, amount in dividends.items()
+    }
+    config = replace(CARRY.dividends, withholding=(withheld,)) if withheld else CARRY.dividends
+    shares = CorporateActionsService(day=date(2025, 12, 1), announced=(), infos=infos, config=config)
+    financing = FinancingService(config=CARRY.financing)
+    book = CarryBook(names=(name,), universe=BOOK.universe, shares=shares, financing=financing)
     prices = {} if price is None else {name: D(price)}
-    return dict(expected_carry_annual(yearly, prices, {key: D(v) for key, v in (cash or {}).items()}, book))
+    return dict(expected_carry_annual(prices, {key: D(v) for key, v in (cash or {}).items()}, book))
 
 
 def test_expected_carry_is_the_yield_less_the_financing() -> None:
     # 2.40 / 40 = 6 %; EUR cash costs 3 % · 365 / 360 = 3.0417 %
     assert carry_of("40", {"CS51": "2.40"}) == {"CS51": pytest.approx(0.06 - 0.03 * 365 / 360)}
+
+
+def test_expected_carry_counts_dividends_after_what_is_withheld() -> None:
+    # 2.40 × (1 − 15 %) / 40 = 5.1 %
+    expected = pytest.approx(0.051 - 0.03 * 365 / 360)
+    assert carry_of("40", {"CS51": "2.40"}, withheld=US_FUNDS) == {"CS51": expected}
 
 
 def test_expected_carry_on_borrowed_cash_pays_the_spread() -> None:
