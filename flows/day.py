@@ -18,6 +18,7 @@ from tasks.execute import decision_inputs, find_open_orders, work_jobs
 from tasks.fx import refresh_fx
 from tasks.halting import STOPS, join_open_halts, stop
 from tasks.hedges import plan_currencies, plan_tails
+from tasks.investors import deal_units
 from tasks.maintenance import check_maintenance
 from tasks.nav import compute_nav, judge_marks
 from tasks.opening import held_text
@@ -122,6 +123,7 @@ def close(day: TradingDay) -> Outcome:
         fund = compute_nav(day, inputs)
         reconcile(day, inputs, fund)
         remember_close(day, inputs, fund)
+        deal_units(day, inputs, fund)
     except STOPS as error:
         outcome = halted(day.run_id, stop(day, error))
         write_report(day)

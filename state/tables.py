@@ -24,13 +24,13 @@ from sqlalchemy import (
 
 from engine.model.context import ControlState, RunKind, RunStatus
 from engine.model.orders import ChildStatus, JobStatus, Side
-from state import decision_tables, record_tables, statement_tables
+from state import decision_tables, investor_tables, record_tables, statement_tables
 from state.append_only import APPEND_ONLY, keep_append_only
 from state.columns import Micros, Moment, Payload, Price
 from state.run_references import is_bulk, keep_runs, require_runs
 from state.schema import created_at, metadata, one_of
 
-__all__ = ["decision_tables", "metadata", "record_tables", "statement_tables"]
+__all__ = ["decision_tables", "investor_tables", "metadata", "record_tables", "statement_tables"]
 
 accounts = Table(
     "accounts",

@@ -28,6 +28,7 @@ from engine.model.portfolio import BrokerSnapshot, Portfolio
 from engine.ports import ChildRecord
 from tasks.adopting import explained_entries
 from tasks.day import INPUTS, TradingDay
+from tasks.investors import money_entries
 from tasks.open_orders import find_orders
 from tasks.runtime import World
 from tasks.step import step
@@ -106,21 +107,31 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         answers=day.answers(),
         manual_marks=manual_marks,
     )
-    inputs = _with_explained(day, inputs)
+    inputs = _with_explained(day, _with_investors(day, inputs))
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
     return day.read(INPUTS, inputs)
 
 
+def _with_investors(day: TradingDay, inputs: DayInputs) -> DayInputs:
+    """Book the money of investors' orders that has come or gone; the day then reads the book with it."""
+    entries = money_entries(day.world, day.setup, inputs)
+    return _with_booked(day, inputs, entries, "INFO", "booked the money of investors") if entries else inputs
+
+
 def _with_explained(day: TradingDay, inputs: DayInputs) -> DayInputs:
     """Book what known facts explain, where it is configured; the day then reads the book with it."""
+    entries = explained_entries(day.world, day.setup, inputs)
+    told = "booked what explains the differences with the broker"
+    return _with_booked(day, inputs, entries, "WARNING", told) if entries else inputs
+
+
+def _with_booked(
+    day: TradingDay, inputs: DayInputs, entries: Sequence[LedgerEntry], level: str, told: str
+) -> DayInputs:
     world, as_of = day.world, day.context.as_of
-    entries = explained_entries(world, day.setup, inputs)
-    if not entries:
-        return inputs
     world.ledger.post(world.account, entries)
     book, previous = world.ledger.portfolio(world.account, as_of), day.previous()
-    told = "; ".join(entry.entry_id for entry in entries)
-    day.alert("WARNING", f"booked what explains the differences with the broker: {told}")
+    day.alert(level, f"{told}: {'; '.join(entry.entry_id for entry in entries)}")
     return replace(
         inputs,
         portfolio=book,

@@ -13,6 +13,7 @@ from engine.accounting.ledger import (
     CASH,
     CLEARING_PREFIX,
     COST_PREFIX,
+    INVESTORS,
     POSITION_PREFIX,
     UNITS,
     EntryKind,
@@ -62,7 +63,7 @@ class _Holding:
     sleeves: dict[Sleeve, Decimal]
 
 
-_NOTHING, _CASH, _UNITS, _ACCRUAL, _COST, _CLEARING, _HOLDING = range(7)
+_NOTHING, _CASH, _UNITS, _ACCRUAL, _COST, _CLEARING, _HOLDING, _INVESTORS = range(8)
 """What a line moves in a portfolio; plain numbers, since a fold compares them a million times."""
 
 
@@ -75,6 +76,8 @@ def _part(account: str) -> tuple[int, Sleeve | None]:
         return _CASH, None
     if account == UNITS:
         return _UNITS, None
+    if account == INVESTORS:
+        return _INVESTORS, None
     prefixes = ((ACCRUAL_PREFIX, _ACCRUAL), (COST_PREFIX, _COST), (CLEARING_PREFIX, _CLEARING))
     return next((part for prefix, part in prefixes if account.startswith(prefix)), _NOTHING), None
 
@@ -85,6 +88,7 @@ class _Book:
 
     cash: dict[str, Decimal]
     accruals: dict[str, Decimal]
+    investors: dict[str, Decimal]
     units: Decimal
     positions: dict[str, Position]
     touched: dict[str, _Holding]
@@ -94,6 +98,7 @@ class _Book:
         return cls(
             cash=dict(portfolio.cash),
             accruals=dict(portfolio.accruals),
+            investors=dict(portfolio.investors),
             units=portfolio.units,
             positions=dict(portfolio.positions),
             touched={},
@@ -124,10 +129,11 @@ class _Book:
                 sleeves[sleeve] = sleeves.get(sleeve, ZERO) + line.amount
             elif part is _CLEARING:
                 settled_daily = True
-            elif part is _ACCRUAL:
-                self.accruals[line.unit] = self.accruals.get(line.unit, ZERO) + line.amount
-            else:
+            elif part is _UNITS:
                 self.units += line.amount
+            else:
+                owed = self.accruals if part is _ACCRUAL else self.investors
+                owed[line.unit] = owed.get(line.unit, ZERO) + line.amount
         if holds and entry.contract_id is not None and (sleeves is not None or cost_change != 0):
             self._hold(entry, entry.contract_id, cost_change, sleeves or {}, settled_daily)
 
@@ -183,6 +189,7 @@ class _Book:
             positions=dict(sorted(positions.items())),
             accruals=dict(sorted(self.accruals.items())),
             units=self.units,
+            investors=dict(sorted(self.investors.items())),
         )
 
 

@@ -21,7 +21,7 @@ from enum import Enum
 from typing import TypeVar, assert_never
 
 from engine.accounting.attribution import CASH_ALONE, Holders, entry_sleeves, split_exactly
-from engine.accounting.ledger import ACCRUAL_PREFIX, CASH, EntryKind, LedgerEntry, LedgerLine
+from engine.accounting.ledger import ACCRUAL_PREFIX, CASH, INVESTORS, EntryKind, LedgerEntry, LedgerLine
 from engine.errors import InvariantError
 from engine.model.market import BASE_CURRENCY, FxRates
 from engine.model.money import ZERO, round_money
@@ -221,7 +221,7 @@ def _currencies(
 
 
 def _is_money(line: LedgerLine) -> bool:
-    return line.account == CASH or line.account.startswith(ACCRUAL_PREFIX)
+    return line.account in (CASH, INVESTORS) or line.account.startswith(ACCRUAL_PREFIX)
 
 
 def _closing_marks(
@@ -252,7 +252,7 @@ def _opening_items(
         yield from view.spread(
             BridgeComponent.FX, line.contract_id, line.currency, line.value * change, weights
         )
-    for money in (opening.cash, opening.accruals):
+    for money in (opening.cash, opening.accruals, opening.investors):
         for currency, amount in money.items():
             if amount != 0:
                 change = view.rates[currency] - previous.fx[currency]

@@ -4,7 +4,7 @@ In come events (deposits, executions, settlements, carry); out come entries whos
 unit, where a unit is a currency, a contract, or fund units. `engine.accounting.book` folds entries into a
 `Portfolio`. Accounts: ``cash``, ``position:<sleeve>``, ``cost:<contract>``, ``clearing:<contract>``,
 ``market:<contract>``, ``accrual:<kind>``, ``units``, ``equity``, ``income:<kind>``, ``expense:<kind>``,
-``adoption``. Money is rounded once, when its line is made.
+``adoption``, ``investors``. Money is rounded once, when its line is made.
 
 Postings need no state except settlement: a purchase of shares moves ``quantity × price × multiplier`` from cash
 to cost; a future moves it from clearing to cost and touches cash only when it is settled.
@@ -28,6 +28,7 @@ from engine.model.portfolio import Position
 CASH = "cash"
 EQUITY = "equity"
 ADOPTED = "adoption"
+INVESTORS = "investors"
 UNITS = "units"
 FUND_UNIT = "UNITS"
 POSITION_PREFIX = "position:"

@@ -1,6 +1,6 @@
 """What is the fund worth, and how much does it carry? Portfolio and marks in, `Valuation` out.
 
-NAV = Σ cash → USD + accruals → USD + Σ value of each line. Securities and options count at their mark, futures
+NAV = Σ cash → USD + accruals and what investors are owed → USD + Σ value of each line. Securities and options count at their mark, futures
 only with the variation that cash does not hold yet: what that is depends on the basis of cash (R-09). Exposure is
 the full signed notional, of an option ``quantity × delta × underlying × multiplier``. A line without mark, rate or
 delta raises; nothing is valued at a guess.
@@ -69,13 +69,21 @@ def value_portfolio(
         for _, position in sorted(portfolio.positions.items())
     )
     currencies = sorted(
-        {c for c, amount in (*portfolio.cash.items(), *portfolio.accruals.items()) if amount != 0}
+        {
+            c
+            for c, amount in (
+                *portfolio.cash.items(),
+                *portfolio.accruals.items(),
+                *portfolio.investors.items(),
+            )
+            if amount != 0
+        }
         | {line.currency for line in lines}
         | {BASE_CURRENCY}
     )
     rates = {currency: fx.get_rate(currency, BASE_CURRENCY) for currency in currencies}
     cash_usd = _in_usd(portfolio.cash, rates)
-    accruals_usd = _in_usd(portfolio.accruals, rates)
+    accruals_usd = _in_usd(portfolio.accruals, rates) + _in_usd(portfolio.investors, rates)
     counted = [line for line in lines if line.instrument_id not in context.fx_hedges]
     hedges = [line for line in lines if line.instrument_id in context.fx_hedges]
     return Valuation(
@@ -175,6 +183,7 @@ def _currency_values(
     return {
         currency: portfolio.cash.get(currency, ZERO)
         + portfolio.accruals.get(currency, ZERO)
+        + portfolio.investors.get(currency, ZERO)
         + sum((line.value for line in lines if line.currency == currency), ZERO)
         for currency in currencies
     }

@@ -6,7 +6,8 @@ liquidation, then marks and rates one by one. The difference of NAV and net liqu
     NAV − NLV = fx + mark + accrual + cash + quantity + unexplained   (USD)
 
 fx = our net currency values × rate differences; mark = our quantities × price differences; accrual, cash and
-quantity = our balances less the broker's at the broker's prices; unexplained = what the broker's own balances do
+quantity = our balances less the broker's at the broker's prices (accrual with what investors are owed, which no
+broker knows); unexplained = what the broker's own balances do
 not say about its own net liquidation. A missed execution moves quantity and cash together: its cash leg counts as
 quantity, so that only money without an explanation is a cash difference. Only quantity, cash and unexplained can
 be an EMERGENCY.
@@ -142,7 +143,7 @@ def reconcile(
     quantities = quantity_differences(sides, known, evidence.taxes)
     cash = cash_differences(sides, quantities)
     buckets = _buckets(sides, valuation, quantities, cash)
-    book_value = valuation.nav - buckets.fx - buckets.mark
+    book_value = valuation.nav - buckets.fx - buckets.mark - _owed_to_investors(sides)
     scene = CashScene(sides=sides, cash=cash, quantities=quantities, known=known, evidence=evidence)
     fraction = difference_fraction(book_value, broker.net_liquidation)
     hollow = (
@@ -191,7 +192,7 @@ def _breaks(
             book_value,
             sides,
             policy,
-            buckets.unexplained + buckets.accrual,
+            buckets.unexplained + buckets.accrual - _owed_to_investors(sides),
             evidence,
             has_other_cause=bool(in_quantity or in_cash),
         ),
@@ -238,7 +239,7 @@ def _buckets(
     parts = {
         "quantity": round_money(sum((found.net_effect_usd for found in quantities), ZERO)),
         "cash": round_money(sum((found.unexplained_usd for found in cash), ZERO)),
-        "accrual": round_money(accrual),
+        "accrual": round_money(accrual) + _owed_to_investors(sides),
         "mark": round_money(
             sum((sides.mark_difference_usd(name) for name in sides.portfolio.positions), ZERO)
         ),
@@ -250,6 +251,12 @@ def _buckets(
         valuation.nav - liquidation if is_finite and liquidation is not None else sum(parts.values(), ZERO)
     )
     return DifferenceBuckets(**parts, unexplained=whole - sum(parts.values(), ZERO))
+
+
+def _owed_to_investors(sides: Sides) -> Decimal:
+    """Money in USD that lies at the broker and is not the fund's (negative): no difference with the broker."""
+    owed = sides.portfolio.investors.items()
+    return round_money(sum((amount * sides.broker_rate(currency) for currency, amount in owed), ZERO))
 
 
 def _status(

@@ -23,6 +23,7 @@ from engine.accounting.ledger import (
 )
 from engine.accounting.statement import CashComponent, CashKind, Statement, StatementCash
 from engine.accounting.statement_findings import BookSide, Finding, StatementLine, is_covered
+from engine.accounting.statement_flows import flow_lines
 from engine.accounting.statement_trades import CHARGE_PREFIXES
 from engine.model.money import ZERO, round_money
 
@@ -30,9 +31,6 @@ _BOOK_KINDS: Mapping[EntryKind, CashKind] = {
     EntryKind.DIVIDEND: CashKind.DIVIDEND,
     EntryKind.INTEREST: CashKind.INTEREST,
     EntryKind.BORROW_FEE: CashKind.BORROW_FEE,
-    EntryKind.DEPOSIT: CashKind.FLOW,
-    EntryKind.SUBSCRIPTION: CashKind.FLOW,
-    EntryKind.REDEMPTION: CashKind.FLOW,
     EntryKind.WITHHOLDING: CashKind.WITHHOLDING,
     EntryKind.CASH_IN_LIEU: CashKind.CASH_IN_LIEU,
     EntryKind.FEE: CashKind.FEE,
@@ -84,11 +82,12 @@ def cash_lines(statement: Statement, book: BookSide) -> tuple[StatementLine, ...
     ours = _booked(statement, book.entries)
     theirs: dict[_Key, list[StatementCash]] = {}
     for row in statement.cash:
-        theirs.setdefault(_key(row), []).append(row)
+        if row.kind is not CashKind.FLOW:
+            theirs.setdefault(_key(row), []).append(row)
     lines: list[StatementLine] = []
     for key, rows in theirs.items():
         lines.extend(_group_lines(book, rows, ours.get(key, ZERO)))
-    return (*lines, *_book_only(ours, theirs))
+    return (*lines, *flow_lines(statement, book), *_book_only(ours, theirs))
 
 
 def _key(row: StatementCash) -> _Key:
@@ -135,8 +134,6 @@ def _group_lines(book: BookSide, rows: Sequence[StatementCash], booked: Decimal)
 
 
 def _difference_line(book: BookSide, row: StatementCash, amount: Decimal, text: str) -> StatementLine:
-    if row.kind is CashKind.FLOW:
-        return _line(row, Finding.FLOW, f"{text}; units must be issued or cancelled for it")
     rule = _RULES.get(row.kind)
     if rule is None:
         return _line(row, Finding.UNNAMED_CASH, f"{text}; its type is not one that we book")

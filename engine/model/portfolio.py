@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -64,7 +64,9 @@ class Position:
 class Portfolio:
     """Fold of the ledger at one time: cash by currency (negative = borrowed), positions, accruals by currency.
 
-    ``accruals`` are owed to (positive) or by the fund and not yet in cash. ``units`` counts fund units.
+    ``accruals`` are owed to (positive) or by the fund and not yet in cash. ``units`` counts fund units. ``investors``
+    is what the fund owes its investors (negative) or they owe it: money that came before its units were issued, units
+    that were cancelled before their money left. No broker knows of it.
     """
 
     as_of: datetime
@@ -72,6 +74,7 @@ class Portfolio:
     positions: Mapping[str, Position]
     accruals: Mapping[str, Decimal]
     units: Decimal
+    investors: Mapping[str, Decimal] = field(default_factory=dict)
 
     def quantity(self, contract_id: str) -> Decimal:
         """Signed quantity held, 0 when none."""

@@ -94,6 +94,18 @@ def change_cash(broker: SimulatedBroker, name: str, currency: str, amount: Decim
     remember(broker, name, FaultKind.CHANGED_CASH, currency, amount, active=False)
 
 
+def transfer_cash(broker: SimulatedBroker, currency: str, amount: Decimal) -> None:
+    """Let money come from a bank (positive) or go to one, as the customer is told.
+
+    Raises `ConfigurationError` for a currency that the broker keeps no account in.
+    """
+    if currency not in broker.terms.carry.financing.benchmark_annual:
+        known = ", ".join(sorted(broker.terms.carry.financing.benchmark_annual))
+        raise ConfigurationError(f"expected a currency among {known}, found {currency}")
+    post(broker.state, PostingKind.DEPOSIT, currency, amount, "transfer")
+    broker.commit()
+
+
 def change_execution(
     broker: SimulatedBroker, name: str, execution: str, quantity: Decimal, price: Decimal
 ) -> Fill:

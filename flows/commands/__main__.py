@@ -19,11 +19,15 @@ GROUPS = {
     "report": ("flows.commands.operating", "print the report of a day again and say where its page is"),
     "config": ("flows.commands.configuration", "check, show or describe the configuration"),
     "db": ("flows.commands.database", "upgrade or verify the book's database"),
+    "investors": ("flows.commands.investors", "orders of investors: subscribe, redeem, list, withdraw"),
     "statement": (
         "flows.commands.statement",
         "import the broker's statement, book what it explains, assign what was lost",
     ),
-    "simulated": ("flows.commands.simulated", "reset the simulated broker's account or write its statement"),
+    "simulated": (
+        "flows.commands.simulated",
+        "reset the simulated broker's account, move its cash, write its statement",
+    ),
     "simulate": ("flows.commands.simulate", "live execution days under drawn faults and judge them"),
     "bench": ("flows.commands.benchmarks", "measure where the time goes"),
     "ui": ("flows.commands.interface", "start the Prefect server, a worker and the deployments"),

@@ -1,4 +1,4 @@
-"""``fund simulated reset | statement``: give up an account at the simulated broker, or let it write a statement."""
+"""``fund simulated reset | statement | transfer``: an account at the simulated broker, its statement, its money."""
 
 from __future__ import annotations
 
@@ -85,6 +85,37 @@ def statement(
     else:
         out.write_bytes(content)
         typer.echo(f"the statement of {path.stem} for {begins} to {last} is in {out}")
+    return 0
+
+
+@group.command()
+def transfer(
+    amount: Annotated[str, typer.Argument(help="money that comes; with --out it leaves")],
+    currency: Annotated[str, typer.Option(help="currency of the money")] = "USD",
+    out: Annotated[bool, typer.Option("--out", help="the money leaves the account")] = False,
+    account: Annotated[str | None, typer.Option(help="account; needed when there are several")] = None,
+) -> int:
+    """Let money come to the simulated account, or leave it, as a bank transfer would."""
+    from decimal import Decimal, InvalidOperation
+
+    from engine.simulation.interventions import transfer_cash
+    from flows.accounts import newest_world
+    from flows.book import open_book
+
+    try:
+        money = Decimal(amount)
+    except InvalidOperation:
+        money = Decimal("NaN")
+    if not money.is_finite() or money <= 0:
+        raise ConfigurationError(f"expected a positive amount, found {amount!r}; --out lets it leave")
+    path = _chosen(account)
+    with open_book() as book:
+        world = newest_world(book, path.stem)
+    try:
+        transfer_cash(world.broker, currency, -money if out else money)
+    finally:
+        world.close()
+    typer.echo(f"{money:,.2f} {currency} {'left' if out else 'came to'} {path.stem}")
     return 0
 
 

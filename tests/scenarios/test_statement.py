@@ -52,7 +52,7 @@ def test_statement_of_undisturbed_days_agrees_with_the_book_and_books_nothing(tm
     entries = len(opened.ledger.entries(opened.account))
     result = imported(opened, DAYS[0], DAYS[-1])
     assert outcomes(result) == {}
-    assert len(result.lines) > 250
+    assert len(result.lines) > 240
     assert len(opened.ledger.entries(opened.account)) == entries
     before = row_counts(opened)
     assert outcomes(imported(opened, DAYS[0], DAYS[-1])) == {}
