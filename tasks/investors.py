@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from engine.accounting.book import apply
 from engine.accounting.differences import cash_differences, quantity_differences
 from engine.accounting.investors import (
+    CENT,
     FlowKind,
     FlowState,
     InvestorOrder,
-    arrived,
+    candidates,
     cash_entry_id,
     flow_state,
     may_be_dealt,
@@ -20,25 +23,46 @@ from engine.accounting.investors import (
     units_entry_id,
 )
 from engine.accounting.ledger import LedgerEntry
-from engine.composition.comparison import book_and_broker
-from engine.composition.stages import DayInputs, DaySetup, ValuedFund
+from engine.accounting.sides import KnownOrders, OurPrices, Sides
+from engine.carry.calendar import DAY_END
+from engine.composition.stages import DayInputs, ValuedFund
 from engine.errors import ConfigurationError, DataError
 from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import digest_bytes
-from engine.model.money import Money
+from engine.model.impossible import require_possible
+from engine.model.market import FxRates
+from engine.model.money import ZERO, Money
+from engine.model.portfolio import BrokerSnapshot
 from state.database import Database
 from state.investors import InvestorStore
 from state.ledger import LedgerStore
 from state.runs import RunStore
 from tasks.day import TradingDay
+from tasks.known import BROKER, known_orders
 from tasks.runtime import World
+from tasks.settling import closed_until, due_calendar
 from tasks.step import step
 
 _INSTANT = timedelta(microseconds=1)
+_INTEREST_MOST = Decimal("0.02")
+"""Fraction of the money that interest of a few days stays far below."""
 
 
-def money_entries(world: World, setup: DaySetup, inputs: DayInputs) -> tuple[LedgerEntry, ...]:
-    """Entries of orders whose money explains, to the cent, what the broker has more or less than our book."""
+def book_money(day: TradingDay) -> None:
+    """Book the money of investors' orders that has come to the broker, or left it, since the book was settled."""
+    entries = money_entries(day.world, day.context.as_of)
+    if entries:
+        day.world.ledger.post(day.world.account, entries)
+        told = "; ".join(entry.entry_id for entry in entries)
+        day.alert("INFO", f"booked the money of investors: {told}")
+
+
+def money_entries(world: World, as_of: datetime) -> tuple[LedgerEntry, ...]:
+    """Entries of orders whose money explains, to the cent, what the broker has more or less than our book.
+
+    The money earns interest at the broker from the day it came: each day since the last one that our book settled is
+    tried, the latest first, and the book that then agrees with the broker is the one.
+    """
     waiting = [
         order
         for order, booked in _standing(world)
@@ -46,13 +70,48 @@ def money_entries(world: World, setup: DaySetup, inputs: DayInputs) -> tuple[Led
     ]
     if not waiting:
         return ()
+    broker = world.broker.snapshot(as_of)
+    require_possible(broker, BROKER)
+    known = known_orders(world, broker, ())
     try:
-        sides = book_and_broker(setup, inputs)
-        differences = cash_differences(sides, quantity_differences(sides, inputs.known))
+        for moment in _moments(world, as_of):
+            for some in candidates(waiting, _more(world, broker, known, ()), _INTEREST_MOST):
+                entries = tuple(money_moved(order, moment) for order in some)
+                left = _more(world, broker, known, entries)
+                if all(abs(left.get(order.money.currency, ZERO)) <= CENT for order in some):
+                    return entries
     except DataError:  # the comparison that needs the missing figure says so with its evidence
         return ()
-    more = {row.currency: -row.unexplained for row in differences}
-    return tuple(money_moved(order, inputs.context.as_of) for order in arrived(waiting, more))
+    return ()
+
+
+def _moments(world: World, as_of: datetime) -> Iterator[datetime]:
+    """Now, and just before each settlement since the book was settled: what came between two counts the same."""
+    yield as_of
+    settled = closed_until(world)
+    day = as_of.date()
+    while day >= settled.date():
+        moment = datetime.combine(day, DAY_END) - _INSTANT
+        if settled < moment < as_of:
+            yield moment
+        day -= timedelta(days=1)
+
+
+def _more(
+    world: World, broker: BrokerSnapshot, known: KnownOrders, supposed: tuple[LedgerEntry, ...]
+) -> dict[str, Decimal]:
+    """What the broker's cash has more than our book by currency, with entries that are only supposed."""
+    at = broker.as_of
+    made = (*supposed, *due_calendar(world, at, supposed))
+    book = world.ledger.portfolio(world.account, at)
+    sides = Sides(
+        portfolio=apply(book, *sorted(made, key=lambda entry: entry.booked_at)) if made else book,
+        broker=broker,
+        prices=OurPrices(marks={}, fx=FxRates(as_of=at, rates={}), live={}),
+        contracts=world.contracts,
+    )
+    differences = cash_differences(sides, quantity_differences(sides, known))
+    return {row.currency: -row.unexplained for row in differences}
 
 
 @step("deal units")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -19,9 +19,8 @@ from engine.accounting.statement_cash import cash_lines, position_lines, report_
 from engine.accounting.statement_findings import BookSide, Finding, StatementLine, StatementPolicy
 from engine.accounting.statement_orders import OrderFate, order_fates
 from engine.accounting.statement_trades import trade_lines
-from engine.composition.stages import PreviousDay
 from engine.errors import RefusedError, StatementError
-from engine.model.encoding import decode, digest, digest_bytes
+from engine.model.encoding import digest, digest_bytes
 from engine.model.market import BASE_CURRENCY
 from engine.model.money import ZERO
 from engine.model.orders import ChildStatus
@@ -32,9 +31,9 @@ from state.runs import ClaimOutcome
 from state.statements import StatementHeader, StatementRow, StatementStore
 from tasks.adapters.flex import read_flex
 from tasks.adapters.flex_names import FlexNames
-from tasks.day import CLOSED, VALUED, wall_clock
+from tasks.day import wall_clock
 from tasks.runtime import World
-from tasks.sync import CALENDAR_KINDS, settle_calendar
+from tasks.settling import closed_until, settle_calendar, valued_until
 
 BOOKED, MATCHED, LEFT = "BOOKED", "MATCHED", "LEFT"
 INSTANT = timedelta(microseconds=1)
@@ -154,22 +153,6 @@ def _book_side(world: World, statement: Statement) -> BookSide:
         now=now,
         cash_at=end if end > valued else now,
     )
-
-
-def valued_until(world: World) -> datetime:
-    """The last time at which the fund was valued; before all time when it never was."""
-    found = [
-        decode(PreviousDay, payload).valuation.as_of
-        for name in (VALUED, CLOSED)
-        if (payload := world.runs.memory(world.account, name, date.max - timedelta(days=1))) is not None
-    ]
-    return max(found, default=world.ledger.entries(world.account)[0].booked_at)
-
-
-def closed_until(world: World) -> datetime:
-    """Up to when the book is valued or settled: nothing is booked into the time before."""
-    settled = [e.booked_at for e in world.ledger.entries(world.account) if e.kind in CALENDAR_KINDS]
-    return max((valued_until(world), *settled))
 
 
 def _settle(world: World, statement: Statement) -> None:

@@ -38,11 +38,12 @@ from state.runs import RunRecord
 from tasks.adapters.simulated_account import account_path, copy_account
 from tasks.day import INPUTS, VALUED
 from tasks.fx import rates_text
+from tasks.known import ACKNOWLEDGED, known_orders
 from tasks.nav import doubtful_prices, residual_text
 from tasks.reconcile import reconciliation_text
 from tasks.risk import drawdown_text
 from tasks.runtime import World
-from tasks.sync import ACKNOWLEDGED, known_orders, live_quotes, named_contracts, quoted_contracts
+from tasks.sync import live_quotes, named_contracts, quoted_contracts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

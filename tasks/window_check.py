@@ -28,8 +28,9 @@ from engine.model.policy import TransactionTax
 from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Sleeve
 from engine.model.universe import ContractBook
 from tasks.day import TradingDay
+from tasks.known import known_orders, own_orders
 from tasks.reconcile import STEP_NAME, keep_comparison, reconciliation_text
-from tasks.sync import known_orders, live_quotes, own_orders
+from tasks.sync import live_quotes
 
 ON_ITS_WAY = timedelta(minutes=1)
 """An execution younger than this may be told to us at any moment: it is no missed fill yet."""

@@ -264,10 +264,8 @@ def _entry_items(view: _View, entry: LedgerEntry, weights: Mapping[Sleeve, Decim
     if component is not None:
         is_conversion = entry.kind is EntryKind.FX_CONVERSION
         contract_id, owners = (None, CASH_ALONE) if is_conversion else (entry.contract_id, weights)
-        for line in entry.lines:
-            if _is_money(line):
-                amount = line.amount * view.rates[line.unit]
-                yield from view.spread(component, contract_id, line.unit, amount, owners)
+        for unit, amount in _totals((x.unit, x.amount) for x in entry.lines if _is_money(x)).items():
+            yield from view.spread(component, contract_id, unit, amount * view.rates[unit], owners)
         return
     if entry.contract_id is not None and entry.price is not None:
         yield from view.moved(entry.contract_id, entry_sleeves(entry), entry.price)

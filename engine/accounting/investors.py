@@ -9,7 +9,7 @@ half a millionth of a unit, far below a cent, and belongs to all holders.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -25,7 +25,7 @@ from engine.model.portfolio import Valuation
 PRICE_STEP = Decimal("0.000000000001")
 _CASH_PREFIX = "investor-cash:"
 _UNITS_PREFIX = "investor-units:"
-_CENT = Decimal("0.01")
+CENT = Decimal("0.01")
 _MOST_AT_ONCE = 12
 """Orders of one currency among which the sum that came is looked for."""
 
@@ -91,26 +91,24 @@ def flow_state(order: InvestorOrder, booked: Collection[str]) -> FlowState:
     return FlowState.RECEIVED if order.kind is FlowKind.SUBSCRIPTION else FlowState.PAID
 
 
-def arrived(orders: Sequence[InvestorOrder], more: Mapping[str, Decimal]) -> tuple[InvestorOrder, ...]:
-    """Orders whose money explains, to the cent, all that the broker has more (or less) in a currency.
+def candidates(
+    orders: Sequence[InvestorOrder], more: Mapping[str, Decimal], tolerance: Decimal = ZERO
+) -> Iterator[tuple[InvestorOrder, ...]]:
+    """Orders of one currency whose money makes what the broker has more (or less) of it, the likeliest first.
 
     ``orders`` are those whose money has not moved, the oldest first: of several that would do, the fewest and oldest
-    are taken. A sum that no orders make explains nothing.
+    come first. ``tolerance`` is the fraction of the money by which interest may move the sum; without it, it is exact
+    to the cent.
     """
-    found: list[InvestorOrder] = []
     for currency, amount in sorted(more.items()):
         waiting = [order for order in orders if order.money.currency == currency][:_MOST_AT_ONCE]
-        if abs(amount) > _CENT:
-            found.extend(_making(waiting, amount))
-    return tuple(found)
-
-
-def _making(waiting: Sequence[InvestorOrder], amount: Decimal) -> Sequence[InvestorOrder]:
-    for count in range(1, len(waiting) + 1):
-        for some in combinations(waiting, count):
-            if abs(sum((order.cash for order in some), ZERO) - amount) <= _CENT:
-                return some
-    return ()
+        if abs(amount) <= CENT:
+            continue
+        for count in range(1, len(waiting) + 1):
+            for some in combinations(waiting, count):
+                moved = sum((order.money.amount for order in some), ZERO)
+                if abs(sum((order.cash for order in some), ZERO) - amount) <= CENT + tolerance * moved:
+                    yield some
 
 
 def money_moved(order: InvestorOrder, booked_at: datetime) -> LedgerEntry:

@@ -131,5 +131,5 @@ def test_money_that_no_order_explains_stays_a_break(world: World, amount: str) -
     outcome = run(world, DAYS[1], RunKind.DECISION)
     assert outcome.status in (RunStatus.HALTED, RunStatus.EMERGENCY)
     (halt,) = world.halts.open_halts(world.account)
-    assert halt.kind == "CASH_BREAK"
+    assert halt.kind == "cash-break"
     assert state_of(world) is FlowState.PENDING

@@ -13,7 +13,7 @@ from engine.accounting.investors import (
     FlowKind,
     FlowState,
     InvestorOrder,
-    arrived,
+    candidates,
     flow_state,
     may_be_dealt,
     money_moved,
@@ -168,13 +168,13 @@ def test_money_belongs_to_the_orders_that_make_exactly_its_sum(
     more: dict[str, str], names: list[str], why: str
 ) -> None:
     waiting = (order("250", name="a"), order("100", name="b"), order("70", OUT, name="c"))
-    found = arrived(waiting, {currency: D(amount) for currency, amount in more.items()})
-    assert [row.order_id for row in found] == names, why
+    found = candidates(waiting, {currency: D(amount) for currency, amount in more.items()})
+    assert [row.order_id for row in next(found, ())] == names, why
 
 
 def test_of_two_orders_of_one_amount_the_older_one_is_taken() -> None:
     waiting = (order("250", name="old"), order("250", name="new"))
-    assert [row.order_id for row in arrived(waiting, {"USD": D(250)})] == ["old"]
+    assert [row.order_id for row in next(candidates(waiting, {"USD": D(250)}))] == ["old"]
 
 
 def test_impossible_flows_are_refused() -> None:
