@@ -139,13 +139,19 @@ class FillRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostView:
-    """Costs of the day in USD: commission, slippage against the arrival mid, traded notional, saved by netting."""
+    """Costs of the day in USD: commission, taxes on trades, slippage against the arrival mid, traded, saved by netting."""
 
     traded_usd: Decimal
     turnover_fraction: float
     commission_usd: Decimal
+    tax_usd: Decimal
     slippage_usd: Decimal
     netting_saved_usd: Decimal
+
+    @property
+    def total_usd(self) -> Decimal:
+        """What trading cost; what netting saved was never paid."""
+        return self.commission_usd + self.tax_usd + self.slippage_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from engine.model.encoding import encode, significant
 from engine.model.market import FxRates
 from engine.model.money import ZERO, round_money
 from engine.model.orders import ChildStatus, Fill, OrderPlan
-from engine.model.policy import ExecutionPolicy
+from engine.model.policy import ExecutionPolicy, TransactionTax
 from engine.model.universe import ContractBook
 from engine.ports import ChildRecord
 from state.executions import ExecutedParent
@@ -33,6 +33,7 @@ class TradedDay:
     contracts: ContractBook
     fx: FxRates
     policy: ExecutionPolicy
+    taxes: tuple[TransactionTax, ...]
 
 
 def execution_rows(day: TradedDay) -> RunRows:
@@ -59,7 +60,7 @@ def _arrival_mid(children: Sequence[ChildRecord]) -> Decimal | None:
 def _analysed(day: TradedDay, parent: ExecutedParent) -> ExecutionRecord:
     """Cost of a parent. What stayed open has no price yet at the end of the windows: it costs nothing here."""
     intent = parent.intent
-    return ExecutionAnalytics(fx=day.fx).analyse(
+    return ExecutionAnalytics(fx=day.fx, taxes=day.taxes).analyse(
         intent,
         day.contracts.instrument(intent.contract_id),
         parent.fills,
@@ -160,6 +161,7 @@ def _daily_rows(day: TradedDay, records: Sequence[ExecutionRecord]) -> list[Reco
         "delay_usd": sum((row.delay_usd for row in records), ZERO),
         "slippage_usd": sum((row.trading_usd for row in records), ZERO),
         "commission_usd": sum((row.commission_usd for row in records), ZERO),
+        "tax_usd": sum((row.tax_usd for row in records), ZERO),
         "shortfall_usd": sum((row.total_usd for row in records), ZERO),
     }
     return [

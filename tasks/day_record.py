@@ -67,6 +67,7 @@ def record_executions(day: TradingDay, inputs: DayInputs) -> None:
         contracts=day.world.contracts,
         fx=inputs.market.fx,
         policy=day.policy.execution,
+        taxes=day.policy.costs.transaction_taxes,
     )
     rows = execution_rows(traded)
     _record(day, rows.decided, rows.facts)

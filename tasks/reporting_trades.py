@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+from engine.accounting.charges import tax_due
 from engine.composition.stages import contract_book, corporate_actions
 from engine.composition.trading import TradeDecision
 from engine.execution.outcome import why_unfilled
 from engine.execution.slippage import compute_slippage_bps
 from engine.model.encoding import significant
 from engine.model.money import ZERO, round_money
-from engine.model.orders import JobStatus
+from engine.model.orders import JobStatus, Side
 from engine.model.universe import ContractBook
 from engine.report import CostView, FillRow, JobRow, OrderRow, TradeRow
 from state.jobs import JobRecord, JobStore
@@ -228,17 +229,22 @@ def fill_rows(world: World, trade_date: date, orders: Sequence[OrderView]) -> tu
 def cost_view(world: World, trade_date: date, decision: RunView, fills: Sequence[FillRow]) -> CostView:
     """What the day's trading cost."""
     fx = world.facts.fx(world.close_time(trade_date))
-    traded = commission = ZERO
+    traded = commission = tax = ZERO
+    taxes = world.policy(trade_date).costs.transaction_taxes
     for row in fills:
         instrument = world.contracts.instrument(row.contract_id)
         traded += abs(fx.to_base(instrument.notional(row.quantity, row.price), instrument.currency))
         commission += fx.to_base(row.commission, row.commission_currency)
+        signed = row.quantity * Side(row.side).sign
+        due = tax_due(instrument, signed, row.price, row.executed_at.date(), taxes)
+        tax += fx.to_base(due, instrument.currency)
     total = sum((row.cost_usd for row in fills), ZERO)
     nav = None if decision.fund is None else decision.fund.valuation.nav
     return CostView(
         traded_usd=round_money(traded),
         turnover_fraction=0.0 if not nav else significant(float(traded / nav)),
         commission_usd=round_money(commission),
+        tax_usd=round_money(tax),
         slippage_usd=round_money(total) - round_money(commission),
         netting_saved_usd=ZERO if decision.trades is None else decision.trades.saved_notional_usd,
     )

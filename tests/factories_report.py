@@ -98,7 +98,7 @@ def calm_day() -> DayReport:
             fill(2, "FESX_20261218", "SELL", "1", "5630", 1.78, "13.85"),
             fill(3, "MSFT", "BUY", "6", "498.06", -0.4, "2.13"),
         ),
-        costs=CostView(traded_usd=D("88872.96"), turnover_fraction=0.0088763, commission_usd=D("8.75"), slippage_usd=D("12.62"), netting_saved_usd=D("3.1")),
+        costs=CostView(traded_usd=D("88872.96"), turnover_fraction=0.0088763, commission_usd=D("8.75"), tax_usd=D("0"), slippage_usd=D("12.62"), netting_saved_usd=D("3.1")),
         reconciliation=reconciliation(),
         closing_reconciliation=reconciliation(nlv="10018100.00", difference="21.04"),
         halts=(),
@@ -278,7 +278,7 @@ def negative_numbers() -> DayReport:
         net_exposure=D("-3950914.76"),
         bridge=bridge("-1000000.00", price="-250000.10", fx="-100.20", fees="-0.01", residual="-0.01"),
         cash_by_currency={"USD": D("-5000000.5"), "JPY": D("-1")},
-        costs=CostView(traded_usd=D("100"), turnover_fraction=0.00001, commission_usd=D("-1.25"), slippage_usd=D("-12.62"), netting_saved_usd=D("-0.5")),
+        costs=CostView(traded_usd=D("100"), turnover_fraction=0.00001, commission_usd=D("-1.25"), tax_usd=D("0"), slippage_usd=D("-12.62"), netting_saved_usd=D("-0.5")),
         reconciliation=reconciliation(nlv="-1234000.00", difference="-567.89"),
     )  # fmt: skip
 

@@ -25,7 +25,12 @@ D = Decimal
 DAY = date(2026, 11, 20)
 AS_OF = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 NO_COSTS = CostView(
-    traded_usd=D(0), turnover_fraction=0.0, commission_usd=D(0), slippage_usd=D(0), netting_saved_usd=D(0)
+    traded_usd=D(0),
+    turnover_fraction=0.0,
+    commission_usd=D(0),
+    tax_usd=D(0),
+    slippage_usd=D(0),
+    netting_saved_usd=D(0),
 )
 
 

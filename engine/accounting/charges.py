@@ -41,10 +41,19 @@ def tax_rate(instrument: Instrument, side: Side, day: date, taxes: Sequence[Tran
     return found[0].rate if found else ZERO
 
 
+def tax_due(
+    instrument: Instrument, quantity: Decimal, price: Decimal, day: date, taxes: Sequence[TransactionTax]
+) -> Decimal:
+    """What a trade of a signed quantity is taxed: the same for the gate, the books and the analysis of costs."""
+    if quantity == 0:
+        return ZERO
+    rate = tax_rate(instrument, Side.of(quantity), day, taxes)
+    return round_money(abs(instrument.notional(quantity, price)) * rate)
+
+
 def tax_of(fill: Fill, instrument: Instrument, taxes: Sequence[TransactionTax]) -> Decimal:
     """What an execution is taxed, in the instrument's currency, rounded once; positive, 0 where none is due."""
-    rate = tax_rate(instrument, fill.side, fill.executed_at.date(), taxes)
-    return round_money(abs(instrument.notional(fill.quantity, fill.price)) * rate)
+    return tax_due(instrument, fill.signed_quantity, fill.price, fill.executed_at.date(), taxes)
 
 
 def transaction_tax(

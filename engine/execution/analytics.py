@@ -1,6 +1,6 @@
 """What execution really cost: implementation shortfall of each parent against the decision, split by origin.
 
-``total = delay + trading + commission + opportunity`` in USD, cost positive: delay is the move from decision
+``total = delay + trading + commission + tax + opportunity`` in USD, cost positive: delay is the move from decision
 price to arrival mid on the filled quantity, trading the move from arrival to fills, opportunity the move from
 decision to the last price on what was not filled.
 """
@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.accounting.charges import tax_of
 from engine.execution.slippage import compute_slippage_bps
 from engine.model.instruments import Instrument
 from engine.model.market import FxRates
 from engine.model.money import ZERO, round_money
 from engine.model.orders import Fill, OrderIntent
+from engine.model.policy import TransactionTax
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +33,14 @@ class ExecutionRecord:
     delay_usd: Decimal
     trading_usd: Decimal
     commission_usd: Decimal
+    tax_usd: Decimal
     opportunity_usd: Decimal
 
     @property
     def total_usd(self) -> Decimal:
         """Implementation shortfall."""
-        return self.delay_usd + self.trading_usd + self.commission_usd + self.opportunity_usd
+        paid = self.commission_usd + self.tax_usd
+        return self.delay_usd + self.trading_usd + paid + self.opportunity_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +67,10 @@ class SlippageTracker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionAnalytics:
-    """Analysis of parents at given rates."""
+    """Analysis of parents at given rates of exchange and of taxes on trades."""
 
     fx: FxRates
+    taxes: Sequence[TransactionTax]
 
     def analyse(
         self,
@@ -93,10 +98,15 @@ class ExecutionAnalytics:
             delay_usd=round_money(unit * filled * (arrival - intent.decision_price)),
             trading_usd=round_money(unit * (paid - filled * arrival)),
             commission_usd=round_money(self._commission(fills)),
+            tax_usd=round_money(self._taxes(fills, instrument)),
             opportunity_usd=round_money(
                 unit * (intent.quantity - filled) * (last_price - intent.decision_price)
             ),
         )
+
+    def _taxes(self, fills: Sequence[Fill], instrument: Instrument) -> Decimal:
+        due = sum((tax_of(fill, instrument, self.taxes) for fill in fills), ZERO)
+        return self.fx.to_base(due, instrument.currency)
 
     def _commission(self, fills: Sequence[Fill]) -> Decimal:
         return sum(

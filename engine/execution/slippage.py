@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from engine.accounting.charges import tax_rate
+from engine.accounting.charges import tax_due
 from engine.errors import InvariantError
 from engine.model.instruments import CollarClass, Instrument
 from engine.model.market import FxRates
@@ -106,16 +106,12 @@ def expected_cost(size: TradeSize, instrument: Instrument, costs: CostPolicy, fx
         spread = abs(instrument.notional(size.quantity, size.half_spread))
     impact = notional * impact_bps(size, costs.impact_coefficient[kind]) / _BPS
     rate = fx.get_rate(instrument.currency, "USD")
-    tax = (
-        ZERO
-        if size.quantity == 0
-        else tax_rate(instrument, Side.of(size.quantity), fx.as_of.date(), costs.transaction_taxes)
-    )
+    tax = tax_due(instrument, size.quantity, size.price, fx.as_of.date(), costs.transaction_taxes)
     return ExpectedCost(
         half_spread_usd=spread * rate,
         impact_usd=impact * rate,
         commission_usd=commission(abs(size.quantity), notional, kind, costs) * rate,
-        tax_usd=notional * tax * rate,
+        tax_usd=tax * rate,
     )
 
 

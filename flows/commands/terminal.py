@@ -132,7 +132,7 @@ def _summary(report: DayReport) -> Iterator[tuple[str, str]]:
         yield name, "not yet valued" if nav is None else f"{usd(value, 0)}, {share(value, nav)}"
     yield "Risk scale", "not yet decided" if risk is None else f"{amount(risk.scale)} × targets"
     yield "Traded", usd(costs.traded_usd, 0)
-    yield "Costs", usd(costs.commission_usd + costs.slippage_usd)
+    yield "Costs", usd(costs.total_usd)
     view = report.reconciliation
     yield "Reconciliation", "not yet compared" if view is None else _verdict(view)
 
@@ -292,6 +292,7 @@ def _costs(report: DayReport) -> Iterator[Text | Table]:
     yield pairs(
         (
             ("Commission", usd(costs.commission_usd)),
+            ("Taxes on trades", usd(costs.tax_usd)),
             ("Slippage", usd(costs.slippage_usd)),
             ("Saved by netting", usd(costs.netting_saved_usd)),
             ("Turnover", f"{percent(costs.turnover_fraction)} of NAV"),

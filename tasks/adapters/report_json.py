@@ -55,7 +55,7 @@ def derived_figures(report: DayReport) -> dict[str, Json]:
             "gross_fraction": _fraction(report.gross_exposure, report.nav),
             "net_fraction": _fraction(report.net_exposure, report.nav),
         },
-        "total_cost_usd": decimal_text(report.costs.commission_usd + report.costs.slippage_usd),
+        "total_cost_usd": decimal_text(report.costs.total_usd),
     }
 
 

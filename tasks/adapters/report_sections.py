@@ -181,7 +181,7 @@ def _fills(report: DayReport) -> Iterator[Html]:
 def cost_section(report: DayReport) -> Html:
     """What trading cost; a positive number is a cost."""
     costs = report.costs
-    total = costs.commission_usd + costs.slippage_usd
+    total = costs.total_usd
     lead = (
         f"{usd(costs.traded_usd)} were traded, at a cost of {usd(total)}."
         if costs.traded_usd
@@ -200,6 +200,7 @@ def cost_rows(costs: CostView) -> list[Row]:
     """Items of the costs with their units."""
     return [
         ("Commission", usd(costs.commission_usd)),
+        ("Taxes on trades", usd(costs.tax_usd)),
         ("Slippage against the arrival mid", usd(costs.slippage_usd)),
         ("Saved by netting", usd(costs.netting_saved_usd)),
         ("Traded", usd(costs.traded_usd)),

@@ -55,7 +55,7 @@ def _tiles(report: DayReport, result: Mapping[str, Json]) -> Iterator[Html]:
     )
     yield _tile(
         "Costs",
-        _money(result, "total_cost_usd", costs.commission_usd + costs.slippage_usd, cents=True),
+        _money(result, "total_cost_usd", costs.total_usd, cents=True),
         _cost_share(report),
     )
     yield _reconciliation_tile(result, report.reconciliation)
@@ -139,7 +139,7 @@ def _cost_share(report: DayReport) -> str:
     costs = report.costs
     if not costs.traded_usd:
         return "nothing was traded"
-    return f"{bps(float((costs.commission_usd + costs.slippage_usd) / costs.traded_usd) * 1e4)} of what was traded"
+    return f"{bps(float(costs.total_usd / costs.traded_usd) * 1e4)} of what was traded"
 
 
 def _reconciliation_tile(result: Mapping[str, Json], view: ReconciliationView | None) -> Html:

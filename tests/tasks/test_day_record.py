@@ -127,7 +127,8 @@ def test_order_s_analytics_are_those_of_the_report(world: World, day: date) -> N
     assert metrics["fills"] == len(report.fills)
     assert metrics["orders"] == len(report.orders)
     assert metrics["shortfall_usd"] == pytest.approx(
-        metrics["delay_usd"] + metrics["slippage_usd"] + metrics["commission_usd"], abs=1e-4
+        metrics["delay_usd"] + metrics["slippage_usd"] + metrics["commission_usd"] + metrics["tax_usd"],
+        abs=1e-4,
     )
 
 

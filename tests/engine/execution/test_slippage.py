@@ -151,7 +151,7 @@ def fill(quantity: int, price: str, number: int) -> Fill:
 
 def test_shortfall_parts_sum_to_the_total() -> None:
     # Decided at 734 for 100, arrived at 735, bought 40 at 735.5 and 20 at 736, last price 740.
-    record = ExecutionAnalytics(fx=FX).analyse(
+    record = ExecutionAnalytics(fx=FX, taxes=()).analyse(
         intent(), UNIVERSE["CSPX"], [fill(40, "735.5", 1), fill(20, "736", 2)], D(735), D(740)
     )
     assert record.delay_usd == 60 * 1
@@ -165,8 +165,21 @@ def test_shortfall_parts_sum_to_the_total() -> None:
     assert tracker.average_slippage_bps == record.slippage_bps
 
 
+def test_tax_on_a_purchase_is_a_part_of_its_own() -> None:
+    # 0.5 % of 40 × 735.5 = 147.10 and of 20 × 736 = 73.60
+    share = replace(UNIVERSE["CSPX"], kind=InstrumentType.STK)
+    stamp = TransactionTax(
+        venue=share.venue, side=Side.BUY, rate=D("0.005"), first=NOON.date(), last=None, source="test"
+    )
+    fills = [fill(40, "735.5", 1), fill(20, "736", 2)]
+    analytics = ExecutionAnalytics(fx=FX, taxes=(stamp,))
+    record = analytics.analyse(intent(), share, fills, D(735), D(740))
+    assert record.tax_usd == D("147.10") + D("73.60")
+    assert record.total_usd == 60 + 40 + 6 + 240 + D("220.70")
+
+
 def test_unfilled_order_costs_its_opportunity_only() -> None:
-    record = ExecutionAnalytics(fx=FX).analyse(intent(), UNIVERSE["CSPX"], [], None, D(735))
+    record = ExecutionAnalytics(fx=FX, taxes=()).analyse(intent(), UNIVERSE["CSPX"], [], None, D(735))
     assert (record.total_usd, record.slippage_bps) == (D(100), None)
 
 
