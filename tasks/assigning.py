@@ -8,7 +8,8 @@ from decimal import Decimal
 from engine.accounting.assignment import assignment, unassigned_quantity
 from engine.accounting.ledger import LedgerEntry
 from tasks.runtime import World
-from tasks.statement import INSTANT, refuse_while_running, valued_until
+from tasks.settling import valued_until
+from tasks.statement import INSTANT, refuse_while_running
 
 
 def assign_execution(

@@ -21,8 +21,8 @@ from tasks.artifacts import publish_halt
 from tasks.day import TradingDay, halted_status, wall_clock
 from tasks.day_record import record_incidents
 from tasks.halt_evidence import halt_evidence
+from tasks.known import BROKER
 from tasks.step import step
-from tasks.sync import BROKER
 
 Stop: TypeAlias = HaltError | BrokerUnavailable | NonFiniteValue | MissingMark | MissingFxRate
 STOPS = (HaltError, BrokerUnavailable, NonFiniteValue, MissingMark, MissingFxRate)

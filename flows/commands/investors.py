@@ -12,6 +12,7 @@ import typer
 
 from engine.accounting.investors import FlowKind, FlowState, InvestorOrder
 from engine.errors import ConfigurationError, RefusedError
+from engine.model.encoding import decimal_text
 
 if TYPE_CHECKING:
     from flows.book import Book
@@ -223,13 +224,13 @@ def _json(state: OrderState) -> dict[str, object]:
         "order_id": order.order_id,
         "kind": order.kind.value,
         "investor": order.investor,
-        "amount": f"{order.money.amount:f}",
+        "amount": decimal_text(order.money.amount),
         "currency": order.money.currency,
         "value_date": order.value_date.isoformat(),
         "evidence": order.evidence,
         "state": state.state.name,
-        "units": None if state.units is None else f"{state.units:f}",
-        "unit_price": None if state.unit_price is None else f"{state.unit_price:f}",
+        "units": None if state.units is None else decimal_text(state.units),
+        "unit_price": None if state.unit_price is None else decimal_text(state.unit_price),
     }
 
 
