@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("withdrawn_by", sa.String(), nullable=True),
         sa.Column("withdrawn_because", sa.String(), nullable=True),
         sa.Column("created_at", Moment(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False),
-        sa.CheckConstraint("kind IN ('SUBSCRIPTION', 'REDEMPTION')", name="ck_investor_orders_kind"),
+        sa.CheckConstraint("kind IN ('SUBSCRIPTION', 'REDEMPTION')", name=op.f("ck_investor_orders_kind")),
         sa.ForeignKeyConstraint(["account"], ["accounts.account"], name="fk_investor_orders_account"),
         sa.PrimaryKeyConstraint("account", "order_id", name="pk_investor_orders"),
     )
