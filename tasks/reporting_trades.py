@@ -7,7 +7,8 @@ from datetime import date
 from decimal import Decimal
 
 from engine.accounting.charges import tax_due
-from engine.composition.stages import contract_book, corporate_actions
+from engine.composition.readings import corporate_actions
+from engine.composition.stages import contract_book
 from engine.composition.trading import TradeDecision
 from engine.execution.outcome import why_unfilled
 from engine.execution.slippage import compute_slippage_bps
@@ -147,7 +148,9 @@ def dividend_notes(world: World, decision: RunView) -> tuple[str, ...]:
     if inputs is None:
         return ()
     setup = world.setup(inputs.context.trade_date)
-    found = corporate_actions(setup, inputs).warnings(inputs.portfolio, contract_book(setup, inputs))
+    found = corporate_actions(inputs.market, setup.policy).warnings(
+        inputs.portfolio, contract_book(setup, inputs)
+    )
     return tuple(
         f"{row.instrument_id} goes ex on {row.ex_date}, in {row.days} days: "
         f"{'a short owes' if row.cash < 0 else 'its holder receives'} {abs(row.cash):,.2f} "

@@ -12,10 +12,12 @@ from engine.accounting.bridge import NavBridge
 from engine.accounting.jumps import JumpVerdict, jump_verdict, paid_prices, price_jumps, strange_jumps
 from engine.accounting.ledger import POSITION_PREFIX, EntryKind, LedgerEntry
 from engine.accounting.tripwires import price_gaps
+from engine.carry.corporate_actions import CorporateActionsService
+from engine.carry.financing import CarryBook, FinancingService
 from engine.model.encoding import significant
 from engine.model.market import FxRates, Mark, MarketInputs
 from engine.model.money import ZERO, round_money
-from engine.model.policy import FxPolicy, MarkPolicy
+from engine.model.policy import FundPolicy, FxPolicy, MarkPolicy
 from engine.model.portfolio import BrokerPosition, LineValue, Sleeve, Valuation
 from engine.model.universe import ContractBook, Universe
 
@@ -123,3 +125,23 @@ def protection_sales(
         worth = fx.to_base(instrument.notional(sold, entry.price), instrument.currency)
         sales[instrument.instrument_id] = sales.get(instrument.instrument_id, ZERO) + round_money(worth)
     return sales
+
+
+def corporate_actions(market: MarketInputs, policy: FundPolicy) -> CorporateActionsService:
+    """Dividends as the day knows them."""
+    return CorporateActionsService(
+        day=market.trade_date,
+        announced=market.dividends,
+        infos=market.dividend_infos,
+        config=policy.carry.dividends,
+    )
+
+
+def carry_book(market: MarketInputs, universe: Universe, policy: FundPolicy) -> CarryBook:
+    """The lines whose carry is part of their purpose, what they pay, and what their cash costs."""
+    return CarryBook(
+        names=tuple(policy.sleeves.credit_weights),
+        universe=universe,
+        shares=corporate_actions(market, policy),
+        financing=FinancingService(config=policy.carry.financing),
+    )

@@ -17,8 +17,7 @@ from engine.accounting.marks import MarkVerdict, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
 from engine.accounting.sides import KnownOrders
 from engine.carry.borrow import BorrowService
-from engine.carry.corporate_actions import CorporateActionsService
-from engine.carry.financing import CarryBook, FinancingService, expected_carry_annual
+from engine.carry.financing import expected_carry_annual
 from engine.composition import readings
 from engine.execution.establishing import GateMemory
 from engine.hedging.budget import TailMemory
@@ -330,24 +329,9 @@ def set_targets(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: Risk
 
 def expected_carry(setup: DaySetup, inputs: DayInputs) -> Mapping[str, float]:
     """Expected carry of the credit and carry lines; every other line is structural and expects none (R-108)."""
-    book = CarryBook(
-        names=tuple(setup.policy.sleeves.credit_weights),
-        universe=setup.universe,
-        shares=corporate_actions(setup, inputs),
-        financing=FinancingService(config=setup.policy.carry.financing),
-    )
     prices = {name: mark.price for name, mark in day_marks(inputs).items()}
+    book = readings.carry_book(inputs.market, setup.universe, setup.policy)
     return expected_carry_annual(prices, inputs.portfolio.cash, book)
-
-
-def corporate_actions(setup: DaySetup, inputs: DayInputs) -> CorporateActionsService:
-    """Dividends as the day knows them."""
-    return CorporateActionsService(
-        day=inputs.context.trade_date,
-        announced=inputs.market.dividends,
-        infos=inputs.market.dividend_infos,
-        config=setup.policy.carry.dividends,
-    )
 
 
 def hedge_tails(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: RiskDecision) -> TailStep:

@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import numpy as np
 
+from engine.composition.readings import corporate_actions
 from engine.composition.stages import (
     DayInputs,
     DaySetup,
     ValuedFund,
     contract_book,
-    corporate_actions,
     expected_carry,
 )
 from engine.execution.caps import SizedTrade
@@ -120,7 +120,9 @@ def _short_buffer(setup: DaySetup, inputs: DayInputs, trade: Trade, prices: Pric
     if added <= 0:
         return ZERO
     value = abs(prices.notional_usd(trade.contract_id, added))
-    return corporate_actions(setup, inputs).short_reserve(setup.universe[trade.instrument_id], value)
+    return corporate_actions(inputs.market, setup.policy).short_reserve(
+        setup.universe[trade.instrument_id], value
+    )
 
 
 def _column(inputs: DayInputs, instrument_id: str, days: int) -> np.ndarray:
