@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.carry import DayFacts
+from engine.carry.calendar import DayFacts
 from engine.model.context import RunStatus
 from engine.model.encoding import decode
 from engine.model.halts import HaltChoice, HaltKind
