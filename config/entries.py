@@ -95,6 +95,7 @@ class InstrumentEntry(Section):
     underlying: InstrumentId | None
     yahoo: str | None
     issuer: Country | None = None
+    calendar_spread: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> InstrumentEntry:
@@ -102,6 +103,8 @@ class InstrumentEntry(Section):
             raise refuse("expected price_magnifier 100 for quotes in pence (GBX), and only for them")
         if (self.sec_type == "FUT") != bool(self.months):
             raise refuse("expected delivery months for futures, and only for them")
+        if self.calendar_spread and self.sec_type != "FUT":
+            raise refuse("expected calendar_spread for futures only")
         if self.sec_type in ("FUT", "OPT") and self.expiry_rule == "none":
             raise refuse("expected an expiry_rule for futures and options")
         if (self.sec_type == "STK") != (self.issuer is not None):

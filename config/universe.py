@@ -233,6 +233,7 @@ def _instrument(instrument_id: str, entry: InstrumentEntry, catalogue: Catalogue
         long_name=entry.name,
         yahoo=entry.yahoo,
         issuer_country=entry.issuer,
+        calendar_spread=entry.calendar_spread,
     )
 
 

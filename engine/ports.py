@@ -123,12 +123,29 @@ class Permission(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildRecord:
-    """Durable state of one child order: what a restart finds."""
+    """Durable state of one child order: what a restart finds. ``filled`` is of its own contract, the far leg of a spread."""
 
     child: ChildOrder
     status: ChildStatus
     filled: Decimal
     sent_at: datetime | None
+    near_filled: Decimal = Decimal(0)
+
+    @property
+    def whole(self) -> Decimal:
+        """Quantity that is done: of a spread, that of both legs."""
+        return self.filled if self.child.near is None else min(self.filled, self.near_filled)
+
+    @property
+    def traded(self) -> tuple[tuple[str, Decimal], ...]:
+        """Signed quantity that it filled of each of its contracts."""
+        child, sign = self.child, self.child.side.sign
+        own = (child.contract_id, self.filled * sign)
+        return (own,) if child.near is None else (own, (child.near.contract_id, -self.near_filled * sign))
+
+    def filled_of(self, intent_id: str) -> Decimal:
+        """What it filled of one of its parents."""
+        return self.filled if intent_id == self.child.intent_id else self.near_filled
 
 
 class OrderBook(Protocol):
@@ -159,7 +176,7 @@ class OrderBook(Protocol):
         """One child; raises `InvariantError` when it was never planned."""
 
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
-        """Children of a parent in order of attempts."""
+        """Children of a parent in order of attempts, with the spreads whose near leg is the parent's."""
 
     def spend(self, order_refs: Collection[str]) -> None:
         """Keep those of some listed references that are ours by their form and that no child here has."""

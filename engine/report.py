@@ -108,6 +108,25 @@ class TradeRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollRow:
+    """One future that was due, with both its contracts; the new one is ``None`` where it is only closed.
+
+    ``held`` is the signed quantity before, ``closed`` and ``opened`` what was filled of each contract, signed, with
+    what the strategy wanted of the new one. ``spreads`` is how much went as orders of both at once, ``days_left`` the
+    sessions to the old one's end.
+    """
+
+    instrument_id: str
+    old_contract: str
+    new_contract: str | None
+    held: Decimal
+    closed: Decimal
+    opened: Decimal
+    spreads: Decimal
+    days_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRow:
     """One child order as it ended."""
 
@@ -367,6 +386,7 @@ class DayReport:
     reconciliation: ReconciliationView | None
     closing_reconciliation: ReconciliationView | None
     comparisons: tuple[ComparisonRow, ...] = ()
+    rolls: tuple[RollRow, ...] = ()
     halts: tuple[HaltView, ...]
     flagged_prices: tuple[FlaggedPrice, ...]
     notes: tuple[str, ...]

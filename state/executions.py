@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, bindparam, or_, select
 
 from engine.model.encoding import decode
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
+from engine.model.spreads import near_leg_key
 from engine.ports import ChildRecord
 from state.database import Database
 from state.fills import fill_of
@@ -24,7 +25,15 @@ _INTENTS = (
     .order_by(intents.c.intent_id)
 )
 _CHILDREN = (
-    select(orders.c.intent_id, orders.c.status, orders.c.filled, orders.c.sent_at, orders.c.payload)
+    select(
+        orders.c.intent_id,
+        orders.c.near_intent_id,
+        orders.c.status,
+        orders.c.filled,
+        orders.c.near_filled,
+        orders.c.sent_at,
+        orders.c.payload,
+    )
     .join(intents, intents.c.intent_id == orders.c.intent_id)
     .where(intents.c.account == _ACCOUNT, intents.c.trade_date == _DATE)
     .order_by(orders.c.intent_id, orders.c.attempt)
@@ -39,49 +48,82 @@ _FILLS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutedParent:
-    """One parent order, its children by attempt and its executions by time; both empty when it was never worked."""
+    """One parent order, its children by attempt and its executions by time; both empty when it was never worked.
+
+    ``spreads`` are the children of another parent whose near leg is this one's.
+    """
 
     intent: OrderIntent
     children: tuple[ChildRecord, ...]
     fills: tuple[Fill, ...]
+    spreads: tuple[ChildRecord, ...] = ()
 
 
 def executed_parents(database: Database, account: str, trade_date: date) -> tuple[ExecutedParent, ...]:
     """Parent orders of a date, by id."""
     scope = {"account": account, "trade_date": trade_date}
     children: dict[str, list[ChildRecord]] = defaultdict(list)
+    spreads: dict[str, list[ChildRecord]] = defaultdict(list)
+    legs: dict[tuple[str, str], str] = {}
     executions: dict[str, list[Fill]] = defaultdict(list)
     with database.read() as connection:
         parents = connection.execute(_INTENTS, scope).all()
         for row in connection.execute(_CHILDREN, scope):
-            children[row.intent_id].append(
-                ChildRecord(
-                    child=decode(ChildOrder, row.payload),
-                    status=ChildStatus(row.status),
-                    filled=row.filled,
-                    sent_at=row.sent_at,
-                )
+            record = ChildRecord(
+                child=decode(ChildOrder, row.payload),
+                status=ChildStatus(row.status),
+                filled=row.filled,
+                sent_at=row.sent_at,
+                near_filled=row.near_filled,
             )
+            children[row.intent_id].append(record)
+            if row.near_intent_id is not None:
+                spreads[row.near_intent_id].append(record)
+                legs.update(
+                    {
+                        (record.child.order_ref, name): row.near_intent_id
+                        for name in record.child.contract_ids[1:]
+                    }
+                )
         for row in connection.execute(_FILLS, scope):
-            executions[row.intent_id].append(fill_of(row))
+            parent = legs.get((row.order_ref, row.contract_id), row.intent_id)
+            executions[parent].append(fill_of(row))
     return tuple(
         ExecutedParent(
             intent=decode(OrderIntent, row.payload),
             children=tuple(children[row.intent_id]),
             fills=tuple(executions[row.intent_id]),
+            spreads=tuple(spreads[row.intent_id]),
         )
         for row in parents
     )
 
 
 def parents_of(database: Database, account: str, references: Collection[str]) -> Mapping[str, OrderIntent]:
-    """Parents of some order references of ours, by every order reference that those parents have."""
+    """Parents of some order references of ours, by every order reference that those parents have.
+
+    The parent of a spread's near leg stands under `engine.model.spreads.near_leg_key`.
+    """
     named = select(orders.c.intent_id).where(orders.c.account == account, orders.c.order_ref.in_(references))
-    wanted = (
+    near = select(orders.c.near_intent_id).where(
+        orders.c.account == account, orders.c.order_ref.in_(references)
+    )
+    own = (
         select(orders.c.order_ref, intents.c.payload)
         .join(intents, intents.c.intent_id == orders.c.intent_id)
-        .where(orders.c.intent_id.in_(named))
+        .where(or_(orders.c.intent_id.in_(named), orders.c.intent_id.in_(near)))
+        .order_by(orders.c.order_ref)
+    )
+    other = (
+        select(orders.c.order_ref, orders.c.near_contract_id, intents.c.payload)
+        .join(intents, intents.c.intent_id == orders.c.near_intent_id)
+        .where(or_(orders.c.near_intent_id.in_(named), orders.c.near_intent_id.in_(near)))
         .order_by(orders.c.order_ref)
     )
     with database.read() as connection:
-        return {row.order_ref: decode(OrderIntent, row.payload) for row in connection.execute(wanted)}
+        found = {row.order_ref: decode(OrderIntent, row.payload) for row in connection.execute(own)}
+        legs = {
+            near_leg_key(row.order_ref, row.near_contract_id): decode(OrderIntent, row.payload)
+            for row in connection.execute(other)
+        }
+    return found | legs

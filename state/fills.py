@@ -7,8 +7,9 @@ import typing
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
 
 from engine.accounting.book import allocate
 from engine.accounting.charges import transaction_tax
@@ -16,34 +17,55 @@ from engine.accounting.ledger import commission, entry_ids, reverse, trade
 from engine.errors import InvariantError
 from engine.model.encoding import encode, from_json
 from engine.model.money import ZERO
-from engine.model.orders import Fill, OrderIntent, Side
+from engine.model.orders import Fill, OrderIntent, Reason, Side
 from engine.model.policy import TransactionTax
 from engine.model.universe import ContractBook
 from state.ledger import entries_by_id, post_entries
-from state.tables import fills
+from state.tables import fills, orders
 
 _VALID = select(fills).where(
     fills.c.account == bindparam("account"), fills.c.root == bindparam("root"), fills.c.superseded.is_(False)
 )
 _QUANTITIES = select(fills.c.quantity).where(
-    fills.c.order_ref == bindparam("order_ref"), fills.c.superseded.is_(False)
+    fills.c.order_ref == bindparam("order_ref"),
+    fills.c.contract_id == bindparam("contract_id"),
+    fills.c.superseded.is_(False),
 )
 _GIVEN = select(fills.c.sleeves).where(
-    fills.c.intent_id == bindparam("intent_id"), fills.c.superseded.is_(False)
+    fills.c.intent_id == bindparam("intent_id"),
+    fills.c.contract_id == bindparam("contract_id"),
+    fills.c.superseded.is_(False),
+)
+_GIVEN_BY_SPREADS = (
+    select(fills.c.sleeves)
+    .join(orders, and_(orders.c.order_ref == fills.c.order_ref, orders.c.intent_id == fills.c.intent_id))
+    .where(
+        orders.c.near_intent_id == bindparam("intent_id"),
+        fills.c.contract_id == bindparam("contract_id"),
+        fills.c.superseded.is_(False),
+    )
 )
 _BOOK = insert(fills)
+
+
+class FilledParent(NamedTuple):
+    """The parent that an execution fills, and the one whose order it was: another's for the near leg of a spread."""
+
+    intent: OrderIntent
+    owner: str
 
 
 def book_fill(
     connection: Connection,
     account: str,
     contracts: ContractBook,
-    intent: OrderIntent,
+    parent: FilledParent,
     fill: Fill,
     taxes: Sequence[TransactionTax] = (),
     booked_at: datetime | None = None,
 ) -> bool:
     """Book an execution inside the caller's transaction; see `OrderStore.record_fill`."""
+    intent = parent.intent
     at = fill.executed_at if booked_at is None else booked_at
     if (fill.contract_id, fill.side) != (intent.contract_id, intent.side):
         raise InvariantError(f"{fill.execution_id}: contract and side are not those of its order")
@@ -54,7 +76,7 @@ def book_fill(
     if before is not None:
         take_back(connection, account, before.execution_id, at)
     sleeves = _split(connection, fill, intent)
-    connection.execute(_BOOK, _row(account, fill, intent.intent_id, sleeves))
+    connection.execute(_BOOK, _row(account, fill, parent.owner, sleeves))
     instrument = contracts.instrument(fill.contract_id)
     # A correction to nothing is how a broker takes an execution back.
     entries = [] if fill.quantity == 0 else [trade(fill, instrument, sleeves, at)]
@@ -67,9 +89,10 @@ def book_fill(
     return True
 
 
-def filled_quantity(connection: Connection, order_ref: str) -> Decimal:
-    """Sum of the valid executions of a child."""
-    return sum(connection.execute(_QUANTITIES, {"order_ref": order_ref}).scalars(), ZERO)
+def filled_quantity(connection: Connection, order_ref: str, contract_id: str) -> Decimal:
+    """Sum of the valid executions of a child in one of its contracts."""
+    wanted = {"order_ref": order_ref, "contract_id": contract_id}
+    return sum(connection.execute(_QUANTITIES, wanted).scalars(), ZERO)
 
 
 def fill_of(row: Row[tuple[object, ...]]) -> Fill:
@@ -122,9 +145,12 @@ def take_back(connection: Connection, account: str, execution_id: str, at: datet
 def _split(connection: Connection, fill: Fill, intent: OrderIntent) -> Mapping[str, Decimal]:
     """Exact share of each sleeve: the split of all that is filled, less what the valid fills have been given."""
     given: dict[str, Decimal] = dict.fromkeys(intent.sleeves, ZERO)
-    for payload in connection.execute(_GIVEN, {"intent_id": intent.intent_id}).scalars():
-        for sleeve, quantity in _sleeves(payload).items():
-            given[sleeve] += quantity
+    wanted = {"intent_id": intent.intent_id, "contract_id": intent.contract_id}
+    # Only rolls go as spreads, whose near leg stands under the order's own parent.
+    for query in (_GIVEN, _GIVEN_BY_SPREADS) if intent.reason is Reason.ROLL else (_GIVEN,):
+        for payload in connection.execute(query, wanted).scalars():
+            for sleeve, quantity in _sleeves(payload).items():
+                given[sleeve] += quantity
     filled = sum(given.values(), ZERO) + fill.signed_quantity
     share = allocate(filled, intent.sleeves, ZERO, intent.quantity * intent.side.sign)
     return {sleeve: share[sleeve] - given[sleeve] for sleeve in sorted(share)}

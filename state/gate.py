@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, func, select, type_coerce, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    func,
+    select,
+    type_coerce,
+    update,
+)
 
 from engine.errors import InvariantError
 from engine.model.context import ControlState
@@ -25,14 +36,11 @@ from state.upsert import insert_or_keep
 _RESERVING = tuple(status.value for status in ChildStatus if status.holds_reservation)
 
 # Built once: they run for every order, and building a statement costs more than running it.
-_ORDER_QUANTITY, _ORDER_FILLED = (
-    type_coerce(orders.c.quantity, BigInteger),
-    type_coerce(orders.c.filled, BigInteger),
-)
-_OPEN_PART = case((_ORDER_QUANTITY > _ORDER_FILLED, _ORDER_QUANTITY - _ORDER_FILLED), else_=0)
+_ORDER_QUANTITY = type_coerce(orders.c.quantity, BigInteger)
 _CHILD = select(
     orders.c.account,
     orders.c.intent_id,
+    orders.c.near_intent_id,
     orders.c.trade_date,
     orders.c.status,
     _ORDER_QUANTITY.label("quantity"),
@@ -42,10 +50,22 @@ _PARENT = (
     .where(intents.c.intent_id == bindparam("intent_id"))
     .with_for_update(key_share=True)
 )
-_PARENT_TOTALS = select(
-    func.coalesce(func.sum(_ORDER_FILLED), 0),
-    func.coalesce(func.sum(case((orders.c.status.in_(_RESERVING), _OPEN_PART), else_=0)), 0),
-).where(orders.c.intent_id == bindparam("intent_id"))
+
+
+def _totals(filled: ColumnElement[int], parent: ColumnElement[str]) -> Select[tuple[int, int]]:
+    """Filled and reserved quantity of a parent, by the column of its fills and the one that names it."""
+    done = type_coerce(filled, BigInteger)
+    left = case((done < _ORDER_QUANTITY, _ORDER_QUANTITY - done), else_=0)
+    return select(
+        func.coalesce(func.sum(done), 0),
+        func.coalesce(func.sum(case((orders.c.status.in_(_RESERVING), left), else_=0)), 0),
+    ).where(parent == bindparam("intent_id"))
+
+
+_PARENT_TOTALS = _totals(orders.c.filled, orders.c.intent_id)
+_NEAR_TOTALS = _totals(orders.c.near_filled, orders.c.near_intent_id)
+"""The same of the spreads whose near leg is the parent's."""
+
 _COUNTERS = (
     select(order_counters.c.orders, type_coerce(order_counters.c.turnover_usd, BigInteger).label("turnover"))
     .where(
@@ -142,11 +162,20 @@ def claim_child(
     order = connection.execute(_CHILD, {"order_ref": order_ref}).one_or_none()
     if order is None:
         raise InvariantError(f"expected a planned child, found none called {order_ref}")
-    # Locks are always taken in this order: control, parent, counters.
+    # Locks are always taken in this order: control, parent, parent of the near leg, counters.
     control = read_control(connection, order.account, share=True)
     parent = connection.execute(_PARENT, {"intent_id": order.intent_id}).one()
+    near = None
+    if order.near_intent_id is not None:
+        near = connection.execute(_PARENT, {"intent_id": order.near_intent_id}).one()
     child = connection.execute(_CHILD, {"order_ref": order_ref}).one()
     filled, reserved = _parent_totals(connection, order.intent_id)
+    room = parent.quantity
+    if near is not None:
+        # Both legs of a spread have to fit: the fuller parent decides.
+        near_filled, near_reserved = _parent_totals(connection, order.near_intent_id)
+        if near.quantity - near_filled - near_reserved < room - filled - reserved:
+            filled, reserved, room = near_filled, near_reserved, near.quantity
     orders_today, turnover_today = _lock_counters(connection, order.account, order.trade_date)
     facts = GateFacts(
         control=control,
@@ -156,7 +185,7 @@ def claim_child(
         quantity=child.quantity,
         filled=filled,
         reserved=reserved,
-        parent_quantity=parent.quantity,
+        parent_quantity=room,
         notional=to_micros(notional_usd),
         orders_today=orders_today,
         turnover_today=turnover_today,
@@ -205,8 +234,11 @@ def counted_notional(
 
 
 def _parent_totals(connection: Connection, intent_id: str) -> tuple[int, int]:
-    totals = connection.execute(_PARENT_TOTALS, {"intent_id": intent_id}).one()
-    return int(totals[0]), int(totals[1])
+    filled = reserved = 0
+    for wanted in (_PARENT_TOTALS, _NEAR_TOTALS):
+        totals = connection.execute(wanted, {"intent_id": intent_id}).one()
+        filled, reserved = filled + int(totals[0]), reserved + int(totals[1])
+    return filled, reserved
 
 
 def _lock_counters(connection: Connection, account: str, trade_date: date) -> tuple[int, int]:

@@ -25,6 +25,7 @@ def child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
         status=ChildStatus(row.status),
         filled=row.filled,
         sent_at=row.sent_at,
+        near_filled=row.near_filled,
     )
 
 

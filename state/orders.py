@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
 from engine.errors import InvariantError, SupersededError
 from engine.model.context import ControlState
@@ -23,7 +23,7 @@ from engine.model.universe import ContractBook
 from engine.ports import ChildRecord, GateOutcome, Permission
 from state.control_row import ControlRecord, read_control
 from state.database import Database
-from state.fills import book_fill, fill_of, filled_quantity, take_back
+from state.fills import FilledParent, book_fill, fill_of, filled_quantity, take_back
 from state.gate import OrderLimits, add_turnover, claim_child, counted_notional
 from state.jobs import JobStore, read_intent
 from state.order_reading import account_fills, child_record, order_references
@@ -54,6 +54,7 @@ _PLAN = insert(orders)
 _THIS_ORDER = orders.c.order_ref == bindparam("this_order")
 _SET_STATUS = update(orders).where(_THIS_ORDER).values(status=bindparam("new_status"))
 _SET_FILLED = update(orders).where(_THIS_ORDER).values(filled=bindparam("new_filled"))
+_SET_NEAR_FILLED = update(orders).where(_THIS_ORDER).values(near_filled=bindparam("new_filled"))
 _SET_COUNTED = update(orders).where(_THIS_ORDER).values(counted_usd=bindparam("new_counted"))
 _NEXT_EVENT = select(func.coalesce(func.max(order_events.c.sequence), 0) + 1).where(
     order_events.c.order_ref == bindparam("noted_ref")
@@ -113,6 +114,10 @@ class OrderStore(JobStore):
             parent = _lock_parent(connection, child.intent_id)
             if (child.contract_id, child.side.value) != (parent.contract_id, parent.side):
                 raise InvariantError(f"{child.order_ref}: contract and side are not those of its parent")
+            if child.near is not None:
+                near = _lock_parent(connection, child.near.intent_id)
+                if (child.near.contract_id, child.side.opposite.value) != (near.contract_id, near.side):
+                    raise InvariantError(f"{child.order_ref}: the near leg is not that of its parent")
             known = _order(connection, child.order_ref)
             payload = encode(child)
             if known is not None and known.payload == payload:
@@ -166,32 +171,30 @@ class OrderStore(JobStore):
             )
         with self._database.transaction() as connection:
             known = _locked_order(connection, fill.order_ref)
-            intent = read_intent(connection, known.intent_id)
+            is_near = fill.contract_id == known.near_contract_id
+            intent = read_intent(connection, known.near_intent_id if is_near else known.intent_id)
+            parent = FilledParent(intent, known.intent_id)
             if not book_fill(
-                connection, self._account, self._contracts, intent, fill, self._taxes, booked_at
+                connection, self._account, self._contracts, parent, fill, self._taxes, booked_at
             ):
                 return False
-            filled = filled_quantity(connection, fill.order_ref)
-            connection.execute(_SET_FILLED, {"this_order": fill.order_ref, "new_filled": filled})
-            _recount(connection, known, filled, ChildStatus(known.status))
+            _set_filled(connection, known, fill.contract_id)
         return True
 
     def take_back_fill(self, execution_id: str, at: datetime) -> bool:
         """Take an execution back that the broker cancelled; ``False`` when no valid one is booked under the id."""
-        wanted = select(fills.c.order_ref).where(
+        wanted = select(fills.c.order_ref, fills.c.contract_id).where(
             fills.c.account == self._account,
             fills.c.execution_id == execution_id,
             fills.c.superseded.is_(False),
         )
         with self._database.transaction() as connection:
-            order_ref = connection.execute(wanted).scalar()
-            if order_ref is None:
+            booked = connection.execute(wanted).one_or_none()
+            if booked is None:
                 return False
-            known = _locked_order(connection, order_ref)
+            known = _locked_order(connection, booked.order_ref)
             take_back(connection, self._account, execution_id, at)
-            filled = filled_quantity(connection, order_ref)
-            connection.execute(_SET_FILLED, {"this_order": order_ref, "new_filled": filled})
-            _recount(connection, known, filled, ChildStatus(known.status))
+            _set_filled(connection, known, booked.contract_id)
         return True
 
     def unbooked(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
@@ -215,8 +218,9 @@ class OrderStore(JobStore):
         return child_record(found)
 
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
-        """Children of a parent in the order of their attempts."""
-        wanted = select(orders).where(orders.c.intent_id == intent_id).order_by(orders.c.attempt)
+        """Children of a parent in the order of their attempts, with the spreads whose near leg is the parent's."""
+        own = or_(orders.c.intent_id == intent_id, orders.c.near_intent_id == intent_id)
+        wanted = select(orders).where(own).order_by(orders.c.attempt, orders.c.order_ref)
         with self._database.read() as connection:
             return tuple(child_record(row) for row in connection.execute(wanted))
 
@@ -266,12 +270,12 @@ class OrderStore(JobStore):
 
     def blocked_contracts(self, account: str | None = None) -> frozenset[str]:
         """Contracts with a child whose fate is UNKNOWN: no other order may name them."""
-        wanted = select(orders.c.contract_id).where(
+        wanted = select(orders.c.contract_id, orders.c.near_contract_id).where(
             orders.c.account == (self._account if account is None else account),
             orders.c.status == ChildStatus.UNKNOWN.value,
         )
         with self._database.read() as connection:
-            return frozenset(connection.execute(wanted).scalars())
+            return frozenset(name for row in connection.execute(wanted) for name in row if name is not None)
 
     def attach_broker_ids(self, order_ref: str, broker_order_id: str, perm_id: str | None = None) -> None:
         """Keep the broker's own numbers of a child as attributes; they are never a key."""
@@ -310,6 +314,9 @@ class OrderStore(JobStore):
             "filled": ZERO,
             "limit_price": child.limit_price,
             "status": ChildStatus.PLANNED.value,
+            "near_intent_id": None if child.near is None else child.near.intent_id,
+            "near_contract_id": None if child.near is None else child.near.contract_id,
+            "near_filled": ZERO,
         }
 
 
@@ -337,6 +344,16 @@ def _locked_order(connection: Connection, order_ref: str) -> Row[tuple[object, .
     if known is None:
         raise InvariantError(f"expected an order of ours, found none called {order_ref}")
     return known
+
+
+def _set_filled(connection: Connection, known: Row[tuple[object, ...]], contract_id: str) -> None:
+    """Keep what a contract's executions of an order sum to now; the turnover of a spread follows its own contract."""
+    filled = filled_quantity(connection, known.order_ref, contract_id)
+    if contract_id == known.near_contract_id:
+        connection.execute(_SET_NEAR_FILLED, {"this_order": known.order_ref, "new_filled": filled})
+        return
+    connection.execute(_SET_FILLED, {"this_order": known.order_ref, "new_filled": filled})
+    _recount(connection, known, filled, ChildStatus(known.status))
 
 
 def _recount(

@@ -52,9 +52,14 @@ def execution_rows(day: TradedDay) -> RunRows:
     return RunRows(decided=decided, facts={"order_tickets": _ticket_rows(day)})
 
 
-def _arrival_mid(children: Sequence[ChildRecord]) -> Decimal | None:
-    """Mid on arrival of the parent: every child carries the anchor of the first."""
-    return next((row.child.arrival_mid for row in children if row.child.arrival_mid is not None), None)
+def _arrival_mid(parent: ExecutedParent) -> Decimal | None:
+    """Mid on arrival of the parent: every child carries the anchor of the first, spreads that of both legs."""
+    near = (row.child.near for row in parent.spreads)
+    mids = [
+        *(leg.arrival_mid for leg in near if leg is not None),
+        *(row.child.arrival_mid for row in parent.children),
+    ]
+    return next((mid for mid in mids if mid is not None), None)
 
 
 def _analysed(day: TradedDay, parent: ExecutedParent) -> ExecutionRecord:
@@ -64,7 +69,7 @@ def _analysed(day: TradedDay, parent: ExecutedParent) -> ExecutionRecord:
         intent,
         day.contracts.instrument(intent.contract_id),
         parent.fills,
-        _arrival_mid(parent.children),
+        _arrival_mid(parent),
         last_price=intent.decision_price,
     )
 
@@ -85,11 +90,12 @@ def _parent_row(day: TradedDay, parent: ExecutedParent, record: ExecutionRecord)
 def _outcome(parent: ExecutedParent, record: ExecutionRecord) -> str:
     if record.filled == record.ordered:
         return "FILLED"
-    if any(row.status is ChildStatus.UNKNOWN for row in parent.children):
+    worked = (*parent.children, *parent.spreads)
+    if any(row.status is ChildStatus.UNKNOWN for row in worked):
         return "UNKNOWN"
     if record.filled:
         return "PARTLY_FILLED"
-    return "UNFILLED" if parent.children else "NOT_WORKED"
+    return "UNFILLED" if worked else "NOT_WORKED"
 
 
 def _child_row(day: TradedDay, record: ChildRecord, parent: ExecutedParent) -> Record:
@@ -177,17 +183,19 @@ def _daily_rows(day: TradedDay, records: Sequence[ExecutionRecord]) -> list[Reco
 
 
 def _ticket_rows(day: TradedDay) -> list[Record]:
-    """How each worked parent was first sent: its limit, and the collar around the mid on arrival."""
+    """How each worked parent was first sent: its limit, and the collar around the mid on arrival.
+
+    A parent that went as the near leg of spreads alone was sent with its partner.
+    """
     rows: list[Record] = []
     for parent in day.parents:
-        mid = _arrival_mid(parent.children)
-        if mid is None:
+        if not parent.children or parent.children[0].child.arrival_mid is None:
             continue
-        plan = _first_plan(day, parent, mid)
+        plan = _first_plan(day, parent, parent.children[0].child.arrival_mid)
         rows.append(
             {
                 "intent_id": plan.intent_id,
-                "arrival_mid": mid,
+                "arrival_mid": plan.arrival_mid,
                 "price_floor": plan.price_floor,
                 "price_ceiling": plan.price_ceiling,
                 "payload": encode(plan),
@@ -196,9 +204,10 @@ def _ticket_rows(day: TradedDay) -> list[Record]:
     return rows
 
 
-def _first_plan(day: TradedDay, parent: ExecutedParent, mid: Decimal) -> OrderPlan:
+def _first_plan(day: TradedDay, parent: ExecutedParent, own_mid: Decimal) -> OrderPlan:
     child, policy, urgency = parent.children[0].child, day.policy, parent.intent.urgency
-    floor, ceiling = collar(mid, day.contracts.instrument(child.contract_id), policy, urgency)
+    mid = own_mid if child.near is None else own_mid - child.near.arrival_mid
+    floor, ceiling = collar(mid, day.contracts.instrument(child.contract_id), policy, urgency, own_mid)
     pace = pace_of(urgency, 0, policy)
     return OrderPlan(
         intent_id=child.intent_id,

@@ -237,6 +237,9 @@ orders = Table(
     Column("perm_id", String),
     Column("payload", Payload, nullable=False),
     created_at(),
+    Column("near_intent_id", String),
+    Column("near_contract_id", String),
+    Column("near_filled", Micros, nullable=False, server_default="0"),
     UniqueConstraint("intent_id", "attempt"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("filled >= 0", name="filled"),
@@ -245,6 +248,7 @@ orders = Table(
 )
 Index(None, orders.c.account, orders.c.status)
 Index(None, orders.c.order_ref, orders.c.intent_id, orders.c.account, unique=True)
+Index(None, orders.c.near_intent_id)
 
 order_events = Table(
     "order_events",

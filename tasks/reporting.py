@@ -22,6 +22,7 @@ from tasks.adapters.report_json import to_result_json
 from tasks.adapters.report_page import render_page
 from tasks.reporting_positions import exposure_rows, position_rows
 from tasks.reporting_prices import flagged_prices, price_notes, rate_notes
+from tasks.reporting_rolls import roll_rows
 from tasks.reporting_trades import (
     cost_view,
     cross_notes,
@@ -108,6 +109,7 @@ def build_report(world: World, trade_date: date) -> DayReport:
         risk=risk_view(world, decision),
         positions=position_rows(world, decision, valued, seen),
         trades=trades,
+        rolls=roll_rows(decision, orders),
         hedges=hedge_lines(decision),
         jobs=job_rows(world, trade_date),
         orders=order_rows(orders),

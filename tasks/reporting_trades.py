@@ -15,6 +15,7 @@ from engine.execution.slippage import compute_slippage_bps
 from engine.model.encoding import significant
 from engine.model.money import ZERO, round_money
 from engine.model.orders import JobStatus, Side
+from engine.model.spreads import leg_in
 from engine.model.universe import ContractBook
 from engine.report import CostView, FillRow, JobRow, OrderRow, TradeRow
 from state.jobs import JobRecord, JobStore
@@ -43,8 +44,8 @@ def trade_rows(
         return ()
     filled: dict[str, Decimal] = {}
     for view in orders:
-        name = view.intent.contract_id
-        filled[name] = filled.get(name, ZERO) + view.record.filled * view.intent.side.sign
+        for name, quantity in view.record.traded:
+            filled[name] = filled.get(name, ZERO) + quantity
     trades = {trade.contract_id: trade for trade in decision.trades.trades}
     refused = refusals(decision)
     records = JobStore(world.database, world.account, "").jobs(trade_date=decision.record.key.trade_date)
@@ -179,14 +180,14 @@ def job_rows(world: World, trade_date: date) -> tuple[JobRow, ...]:
 
 
 def order_rows(orders: Sequence[OrderView]) -> tuple[OrderRow, ...]:
-    """Every child order as it ended."""
+    """Every child order as it ended; a spread is one row of both its contracts, filled as far as both legs are."""
     return tuple(
         OrderRow(
             order_ref=view.record.child.order_ref,
-            contract_id=view.record.child.contract_id,
+            contract_id=" and ".join(view.record.child.contract_ids),
             side=view.record.child.side.value,
             quantity=view.record.child.quantity,
-            filled=view.record.filled,
+            filled=view.record.whole,
             limit_price=view.record.child.limit_price,
             status=view.record.status.value,
         )
@@ -207,9 +208,11 @@ def fill_rows(world: World, trade_date: date, orders: Sequence[OrderView]) -> tu
         commission = fill.commission or ZERO
         cost = fx.to_base(commission, fill.commission_currency or instrument.currency)
         bps: float | None = None
-        if view.arrival_mid is not None and view.arrival_mid > 0:
-            bps = float(compute_slippage_bps(fill.side, fill.price, view.arrival_mid))
-            move = (fill.price - view.arrival_mid) * fill.side.sign
+        near = leg_in(view.record.child.near, fill.contract_id)
+        mid = view.arrival_mid if near is None else near.arrival_mid
+        if mid is not None and mid > 0:
+            bps = float(compute_slippage_bps(fill.side, fill.price, mid))
+            move = (fill.price - mid) * fill.side.sign
             cost += fx.to_base(instrument.notional(fill.quantity, move), instrument.currency)
         rows.append(
             FillRow(

@@ -76,7 +76,7 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
         known=known_orders(world, broker, own_orders(working, recovery)),
         # An order of unknown fate blocks its own contract; one that still works at the broker stops the whole day.
         unresolved=tuple(sorted(r.child.order_ref for r in working if r.status is not ChildStatus.UNKNOWN)),
-        blocked=tuple(sorted({*recovery.blocked, *(r.child.contract_id for r in working)})),
+        blocked=tuple(sorted({*recovery.blocked, *(name for r in working for name in r.child.contract_ids)})),
         previous=previous,
         memory=day.memory("day", DayMemory) or DayMemory(),
         trading_enabled=not world.control.control(world.account).kill_switch,

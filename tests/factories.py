@@ -64,9 +64,9 @@ class DaysRun:
     closes: Mapping[date, BookAtClose]
 
 
-def new_world(home: Path, last: date = DAYS[-1], fault: str | None = None) -> World:
-    """The world of the profile ``fund`` from the first of `DAYS` on; close it."""
-    return World(WorldOptions(profile="fund", first=DAYS[0], last=last, home=home, fault=fault))
+def new_world(home: Path, last: date = DAYS[-1], fault: str | None = None, first: date = DAYS[0]) -> World:
+    """The world of the profile ``fund``, from the first of `DAYS` on where nothing else is said; close it."""
+    return World(WorldOptions(profile="fund", first=first, last=last, home=home, fault=fault))
 
 
 def run(world: World, day: date, kind: RunKind) -> Outcome:
@@ -174,8 +174,9 @@ def parent_quantities(world: World, day: date) -> dict[str, dict[str, Decimal]]:
     """Ordered and executed quantity of every parent of a date, by intent."""
     filled: dict[str, Decimal] = {}
     for view in account_orders(world.database, world.account, day):
-        intent = view.intent.intent_id
-        filled[intent] = filled.get(intent, ZERO) + view.record.filled
+        near = view.record.child.near
+        for intent in (view.intent.intent_id, *(() if near is None else (near.intent_id,))):
+            filled[intent] = filled.get(intent, ZERO) + view.record.filled_of(intent)
     jobs = order_store(world).jobs(trade_date=day)
     return {
         intent.intent_id: {"ordered": intent.quantity, "filled": filled.get(intent.intent_id, ZERO)}
@@ -190,7 +191,7 @@ def order_store(world: World) -> OrderStore:
         world.database,
         world.account,
         "",
-        -1,
+        None,
         OrderLimits(max_orders=0, max_turnover_usd=ZERO),
         world.contracts,
     )

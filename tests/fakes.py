@@ -64,6 +64,11 @@ class MemoryOrderBook:
             return GateOutcome.REDUCE_ONLY
         if self.committed(record.child.intent_id) + record.child.quantity > quantity:
             return GateOutcome.OVER_RESERVED
+        near = record.child.near
+        if near is not None and (
+            self.committed(near.intent_id) + record.child.quantity > self.parents[near.intent_id][0]
+        ):
+            return GateOutcome.OVER_RESERVED
         if self.notional_limit_usd is not None and notional_usd > self.notional_limit_usd:
             return GateOutcome.LIMIT
         self.records[order_ref] = replace(record, status=ChildStatus.SENDING, sent_at=now)
@@ -73,10 +78,10 @@ class MemoryOrderBook:
     def committed(self, intent_id: str) -> Decimal:
         """Filled and reserved quantity of a parent."""
         total = ZERO
-        for record in self.records.values():
-            if record.child.intent_id == intent_id:
-                reserved = record.child.quantity - record.filled if record.status.holds_reservation else ZERO
-                total += record.filled + reserved
+        for record in self.children(intent_id):
+            filled = record.filled_of(intent_id)
+            reserved = record.child.quantity - filled if record.status.holds_reservation else ZERO
+            total += filled + reserved
         return total
 
     def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
@@ -95,8 +100,12 @@ class MemoryOrderBook:
         self.fills[fill.root] = fill
         record = self.records.get(fill.order_ref or "")
         if record is not None:
-            filled = sum((f.quantity for f in self.fills.values() if f.order_ref == fill.order_ref), ZERO)
-            self.records[record.child.order_ref] = replace(record, filled=filled)
+            done = [
+                sum((f.quantity for f in self.fills.values() if (f.order_ref, f.contract_id) == (fill.order_ref, name)), ZERO)
+                for name in record.child.contract_ids
+            ]  # fmt: skip
+            near = ZERO if record.child.near is None else done[1]
+            self.records[record.child.order_ref] = replace(record, filled=done[0], near_filled=near)
         return True
 
     def unbooked(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
@@ -109,7 +118,12 @@ class MemoryOrderBook:
         return self.records[order_ref]
 
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
-        found = [r for r in self.records.values() if r.child.intent_id == intent_id]
+        found = [
+            r
+            for r in self.records.values()
+            if r.child.intent_id == intent_id
+            or (r.child.near is not None and r.child.near.intent_id == intent_id)
+        ]
         return tuple(sorted(found, key=lambda r: r.child.attempt))
 
     def spend(self, order_refs: Collection[str]) -> None:
@@ -198,10 +212,11 @@ class ScriptedTransport:
         after: float = 0.1,
         fill: Fill | None = None,
         text: str = "",
+        filled: Decimal | None = None,
     ) -> None:
         """Put a message into the inbox, some seconds from now."""
         at = self.clock + timedelta(seconds=after)
-        event = TransportEvent(kind=kind, at=at, order_ref=order_ref, fill=fill, text=text)
+        event = TransportEvent(kind=kind, at=at, order_ref=order_ref, fill=fill, text=text, filled=filled)
         self.queue.append((at, len(self.queue), event))
 
     def execute(self, child: ChildOrder, quantity: Decimal, *, after: float = 0.2, number: int = 1) -> Fill:

@@ -32,6 +32,7 @@ from engine.model.money import ZERO
 from engine.model.orders import OrderIntent
 from engine.model.policy import TransactionTax
 from engine.model.portfolio import Sleeve
+from engine.model.spreads import leg_parent
 
 OWED = f"{ACCRUAL_PREFIX}adopted"
 
@@ -117,13 +118,13 @@ def missed_splits(
     given: dict[str, dict[str, Decimal]] = {}
     replaced = {f"trade:{row.replaces.execution_id}" for row in missed if row.replaces is not None}
     for entry in ledger:
-        parent = parents.get(entry.reference)
+        parent = leg_parent(parents, entry.reference, entry.contract_id)
         if parent is None or entry.kind is not EntryKind.TRADE or entry.entry_id in replaced:
             continue
         _add(given.setdefault(parent.intent_id, {}), _sleeves_of(entry))
     splits = {}
     for row in sorted(missed, key=lambda found: (found.fill.executed_at, found.fill.execution_id)):
-        parent = parents.get(row.fill.order_ref or "")
+        parent = leg_parent(parents, row.fill.order_ref, row.fill.contract_id)
         if parent is None:
             continue
         before = given.setdefault(parent.intent_id, {})

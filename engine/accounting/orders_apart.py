@@ -97,8 +97,12 @@ def _is_absent(row: OwnOrder, broker: BrokerSnapshot) -> bool:
     ref = row.child.order_ref
     if any(order.order_ref == ref for order in (*broker.open_orders, *broker.completed_orders)):
         return False
-    newest = {fill.root: fill.quantity for fill in sorted(broker.executions, key=lambda x: x.execution_id) if fill.order_ref == ref}  # fmt: skip
-    return sum(newest.values(), ZERO) < row.child.quantity
+    newest = {fill.root: fill for fill in sorted(broker.executions, key=lambda x: x.execution_id) if fill.order_ref == ref}  # fmt: skip
+    return any(
+        sum((fill.quantity for fill in newest.values() if fill.contract_id == name), ZERO)
+        < row.child.quantity
+        for name in row.child.contract_ids
+    )
 
 
 def _changes(child: ChildOrder, order: OpenOrder) -> tuple[str, ...]:
@@ -106,6 +110,11 @@ def _changes(child: ChildOrder, order: OpenOrder) -> tuple[str, ...]:
     found = []
     if (child.contract_id, child.side) != (order.contract_id, order.side):
         found.append(f"{child.side.value} {child.contract_id} became {order.side.value} {order.contract_id}")
+    near = None if child.near is None else child.near.contract_id
+    if near != order.near_contract_id:
+        found.append(
+            f"the spread with {near or 'nothing'} became one with {order.near_contract_id or 'nothing'}"
+        )
     if child.quantity != order.quantity:
         found.append(f"quantity {plain(child.quantity)} became {plain(order.quantity)}")
     if child.limit_price != order.limit_price:

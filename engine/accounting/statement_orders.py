@@ -41,8 +41,11 @@ def order_fates(
     fates = []
     for record in unknown:
         child = record.child
-        agrees = theirs.get(child.contract_id, ZERO) == ours.get(child.contract_id, ZERO)
-        filled = max(record.filled, executed.get(child.order_ref, ZERO))
+        agrees = all(theirs.get(name, ZERO) == ours.get(name, ZERO) for name in child.contract_ids)
+        filled = max(
+            record.whole,
+            min(executed.get((child.order_ref, name), ZERO) for name in child.contract_ids),
+        )
         status, text = None, ""
         if record.sent_at is None or not statement.begins <= record.sent_at < statement.ends:
             text = "the statement does not cover the time at which it was sent"
@@ -53,7 +56,7 @@ def order_fates(
         elif child.order_ref in open_refs:
             text = "the broker still lists it as open"
         elif not agrees:
-            text = f"book and statement differ in the quantity of {child.contract_id}"
+            text = f"book and statement differ in the quantity of {' or '.join(child.contract_ids)}"
         elif filled > 0:
             status, text = ChildStatus.CANCELLED, f"{filled} of it are in the statement, and its life is over"
         else:
@@ -67,11 +70,12 @@ def order_fates(
     return tuple(fates)
 
 
-def _executed(statement: Statement) -> Mapping[str, Decimal]:
-    """Executed quantity by order reference, cancellations taken off."""
-    found: dict[str, Decimal] = {}
+def _executed(statement: Statement) -> Mapping[tuple[str, str], Decimal]:
+    """Executed quantity by order reference and contract, cancellations taken off."""
+    found: dict[tuple[str, str], Decimal] = {}
     for row in statement.trades:
         if row.fill.order_ref is not None:
             sign = -1 if row.kind is TradeKind.CANCEL else 1
-            found[row.fill.order_ref] = found.get(row.fill.order_ref, ZERO) + sign * row.fill.quantity
+            key = (row.fill.order_ref, row.fill.contract_id)
+            found[key] = found.get(key, ZERO) + sign * row.fill.quantity
     return found

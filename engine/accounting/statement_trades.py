@@ -21,6 +21,7 @@ from engine.model.instruments import Instrument
 from engine.model.money import ZERO
 from engine.model.orders import ORDER_REFERENCE_PREFIX, Fill
 from engine.model.portfolio import Sleeve
+from engine.model.spreads import leg_parent
 
 TRADE_PREFIX, COMMISSION_PREFIX, TAX_PREFIX = "trade:", "commission:", "tax:"
 COMMISSION_TRUE_UP, TAX_TRUE_UP = "statement-commission:", "statement-tax:"
@@ -121,7 +122,7 @@ def _missing_line(book: BookSide, ledger: _Ledger, row: StatementTrade) -> State
         return _line(
             row, Finding.OTHER_FIGURES, f"{_words(fill)}: multiplier and currency {found} are not ours"
         )
-    parent = book.parents.get(fill.order_ref or "")
+    parent = leg_parent(book.parents, fill.order_ref, fill.contract_id)
     if parent is not None:
         if (parent.contract_id, parent.side) != (fill.contract_id, fill.side):
             return _line(

@@ -22,8 +22,9 @@ from engine.execution.netting import PriceBook
 from engine.execution.slippage import REFERENCE_VOLATILITY, TradeSize, expected_cost
 from engine.model.market import BASE_CURRENCY
 from engine.model.money import ZERO, decimal_from_float
-from engine.model.orders import Trade
+from engine.model.orders import Reason, Trade
 from engine.risk.decision import RiskDecision
+from engine.roll import days_left
 
 BETA_DAYS = 250
 BETA_OBSERVATIONS = 60
@@ -98,7 +99,18 @@ def sized_trade(setup: DaySetup, inputs: DayInputs, trade: Trade, prices: PriceB
         beta_usd=beta * notional,
         currency_usd=currency if hedges_currency else {},
         largest_quantity=limit,
+        ends=trade.reduce_only and _is_at_its_end(setup, inputs, trade, prices),
     )
+
+
+def _is_at_its_end(setup: DaySetup, inputs: DayInputs, trade: Trade, prices: PriceBook) -> bool:
+    """Whether a trade rolls or closes a future on its last allowed days."""
+    instrument = setup.universe[trade.instrument_id]
+    if trade.reason is not Reason.ROLL or not instrument.is_future:
+        return False
+    contract = prices.contracts.contract(trade.contract_id)
+    days = days_left(contract, instrument, setup.sessions, inputs.context.trade_date, setup.policy.roll)
+    return days is not None and days <= setup.policy.roll.critical_days
 
 
 def _cost(setup: DaySetup, inputs: DayInputs, trade: Trade, prices: PriceBook) -> Decimal:

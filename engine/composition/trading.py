@@ -252,6 +252,7 @@ def _window_rules(setup: DaySetup) -> WindowRules:
         policies=setup.policy.windows,
         new_york="NYSE",
         urgent_roll_days=setup.policy.roll.critical_days + 1,
+        last_roll_days=setup.policy.roll.critical_days,
     )
 
 

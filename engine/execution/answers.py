@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from engine.errors import InvariantError
 from engine.execution.children import transition_path
-from engine.execution.rounds import arm_reprice, ask, cancel_child, finish, rest
+from engine.execution.rounds import arm_reprice, ask, cancel_child, finish, leave_spread, rest
 from engine.execution.ticket import (
     Alarm,
     Cancel,
@@ -49,18 +49,17 @@ def claimed(
     if outcome is GateOutcome.STALE_EPOCH:
         return finish(without, FinishReason.STALE_EPOCH, "another run took over")
     if outcome is GateOutcome.ALREADY_CLAIMED:
-        return ask(
-            core,
-            without._replace(unknown={**state.unknown, child.order_ref: Doubt(child.quantity, ZERO)}),
-            now,
-            policy,
-        )
+        return ask(core, _with_unknown(without, child, TicketState()), now, policy)
     abandoned = RecordStatus(child.order_ref, ChildStatus.ABANDONED, outcome.value)
     if outcome in (GateOutcome.HALTED, GateOutcome.REDUCE_ONLY):
         rested, commands = rest(core, without, now, policy, f"the send gate answered {outcome.value}")
         return rested, (abandoned, *commands)
-    reason = FinishReason.LIMIT if outcome is GateOutcome.LIMIT else FinishReason.OVER_RESERVED
-    ended, commands = finish(without, reason, f"the send gate answered {outcome.value}")
+    text = f"the send gate answered {outcome.value}"
+    if state.is_spread:
+        ended, commands = leave_spread(core, without, now, policy, text)
+    else:
+        reason = FinishReason.LIMIT if outcome is GateOutcome.LIMIT else FinishReason.OVER_RESERVED
+        ended, commands = finish(without, reason, text)
     return ended, (abandoned, *commands, Alarm(f"{child.order_ref}: {outcome.value}"))
 
 
@@ -83,15 +82,18 @@ def broker_message(
         return _acknowledged(state)
     if message.kind not in _ENDS:
         return state, ()
-    if _misses_executions(message, state.executed):
+    if _misses_executions(message, state.executions):
         # An end may overtake the executions before it: what they take must not be ordered again.
         goal = state.goal if state.phase is Phase.CANCELLING else Goal.REST
         return state._replace(phase=Phase.CANCELLING, goal=goal, ending=message), ()
     return _ended(core, state, message, now, policy)
 
 
-def _misses_executions(message: TransportEvent, executed: Decimal) -> bool:
-    return message.filled is not None and message.filled > executed
+def _misses_executions(message: TransportEvent, executed: tuple[Decimal, ...]) -> bool:
+    """Whether executions of an order that ended are still to come: of any leg, or of one leg of a spread."""
+    if len(set(executed)) > 1:
+        return True
+    return message.filled is not None and message.filled > min(executed)
 
 
 def _acknowledged(state: TicketState) -> Result:
@@ -123,7 +125,10 @@ def _ended(
     goal = state.goal if state.phase is Phase.CANCELLING else Goal.REST
     state = state._replace(child=None, status=None, reprice_at=None, ending=None)
     if target is ChildStatus.REJECTED:
-        state, commands = finish(state, FinishReason.REJECTED, text)
+        if state.is_spread:
+            state, commands = leave_spread(core, state, now, policy, text)
+        else:
+            state, commands = finish(state, FinishReason.REJECTED, text)
         return state, (*records, *commands, Alarm(f"{ref} was rejected: {text}"))
     if goal is Goal.FINISH:
         state, commands = finish(state, FinishReason.WINDOW_CLOSED, text)
@@ -148,7 +153,7 @@ def _unknown_child(
     if message.kind not in _ENDS:
         return state, ()
     doubt = state.unknown[ref]
-    if _misses_executions(message, doubt.executed):
+    if _misses_executions(message, doubt.executions):
         return state._replace(unknown={**state.unknown, ref: doubt._replace(ending=message)}), ()
     records = _records(ref, ChildStatus.UNKNOWN, _ENDS[message.kind], "found again")
     return _released(core, state, ref, records, now, policy)
@@ -176,17 +181,27 @@ def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy
         return state, ()
     added = fill.quantity - (known.quantity if known is not None else ZERO)
     more = max(added, ZERO)
-    state = state._replace(filled=state.filled + added, fills={**state.fills, fill.root: fill})
+    state = state._replace(fills={**state.fills, fill.root: fill})
+    is_near = fill.contract_id != core.intent.contract_id
+    if not is_near:
+        state = state._replace(filled=state.filled + added)
     if state.filled > core.intent.quantity:
         return state, (Halt(f"{core.intent.intent_id}: filled {state.filled} of {core.intent.quantity}"),)
     child, ref = state.child, fill.order_ref
     if child is not None and ref == child.order_ref:
-        state = state._replace(child_filled=state.child_filled + added, executed=state.executed + more)
+        if is_near:
+            state = state._replace(
+                child_near=state.child_near + added, executed_near=state.executed_near + more
+            )
+        else:
+            state = state._replace(child_filled=state.child_filled + added, executed=state.executed + more)
         return _child_fill(core, state, child, now, policy)
     if ref is not None and ref in state.unknown:
-        known_so_far = state.unknown[ref]
-        doubt = known_so_far._replace(left=known_so_far.left - added, executed=known_so_far.executed + more)
+        doubt = state.unknown[ref].less(added, more, is_near=is_near)
         return _unknown_fill(core, state, ref, doubt, now, policy)
+    if is_near or state.attempt == 0:
+        # A spread's other leg: the order is its partner's, and so is what follows.
+        return state, ()
     late = Alarm(f"late fill {fill.execution_id} of {ref}")
     alive = child.quantity - state.child_filled if child is not None else ZERO
     if state.phase is Phase.WORKING and state.filled + alive > core.quantity:
@@ -199,10 +214,11 @@ def _unknown_fill(
     core: OrderCore, state: TicketState, ref: str, doubt: Doubt, now: datetime, policy: ExecutionPolicy
 ) -> Result:
     """An execution of a lost child: it is released when it is full, or when its end has all its executions."""
-    has_ended = doubt.ending is not None and not _misses_executions(doubt.ending, doubt.executed)
-    if doubt.left > 0 and not has_ended:
+    has_ended = doubt.ending is not None and not _misses_executions(doubt.ending, doubt.executions)
+    left = max(doubt.left, doubt.near_left)
+    if left > 0 and not has_ended:
         return state._replace(unknown={**state.unknown, ref: doubt}), ()
-    ended = ChildStatus.FILLED if doubt.ending is None or doubt.left <= 0 else _ENDS[doubt.ending.kind]
+    ended = ChildStatus.FILLED if doubt.ending is None or left <= 0 else _ENDS[doubt.ending.kind]
     records = _records(ref, ChildStatus.UNKNOWN, ended, "found again")
     return _released(core, state, ref, records, now, policy)
 
@@ -210,11 +226,14 @@ def _unknown_fill(
 def _child_fill(
     core: OrderCore, state: TicketState, child: ChildOrder, now: datetime, policy: ExecutionPolicy
 ) -> Result:
-    if state.child_filled > child.quantity:
-        return state, (Halt(f"{child.order_ref}: filled {state.child_filled} of {child.quantity}"),)
-    if state.ending is not None and not _misses_executions(state.ending, state.executed):
+    most, least = state.child_filled, state.child_filled
+    if child.near is not None:
+        most, least = max(most, state.child_near), min(least, state.child_near)
+    if most > child.quantity:
+        return state, (Halt(f"{child.order_ref}: filled {most} of {child.quantity}"),)
+    if state.ending is not None and not _misses_executions(state.ending, state.executions):
         return _ended(core, state, state.ending, now, policy)
-    if state.child_filled < child.quantity:
+    if least < child.quantity:
         return _acknowledged(state)
     records = _records(child.order_ref, state.status, ChildStatus.FILLED, "")
     state, commands = ask(core, state._replace(child=None, status=None, reprice_at=None), now, policy)
@@ -228,18 +247,23 @@ def visibility_lost(state: TicketState, text: str) -> Result:
         return state, ()
     records = _records(child.order_ref, state.status, ChildStatus.UNKNOWN, text)
     closing = state.phase is Phase.CANCELLING and state.goal is Goal.FINISH
-    state = state._replace(
-        child=None,
-        status=None,
-        reprice_at=None,
-        ending=None,
-        unknown={
-            **state.unknown,
-            child.order_ref: Doubt(child.quantity - state.child_filled, state.executed, state.ending),
-        },
+    state = _with_unknown(
+        state._replace(child=None, status=None, reprice_at=None, ending=None),
+        child,
+        state,
     )
     text = f"{child.order_ref}: outcome not known ({text}); its quantity stays reserved"
     if closing:
         state, commands = finish(state, FinishReason.UNKNOWN, text)
         return state, (*records, *commands, Alarm(text))
     return state._replace(phase=Phase.BLOCKED, text=text), (*records, Alarm(text))
+
+
+def _with_unknown(state: TicketState, child: ChildOrder, worked: TicketState) -> TicketState:
+    """Keep what a child may still trade reserved, of each of its legs; ``worked`` says what it did so far."""
+    doubt = Doubt(child.quantity - worked.child_filled, worked.executed, worked.ending)
+    if child.near is not None:
+        doubt = doubt._replace(
+            near_left=child.quantity - worked.child_near, near_executed=worked.executed_near
+        )
+    return state._replace(unknown={**state.unknown, child.order_ref: doubt})

@@ -35,7 +35,7 @@ class SizedTrade:
     """A trade with what it does to the fund, all signed USD for the whole quantity.
 
     ``beta_usd`` is its beta-adjusted exposure, ``currency_usd`` its exposure by currency. ``largest_quantity`` is
-    what the day's volume allows, ``None`` where unknown.
+    what the day's volume allows, ``None`` where unknown. ``ends`` says that it closes what may not be held any longer.
     """
 
     trade: Trade
@@ -44,6 +44,7 @@ class SizedTrade:
     beta_usd: Decimal
     currency_usd: Mapping[str, Decimal]
     largest_quantity: Decimal | None = None
+    ends: bool = False
 
     @property
     def unit(self) -> str:
@@ -121,7 +122,8 @@ def apply_caps(sized: Sequence[SizedTrade], nav: Decimal, policy: SafetyPolicy) 
     for rank in (_CLOSE, _ROLL, _TAIL):
         for unit in ranked[rank]:
             factor = min(_order_factor(unit, nav, policy), _turnover_factor(unit, day.remaining))
-            room = _Room(budget=day.remaining, nav=nav, policy=policy)
+            # A leg of a roll that is rounded up alone would change what its sleeve holds.
+            room = None if rank == _ROLL else _Room(budget=day.remaining, nav=nav, policy=policy)
             granted = _in_lots([(trade, factor) for trade in unit], room)
             for trade in unit:
                 day.grant(trade, granted[trade.trade.contract_id], rank)
@@ -140,12 +142,13 @@ def _ranked(sized: Sequence[SizedTrade]) -> tuple[list[list[SizedTrade]], ...]:
 def _units(trades: Sequence[SizedTrade]) -> list[list[SizedTrade]]:
     """Trades that are scaled together: one group, or one trade without a group.
 
-    What obeys a limit leaves its group, for it waits for nobody; an FX hedge follows the legs of its own currency.
+    What obeys a limit or ends leaves its group, for it waits for nobody; an FX hedge follows the legs of its own
+    currency.
     """
     units: dict[str, list[SizedTrade]] = {}
     for sized in trades:
         name = sized.unit
-        if sized.trade.reason in _URGENT:
+        if sized.trade.reason in _URGENT or sized.ends:
             name = f"urgent:{name}"
         elif sized.trade.reason is Reason.HEDGE_FX:
             name = sized.trade.contract_id

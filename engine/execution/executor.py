@@ -25,16 +25,12 @@ from engine.execution.outcome import (
     ProgressKind,
 )
 from engine.execution.schedule import Action, JobSchedule, order_core
-from engine.model.money import round_money
-from engine.model.orders import (
-    ORDER_REFERENCE_PREFIX,
-    ChildOrder,
-    ExecutionJob,
-    JobStatus,
-    OrderIntent,
-)
+from engine.execution.spreads import traded_prices
+from engine.model.money import ZERO, round_money
+from engine.model.orders import ORDER_REFERENCE_PREFIX, ChildOrder, ExecutionJob, JobStatus
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
+from engine.model.spreads import NearLeg
 from engine.ports import GateOutcome, Permission
 
 
@@ -56,6 +52,7 @@ class OrderManager:
         self._world = world
         self._tickets: dict[str, t.OrderTicket] = {}
         self._routes: dict[str, str] = {}
+        self._near: dict[str, NearLeg] = {}
         self._heap: list[tuple[datetime, int, Action]] = []
         self._inbox: deque[tuple[str, t.Event]] = deque()
         self._alarms: list[str] = []
@@ -64,7 +61,9 @@ class OrderManager:
         self._permission = Permission.ALL
         self._look_at = world.transport.now()
         unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
-        self._blocked = {record.child.contract_id: record.child.intent_id for record in unresolved}
+        self._blocked = {
+            name: record.child.intent_id for record in unresolved for name in record.child.contract_ids
+        }
         self._legging = LeggingWatch(
             self._tickets, world.execution.max_legging_seconds, self._push, self._alarm
         )
@@ -128,11 +127,16 @@ class OrderManager:
     def _start(self, job: ExecutionJob) -> None:
         self._check_window(job.window.start)
         self._tell(ProgressKind.JOB_STARTED, job.job_id, job.group, JobStatus.RUNNING)
-        for intent in job.intents:
-            core = order_core(job, intent, self._world, self._schedule.jobs, self._tickets)
-            self._routes.update({record.child.order_ref: intent.intent_id for record in core.children})
+        cores = [
+            order_core(job, intent, self._world, self._schedule.jobs, self._tickets) for intent in job.intents
+        ]
+        waiting = {core.near.intent_id for core in cores if core.near is not None}
+        for intent, core in zip(job.intents, cores, strict=True):
+            for record in core.children:
+                self._route(record.child)
             self._tickets[intent.intent_id] = t.new_ticket(core)
-            self._inbox.append((intent.intent_id, t.Start()))
+            if intent.intent_id not in waiting:
+                self._inbox.append((intent.intent_id, t.Start()))
             if self._permission is not Permission.ALL:
                 # An order found alive from an earlier attempt has not heard of what was forbidden since.
                 self._inbox.append((intent.intent_id, t.HaltRequested(self._permission)))
@@ -142,6 +146,12 @@ class OrderManager:
         drained = job.window.end + timedelta(seconds=self._world.drain_seconds)
         lost = t.VisibilityLost("no confirmation after the window")
         self._push(drained, lambda now: self._send_all(job, lost))
+
+    def _route(self, child: ChildOrder) -> None:
+        """Remember whose child an order is, and whose the near leg of a spread."""
+        self._routes[child.order_ref] = child.intent_id
+        if child.near is not None:
+            self._near[child.order_ref] = child.near
 
     def _check_window(self, start: datetime) -> None:
         """Let the account be compared before a window's first order; where it breaks, what works is cancelled."""
@@ -176,6 +186,9 @@ class OrderManager:
         intent_id = self._routes.get(event.order_ref or "")
         if intent_id is None:
             return self._alarm("", f"{event.kind.value} of {event.order_ref}, which this run does not work")
+        near = self._near.get(event.order_ref or "")
+        if near is not None and event.fill is not None and event.fill.contract_id == near.contract_id:
+            self._inbox.append((near.intent_id, t.Broker(event)))
         self._inbox.append((intent_id, t.Broker(event)))
         self._settle()
         return self._legging.look(self._tickets[intent_id].core.intent, self._now())
@@ -196,42 +209,58 @@ class OrderManager:
         world = self._world
         match command:
             case t.RequestQuote():
-                self._inbox.append((intent_id, self._quote(self._tickets[intent_id].core.intent)))
+                self._inbox.append((intent_id, self._quote(self._tickets[intent_id])))
             case t.PlanChild(child):
-                self._routes[child.order_ref] = intent_id
+                self._route(child)
                 world.book.plan_child(child)
             case t.ClaimAndSend(child):
                 self._send(intent_id, child)
             case t.Cancel(order_ref):
                 self._cancel(order_ref)
-            case t.SetDeadline(at, kind):
-                self._push(at, lambda now: self._inbox.append((intent_id, t.Deadline(kind, at))))
             case t.RecordStatus(order_ref, status, text):
                 world.book.record_status(order_ref, status, self._now(), text)
+            case t.SetDeadline() | t.Finish() | t.StartLeg() | t.Alarm() | t.Halt():
+                self._note(intent_id, command)
+
+    def _note(self, intent_id: str, command: t.Note) -> None:
+        """Do what concerns this run alone: clocks, other parents, the person who watches."""
+        match command:
+            case t.SetDeadline(at, kind):
+                self._push(at, lambda now: self._inbox.append((intent_id, t.Deadline(kind, at))))
             case t.Finish(reason, text):
                 self._ended = True
                 self._fenced = self._fenced or reason is t.FinishReason.STALE_EPOCH
                 self._tell(ProgressKind.PARENT_FINISHED, intent_id, text or reason.value)
+            case t.StartLeg(name, arrival_mid):
+                self._inbox.append((name, t.Start(arrival_mid)))
             case t.Alarm(text):
                 self._alarm(intent_id, text)
             case t.Halt(text):
                 self._stop(text)
 
-    def _quote(self, intent: OrderIntent) -> t.Event:
+    def _quote(self, ticket: t.OrderTicket) -> t.Event:
+        intent = ticket.core.intent
+        near = ticket.core.near if ticket.state.is_spread else None
         if self._permission is Permission.REDUCTIONS and not intent.reduce_only:
             return t.NoQuote("only reductions may leave")
         if self._permission in (Permission.HALTED, Permission.STOPPED):
             # A new price would cancel the order that works, and the send gate would refuse the next.
             return t.NoQuote("trading is halted")
-        if self._blocked.get(intent.contract_id, intent.intent_id) != intent.intent_id:
-            return t.NoQuote(f"{intent.contract_id} is blocked by an order whose outcome is not known")
-        quote = self._world.transport.quote(intent.contract_id)
-        return t.NoQuote("no quote") if quote is None else t.QuoteArrived(quote)
+        names = (intent.contract_id,) if near is None else (intent.contract_id, near.contract_id)
+        for name in names:
+            if self._blocked.get(name, intent.intent_id) != intent.intent_id:
+                return t.NoQuote(f"{name} is blocked by an order whose outcome is not known")
+        quotes = [self._world.transport.quote(name) for name in names]
+        if quotes[0] is None:
+            return t.NoQuote("no quote")
+        return t.QuoteArrived(quotes[0], None if near is None else quotes[1])
 
     def _send(self, intent_id: str, child: ChildOrder) -> None:
         """Claim, and write once what was claimed; a broken write leaves the outcome open, never a second try."""
         instrument = self._tickets[intent_id].core.instrument
-        notional = abs(instrument.notional(child.quantity, child.limit_price))
+        notional = sum(
+            (abs(instrument.notional(child.quantity, price)) for price in traded_prices(child)), ZERO
+        )
         usd = round_money(self._world.prices.fx.to_base(notional, instrument.currency))
         outcome = self._world.book.claim(child.order_ref, usd, self._now())
         self._inbox.append((intent_id, t.ClaimResult(outcome)))

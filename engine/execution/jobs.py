@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from engine.errors import ConfigurationError
 from engine.execution.netting import DroppedTrade, PriceBook
+from engine.execution.spreads import joined, spread_pairs
 from engine.model.context import DayContext, RunKey, RunKind
 from engine.model.encoding import digest
 from engine.model.instruments import Instrument, VenueGroup
@@ -67,13 +68,15 @@ class WindowRules:
     """Sessions and window policies; a policy is found by venue id, else by venue group (``EU``, ``US`` …).
 
     ``new_york`` is the venue id whose open starts the window of US underlyings listed in Europe (R-115).
-    ``urgent_roll_days`` are the sessions before a contract's end from which its roll may pay more to finish.
+    ``urgent_roll_days`` are the sessions before a contract's end from which its roll may pay more to finish, and
+    ``last_roll_days`` those from which it is closed as in an emergency.
     """
 
     sessions: SessionTable
     policies: Mapping[str, WindowPolicy]
     new_york: str
     urgent_roll_days: int = 2
+    last_roll_days: int = 1
 
     def policy(self, instrument: Instrument) -> WindowPolicy:
         """Window policy of an instrument's venue; raises `ConfigurationError`."""
@@ -175,8 +178,9 @@ def precompute_jobs(
     windows = _windows(trades, prices, rules, context)
     skipped = _unworkable(trades, windows, prices, context)
     refused = {item.contract_id for item in skipped}
+    pairs = spread_pairs([trade for trade in trades if trade.contract_id not in refused], prices)
     jobs: dict[str, ExecutionJob] = {}
-    for members in _groups(trades):
+    for members in _groups(joined(trades, pairs)):
         common = _common_window([windows[t.contract_id] for t in members])
         for trade in members:
             window = windows[trade.contract_id]
@@ -184,7 +188,11 @@ def precompute_jobs(
                 continue
             if common is not None and trade.reason not in _ALONE:
                 window = replace(window, start=common[0], end=common[1])
-            _add(jobs, _intent(trade, members, prices, rules, context), window, prices, context)
+            intent = _intent(trade, members, prices, rules, context)
+            near = pairs.get(trade.contract_id)
+            if near is not None:
+                intent = replace(intent, near_intent_id=generate_intent_id(context, near, Reason.ROLL))
+            _add(jobs, intent, window, prices, context)
     return JobPlan(jobs=_linked(jobs), skipped=skipped)
 
 
@@ -297,7 +305,8 @@ def _intent(
     """Parent order of a trade; both legs of a roll whose old contract is about to end may pay more to finish.
 
     Until then a roll waits for its price as any other trade: what is left of it today is planned anew tomorrow. On its
-    last sessions it must not stay behind, for nothing is held past the earlier of last trade and first notice.
+    last sessions it must not stay behind, for nothing is held past the earlier of last trade and first notice: at the
+    very end the old contract is closed at the prices of an emergency, whether the new one can be bought or not.
     """
     made = intent_of(trade, prices.price(trade.contract_id), context)
     if trade.reason is not Reason.ROLL:
@@ -308,6 +317,9 @@ def _intent(
     if end is None or end > rules.sessions.last:
         return made
     left = rules.sessions.sessions_between(venue, context.trade_date, end)
+    ends_now = prices.contracts.contract(trade.contract_id).roll_deadline == end and trade.reduce_only
+    if ends_now and left <= rules.last_roll_days:
+        return replace(made, urgency=Urgency.EMERGENCY)
     return replace(made, urgency=Urgency.HIGH) if left <= rules.urgent_roll_days else made
 
 

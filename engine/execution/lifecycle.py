@@ -48,7 +48,6 @@ from engine.execution.ticket import (
     VisibilityLost,
     WindowClosing,
 )
-from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Reason
 from engine.model.policy import ExecutionPolicy
 from engine.ports import Permission
@@ -75,13 +74,13 @@ def _react(
         case Broker():
             return broker_message(core, state, event.event, now, policy)
         case QuoteArrived():
-            return quote_arrived(core, state, event.quote, now, policy)
+            return quote_arrived(core, state, event, now, policy)
         case ClaimResult():
             return claimed(core, state, event.outcome, now, policy)
         case Deadline():
             return _deadline(core, state, event, now, policy)
         case Start():
-            return _start(core, state, now, policy)
+            return _start(core, state._replace(arrival_mid=event.arrival_mid), now, policy)
         case NoQuote():
             return no_quote(core, state, event.text, now, policy)
         case WindowClosing():
@@ -97,7 +96,7 @@ def _start(core: OrderCore, state: TicketState, now: datetime, policy: Execution
         raise InvariantError(f"{core.intent.intent_id}: a parent starts once")
     commands: list[Command] = []
     unknown: dict[str, Doubt] = {}
-    for record in core.children:
+    for record in core.own_children:
         child, outstanding = record.child, record.child.quantity - record.filled
         if record.status is ChildStatus.PLANNED:
             commands.append(RecordStatus(child.order_ref, ChildStatus.ABANDONED, "never sent"))
@@ -107,15 +106,26 @@ def _start(core: OrderCore, state: TicketState, now: datetime, policy: Execution
             )
         if record.status in (ChildStatus.SENDING, ChildStatus.UNKNOWN):
             unknown[child.order_ref] = Doubt(outstanding, record.filled)
+            if child.near is not None:
+                unknown[child.order_ref] = Doubt(
+                    outstanding,
+                    record.filled,
+                    near_left=child.quantity - record.near_filled,
+                    near_executed=record.near_filled,
+                )
         if record.status in (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING):
             if state.child is not None:
                 raise InvariantError(f"{core.intent.intent_id}: two children are alive at once")
             state = state._replace(
-                child=child, status=record.status, child_filled=record.filled, executed=record.filled
+                child=child,
+                status=record.status,
+                child_filled=record.filled,
+                executed=record.filled,
+                child_near=record.near_filled,
+                executed_near=record.near_filled,
             )
     state = state._replace(
-        attempt=max(core.spent_attempts, *(record.child.attempt for record in core.children), 0),
-        filled=sum((record.filled for record in core.children), ZERO),
+        attempt=max(core.spent_attempts, *(record.child.attempt for record in core.own_children), 0),
         unknown=unknown,
     )
     if state.child is None:

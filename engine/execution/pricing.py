@@ -94,7 +94,20 @@ def create_plan(
             text=f"quantity {intent.quantity} exceeds {arrival.largest_quantity}, the share of the day's volume",
         )
     mid = usable.mid if arrival.mid is None else arrival.mid
-    floor, ceiling = collar(mid, instrument, policy, intent.urgency)
+    return planned(intent, usable, policy, instrument, replace(arrival, mid=mid), mid)
+
+
+def planned(
+    intent: OrderIntent,
+    usable: Quote,
+    policy: ExecutionPolicy,
+    instrument: Instrument,
+    arrival: Arrival,
+    collared: Decimal,
+) -> OrderPlan:
+    """Plan at a usable quote; the collar stands around the arrival mid, as wide as that of the price ``collared``."""
+    mid = usable.mid if arrival.mid is None else arrival.mid
+    floor, ceiling = collar(mid, instrument, policy, intent.urgency, collared)
     pace = pace_of(intent.urgency, 0, policy)
     plan = OrderPlan(
         intent_id=intent.intent_id,
@@ -130,11 +143,18 @@ def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> 
 
 
 def collar(
-    mid: Decimal, instrument: Instrument, policy: ExecutionPolicy, urgency: Urgency
+    mid: Decimal,
+    instrument: Instrument,
+    policy: ExecutionPolicy,
+    urgency: Urgency,
+    collared: Decimal | None = None,
 ) -> tuple[Decimal, Decimal]:
-    """Lowest and highest price that a parent may ever reach around its arrival mid, on the tick grid."""
+    """Lowest and highest price that a parent may ever reach around its arrival mid, on the tick grid.
+
+    ``collared`` is the price that the width follows from where it is not the mid itself: a spread's is that of a leg.
+    """
     multiple, ticks = widest_collar(urgency, policy)
-    width = collar_width(mid, instrument, policy, multiple, ticks)
+    width = collar_width(mid if collared is None else collared, instrument, policy, multiple, ticks)
     return instrument.ceil_to_tick(mid - width), instrument.floor_to_tick(mid + width)
 
 

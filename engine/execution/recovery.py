@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from engine.execution.children import transition_path
 from engine.model.money import ZERO
-from engine.model.orders import ChildStatus, Fill, OpenOrder
+from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder
 from engine.ports import ChildRecord, OrderBook, OrderTransport
 
 
@@ -76,7 +76,10 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
                 text=_text(record, orders),
             )
         )
-    unknown = {child.contract_id for child in children if child.after is ChildStatus.UNKNOWN}
+    lost = {child.order_ref for child in children if child.after is ChildStatus.UNKNOWN}
+    unknown = {
+        name for record in records if record.child.order_ref in lost for name in record.child.contract_ids
+    }
     return RecoveryReport(
         children=tuple(children),
         booked=tuple(booked),
@@ -93,8 +96,10 @@ def _late_fills(
     What exceeds an order's quantity is not booked here: it stays a difference that stops the fund.
     """
     missing = book.unbooked(tuple(fill for fill in listed if fill.order_ref not in open_refs))
-    refs = {fill.order_ref for fill in missing if fill.order_ref is not None}
-    fitting = {ref for ref in refs if _executed(fills[ref]) <= book.child(ref).child.quantity}
+    children = {
+        fill.order_ref: book.child(fill.order_ref).child for fill in missing if fill.order_ref is not None
+    }
+    fitting = {ref for ref, child in children.items() if max(_executed(child, fills[ref])) <= child.quantity}
     return tuple(fill for fill in missing if fill.order_ref in fitting)
 
 
@@ -116,29 +121,37 @@ def _outcome(record: ChildRecord, order: OpenOrder | None, fills: list[Fill]) ->
     """State that the evidence shows. An order that ended is only believed when its executions are all there."""
     if record.status is ChildStatus.PLANNED:
         return ChildStatus.ABANDONED
-    seen = max(_executed(fills), record.filled)
+    seen = max(min(_executed(record.child, fills)), record.whole)
     if seen >= record.child.quantity:
         return ChildStatus.FILLED
     if order is None:
         return ChildStatus.UNKNOWN
-    if order.status.is_terminal and order.filled > max(seen, _first_told(fills)):
+    if order.status.is_terminal and order.filled > max(seen, min(_first_told(record.child, fills))):
         return ChildStatus.UNKNOWN
     if order.status is ChildStatus.SENDING:
         return ChildStatus.WORKING
     return order.status
 
 
-def _executed(fills: list[Fill]) -> Decimal:
-    latest = {fill.root: fill.quantity for fill in fills}
-    return sum(latest.values(), ZERO)
+def _executed(child: ChildOrder, fills: list[Fill]) -> tuple[Decimal, ...]:
+    """Quantity that each leg executed, by the latest versions."""
+    latest = {fill.root: fill for fill in fills}
+    return tuple(
+        sum((fill.quantity for fill in latest.values() if fill.contract_id == name), ZERO)
+        for name in child.contract_ids
+    )
 
 
-def _first_told(fills: list[Fill]) -> Decimal:
-    """What executions said before corrections made them smaller: an order's end counts them so."""
-    largest: dict[str, Decimal] = {}
+def _first_told(child: ChildOrder, fills: list[Fill]) -> tuple[Decimal, ...]:
+    """What executions of each leg said before corrections made them smaller: an order's end counts them so."""
+    largest: dict[tuple[str, str], Decimal] = {}
     for fill in fills:
-        largest[fill.root] = max(fill.quantity, largest.get(fill.root, ZERO))
-    return sum(largest.values(), ZERO)
+        key = (fill.contract_id, fill.root)
+        largest[key] = max(fill.quantity, largest.get(key, ZERO))
+    return tuple(
+        sum((quantity for (contract_id, _), quantity in largest.items() if contract_id == name), ZERO)
+        for name in child.contract_ids
+    )
 
 
 def _path(current: ChildStatus, target: ChildStatus) -> tuple[ChildStatus, ...]:

@@ -14,6 +14,7 @@ from engine.execution.pace import Pace, pace_of
 from engine.execution.pricing import (
     Arrival,
     PlanRefusal,
+    RefusalCode,
     Step,
     create_plan,
     is_marketable,
@@ -21,6 +22,7 @@ from engine.execution.pricing import (
     usable_quote,
 )
 from engine.execution.slicing import Slices
+from engine.execution.spreads import SpreadMids, plan_spread, spread_quote
 from engine.execution.ticket import (
     Alarm,
     Cancel,
@@ -32,16 +34,19 @@ from engine.execution.ticket import (
     OrderCore,
     Phase,
     PlanChild,
+    QuoteArrived,
     RecordStatus,
     RequestQuote,
     Result,
     SetDeadline,
+    StartLeg,
     TicketState,
 )
 from engine.model.market import Quote
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, OrderPlan, order_reference
 from engine.model.policy import ExecutionPolicy
+from engine.model.spreads import NearLeg, leg_in
 
 
 def _pace(core: OrderCore, state: TicketState, policy: ExecutionPolicy) -> Pace:
@@ -63,21 +68,57 @@ def arm_reprice(core: OrderCore, state: TicketState, now: datetime, policy: Exec
 
 
 def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
-    """Ask for a quote to make the next child, or end where nothing is left to order."""
+    """Ask for a quote to make the next child, or end where nothing is left to order.
+
+    Spreads whose fate is open block both legs: whatever they filled may not be traded again.
+    """
+    if state.unknown and (state.is_spread or state.filled < core.quantity):
+        text = f"blocked: the outcome of {', '.join(sorted(state.unknown))} is not known"
+        return state._replace(phase=Phase.BLOCKED, text=text), (Alarm(text),)
+    if state.is_spread and state.filled >= _wanted(core, state):
+        return leave_spread(core, state, now, policy, "")
     if state.filled >= core.intent.quantity:
         return finish(state, FinishReason.FILLED, "")
     if state.filled >= core.quantity:
         text = f"only {core.quantity} of {core.intent.quantity} is wanted after what its legs filled"
         return finish(state, FinishReason.NOTHING_LEFT, text)
-    if state.unknown:
-        text = f"blocked: the outcome of {', '.join(sorted(state.unknown))} is not known"
-        return state._replace(phase=Phase.BLOCKED, text=text), (Alarm(text),)
     if core.slices is not None and state.filled >= state.released:
         if state.next_slice_at is not None and now < state.next_slice_at:
             return _wait_for_slice(state, state.next_slice_at)
         state = _release_slice(core, state, core.slices, now)
     state, clock = open_round(core, state, now, policy)
     return state._replace(phase=Phase.QUOTING, quote_at=None), (*clock, RequestQuote())
+
+
+def _wanted(core: OrderCore, state: TicketState) -> Decimal:
+    """Quantity that may be worked in the way in which the parent is worked now."""
+    return core.near.quantity if core.near is not None and state.is_spread else core.quantity
+
+
+def leave_spread(
+    core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy, text: str
+) -> Result:
+    """Go on with the outright legs: what spreads did not do, and what the strategy wants beyond them.
+
+    Both begin at once, inside the collars of their arrival with the roll.
+    """
+    if core.near is None:
+        raise InvariantError(f"{core.intent.intent_id}: it is worked as no spread")
+    mids = state.mids
+    outright = state._replace(
+        is_spread=False,
+        plan=None,
+        step=0,
+        rounds=0,
+        released=state.filled,
+        next_slice_at=None,
+        reprice_at=None,
+        expires_at=None,
+        arrival_mid=None if mids is None else mids.far,
+        text=text,
+    )
+    begun, commands = ask(core, outright, now, policy)
+    return begun, (StartLeg(core.near.intent_id, None if mids is None else mids.near), *commands)
 
 
 def _wait_for_slice(state: TicketState, at: datetime) -> Result:
@@ -88,7 +129,7 @@ def _wait_for_slice(state: TicketState, at: datetime) -> Result:
 def _release_slice(core: OrderCore, state: TicketState, slices: Slices, now: datetime) -> TicketState:
     """Let the next slice trade, with a time to live and prices of its own; a slow one is not made good for."""
     return state._replace(
-        released=min(state.filled + slices.quantity, core.quantity),
+        released=min(state.filled + slices.quantity, _wanted(core, state)),
         next_slice_at=now + timedelta(seconds=slices.interval_seconds),
         expires_at=None,
         step=0,
@@ -104,7 +145,9 @@ def finish(state: TicketState, reason: FinishReason, text: str) -> Result:
 
 
 def rest(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy, text: str) -> Result:
-    """Wait before the next round, inside the window and the same collar."""
+    """Wait before the next round, inside the window and the same collar; spreads have one round only."""
+    if state.is_spread:
+        return leave_spread(core, state, now, policy, text)
     at = now + timedelta(seconds=_pace(core, state, policy).rest_seconds)
     if at >= core.window_end:
         return finish(state, FinishReason.WINDOW_CLOSED, text)
@@ -121,45 +164,86 @@ def rest(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPo
 
 
 def quote_arrived(
-    core: OrderCore, state: TicketState, offered: Quote, now: datetime, policy: ExecutionPolicy
+    core: OrderCore, state: TicketState, offered: QuoteArrived, now: datetime, policy: ExecutionPolicy
 ) -> Result:
     """Make the next child at this quote, or decide whether the working one gets a new price."""
     if state.phase not in (Phase.QUOTING, Phase.WORKING):
         return state, ()
-    plan = state.plan if state.plan is not None else _plan(core, offered, now, policy)
+    if state.is_spread and state.mids is None:
+        state = state._replace(mids=_arrival_mids(core, offered))
+    plan = state.plan if state.plan is not None else _plan(core, state, offered, now, policy)
     if isinstance(plan, PlanRefusal):
         return _unpriced(core, state, plan, now, policy)
     state = state._replace(plan=plan)
-    quote = usable_quote(offered, now, policy.quote_age_price_seconds)
+    quote = _usable(state, offered, now, policy.quote_age_price_seconds)
     if isinstance(quote, PlanRefusal):
         return _unpriced(core, state, quote, now, policy)
     if state.phase is Phase.WORKING:
         return _reprice(core, state, plan, quote, now, policy)
-    price = _price(core, plan, quote, Step(state.step, state.rounds), policy)
+    price = _price(core, state, plan, quote, Step(state.step, state.rounds), policy)
     if state.rounds and not is_marketable(plan.side, price, quote):
         # It rested at its collar once; more orders that can not trade would only use up the day's count.
         return no_quote(core, state, "the market is outside the collar of the arrival", now, policy)
     return _new_child(core, state, plan, price)
 
 
-def _price(core: OrderCore, plan: OrderPlan, quote: Quote, at: Step, policy: ExecutionPolicy) -> Decimal:
-    return limit_price(plan, quote, at, policy, core.instrument, core.model_bps)
+def _usable(state: TicketState, offered: QuoteArrived, now: datetime, age: float) -> Quote | PlanRefusal:
+    if state.is_spread:
+        return spread_quote(offered.quote, offered.near, now, age)
+    return usable_quote(offered.quote, now, age)
 
 
-def _plan(core: OrderCore, quote: Quote, now: datetime, policy: ExecutionPolicy) -> OrderPlan | PlanRefusal:
-    mids = (record.child.arrival_mid for record in core.children)
+def _price(
+    core: OrderCore, state: TicketState, plan: OrderPlan, quote: Quote, at: Step, policy: ExecutionPolicy
+) -> Decimal:
+    model_bps = None if state.is_spread else core.model_bps
+    return limit_price(plan, quote, at, policy, core.instrument, model_bps)
+
+
+def _arrival_mids(core: OrderCore, offered: QuoteArrived) -> SpreadMids | None:
+    """Where both legs arrived: at their first spread, else now; ``None`` while a leg has no market."""
+    for record in core.own_children:
+        near, mid = record.child.near, record.child.arrival_mid
+        if near is not None and mid is not None:
+            return SpreadMids(mid, near.arrival_mid)
+    if offered.near is None or not (offered.quote.is_two_sided and offered.near.is_two_sided):
+        return None
+    return SpreadMids(offered.quote.mid, offered.near.mid)
+
+
+def _plan(
+    core: OrderCore, state: TicketState, offered: QuoteArrived, now: datetime, policy: ExecutionPolicy
+) -> OrderPlan | PlanRefusal:
+    if state.is_spread and core.near is not None:
+        quote = _usable(state, offered, now, policy.quote_age_plan_seconds)
+        mids = state.mids
+        if mids is None:
+            return PlanRefusal(code=RefusalCode.NO_QUOTES, text="expected two-sided quotes of both legs")
+        return plan_spread(core.intent, core.near, quote, mids, core.instrument, policy)
     arrival = Arrival(
-        mid=next((mid for mid in mids if mid is not None), None),
+        mid=state.arrival_mid if state.arrival_mid is not None else _first_mid(core),
         model_bps=core.model_bps,
         largest_quantity=core.largest_quantity,
     )
-    return create_plan(core.intent, quote, policy, core.instrument, now, arrival)
+    return create_plan(core.intent, offered.quote, policy, core.instrument, now, arrival)
+
+
+def _first_mid(core: OrderCore) -> Decimal | None:
+    """Mid at which an earlier start of the parent anchored its collar, alone or in a spread."""
+    for record in core.children:
+        near = leg_in(record.child.near, core.intent.contract_id)
+        mid = record.child.arrival_mid if near is None else near.arrival_mid
+        if mid is not None:
+            return mid
+    return None
 
 
 def _unpriced(
     core: OrderCore, state: TicketState, refusal: PlanRefusal, now: datetime, policy: ExecutionPolicy
 ) -> Result:
     if not refusal.is_transient and state.phase is Phase.QUOTING:
+        if state.is_spread:
+            return leave_spread(core, state, now, policy, refusal.text)
         return finish(state, FinishReason.REFUSED, refusal.text)
     return no_quote(core, state, refusal.text, now, policy)
 
@@ -177,19 +261,25 @@ def no_quote(
 
 
 def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Decimal) -> Result:
-    attempt = state.attempt + 1
+    attempt, mids = state.attempt + 1, state.mids if state.is_spread else None
+    near = None
+    if core.near is not None and mids is not None:
+        near = NearLeg(
+            intent_id=core.near.intent_id, contract_id=core.near.contract_id, arrival_mid=mids.near
+        )
     child = ChildOrder(
         order_ref=order_reference(core.intent.intent_id, attempt),
         intent_id=core.intent.intent_id,
         attempt=attempt,
         contract_id=core.intent.contract_id,
         side=core.intent.side,
-        quantity=(core.quantity if core.slices is None else state.released) - state.filled,
+        quantity=(_wanted(core, state) if core.slices is None else state.released) - state.filled,
         order_type=plan.order_type,
         limit_price=price,
         time_in_force=plan.time_in_force,
         good_till=core.window_end,
-        arrival_mid=plan.arrival_mid,
+        arrival_mid=plan.arrival_mid if mids is None else mids.far,
+        near=near,
     )
     claiming = state._replace(
         phase=Phase.CLAIMING,
@@ -198,6 +288,8 @@ def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Deci
         child_filled=ZERO,
         executed=ZERO,
         ending=None,
+        child_near=ZERO,
+        executed_near=ZERO,
         attempt=attempt,
     )
     return claiming, (PlanChild(child), ClaimAndSend(child))
@@ -212,7 +304,7 @@ def _reprice(
     policy: ExecutionPolicy,
 ) -> Result:
     """Cancel for a new price, or keep the place in the queue where the price would be the same."""
-    price = _price(core, plan, quote, Step(state.step + 1, state.rounds), policy)
+    price = _price(core, state, plan, quote, Step(state.step + 1, state.rounds), policy)
     if state.child is not None and price != state.child.limit_price:
         return cancel_child(state, Goal.REPRICE)
     return arm_reprice(core, state._replace(step=state.step + 1), now, policy)

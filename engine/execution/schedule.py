@@ -9,6 +9,7 @@ from functools import partial
 from engine.execution.jobs import followed_fraction
 from engine.execution.outcome import ExecutionWorld, JobResult, ParentResult, job_note
 from engine.execution.slicing import plan_slices
+from engine.execution.spreads import spread_part
 from engine.execution.ticket import OrderCore, OrderTicket
 from engine.model.orders import ExecutionJob, JobStatus, OrderIntent
 from engine.model.policy import ExecutionPolicy
@@ -99,6 +100,10 @@ def order_core(
         if leg.intent_id in tickets
     ]
     wanted = intent.quantity * followed_fraction(intent, legs, world.prices)
+    children = world.book.children(intent.intent_id)
+    near = None
+    if intent.near_intent_id is not None:
+        near = spread_part(intent, job, (*children, *world.book.children(intent.near_intent_id)))
     volume = world.liquidity.volume(intent.contract_id, intent.instrument_id)
     seconds = (job.window.end - job.window.start).total_seconds()
     return OrderCore(
@@ -106,11 +111,12 @@ def order_core(
         instrument=instrument,
         window_end=job.window.end,
         quantity=wanted // instrument.lot * instrument.lot if wanted < intent.quantity else wanted,
-        children=world.book.children(intent.intent_id),
+        children=children,
         spent_attempts=world.book.spent_attempts(intent.intent_id),
         model_bps=world.slippage.offset_bps(instrument),
         largest_quantity=world.liquidity.largest_quantity(
             intent.contract_id, intent.instrument_id, world.safety.max_adv_fraction, instrument.lot
         ),
         slices=plan_slices(intent, volume, instrument.lot, seconds, world.execution.slicing),
+        near=near,
     )

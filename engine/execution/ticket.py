@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from engine.execution.slicing import Slices
+from engine.execution.spreads import SpreadMids, SpreadPart
 from engine.model.instruments import Instrument
 from engine.model.market import Quote
 from engine.model.money import ZERO
@@ -62,11 +63,28 @@ class DeadlineKind(Enum):
 
 
 class Doubt(NamedTuple):
-    """A child whose outcome is not known: what is ``left`` of it may still trade."""
+    """A child whose outcome is not known: what is ``left`` of it may still trade, of a spread's near leg too.
+
+    ``near_executed`` is ``None`` for an order of one contract.
+    """
 
     left: Decimal
     executed: Decimal
     ending: TransportEvent | None = None
+    near_left: Decimal = ZERO
+    near_executed: Decimal | None = None
+
+    @property
+    def executions(self) -> tuple[Decimal, ...]:
+        """What the executions of each leg said at first."""
+        return (self.executed,) if self.near_executed is None else (self.executed, self.near_executed)
+
+    def less(self, added: Decimal, told: Decimal, *, is_near: bool) -> Doubt:
+        """The doubt after an execution of one leg."""
+        if is_near:
+            near = (self.near_executed or ZERO) + told
+            return self._replace(near_left=self.near_left - added, near_executed=near)
+        return self._replace(left=self.left - added, executed=self.executed + told)
 
 
 class TicketState(NamedTuple):
@@ -77,7 +95,11 @@ class TicketState(NamedTuple):
     reported end while executions that belong to it have not come. ``unknown`` maps the references of children whose
     outcome is not known to what is known of them; ``released`` is how much the slices so far let trade in all, and ``next_slice_at`` when the next may begin;
     ``fills`` maps execution roots to the latest version of each execution; ``quote_at``, ``reprice_at`` and
-    ``expires_at`` are the deadlines in force.
+    ``expires_at`` are the deadlines in force. ``arrival_mid`` is where the outright order's collar stands when it is
+    known before its first quote.
+
+    While ``is_spread`` the parent is worked together with that of the old contract. ``child_near`` and
+    ``executed_near`` say of the child's near leg what is said of its own; ``mids`` is where the legs arrived.
     """
 
     phase: Phase = Phase.NEW
@@ -101,6 +123,17 @@ class TicketState(NamedTuple):
     expires_at: datetime | None = None
     finish: FinishReason | None = None
     text: str = ""
+    arrival_mid: Decimal | None = None
+    is_spread: bool = False
+    child_near: Decimal = ZERO
+    executed_near: Decimal = ZERO
+    mids: SpreadMids | None = None
+
+    @property
+    def executions(self) -> tuple[Decimal, ...]:
+        """What the executions of each of the child's legs said at first."""
+        is_single = self.child is None or self.child.near is None
+        return (self.executed,) if is_single else (self.executed, self.executed_near)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +141,8 @@ class OrderCore:
     """What never changes of a parent order; ``quantity`` is what may be worked now, at most the intent's.
 
     ``spent_attempts`` is the last attempt that a lost database made: its reference stands for an order of its own.
+    With a ``near`` part the parent of a roll's new contract is first worked as calendar spreads, and the other parent
+    waits until they end.
     """
 
     intent: OrderIntent
@@ -119,6 +154,12 @@ class OrderCore:
     model_bps: Decimal | None = None
     largest_quantity: Decimal | None = None
     slices: Slices | None = None
+    near: SpreadPart | None = None
+
+    @property
+    def own_children(self) -> tuple[ChildRecord, ...]:
+        """Children that this parent works; a spread is worked by the parent of its far leg."""
+        return tuple(row for row in self.children if row.child.intent_id == self.intent.intent_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +184,24 @@ class OrderTicket:
 
 def new_ticket(core: OrderCore) -> OrderTicket:
     """A parent that has not started."""
-    return OrderTicket(core, TicketState())
+    filled = sum((record.filled_of(core.intent.intent_id) for record in core.children), ZERO)
+    return OrderTicket(core, TicketState(filled=filled, is_spread=core.near is not None))
 
 
 # ---------------------------------------------------------------- events
 
 
 class Start(NamedTuple):
-    """The window opened; work begins or, with earlier children, goes on."""
+    """The window opened, or the spread of a roll ended; work begins or, with earlier children, goes on."""
+
+    arrival_mid: Decimal | None = None
 
 
 class QuoteArrived(NamedTuple):
-    """A quote that was asked for."""
+    """A quote that was asked for, for spreads with that of the old contract."""
 
     quote: Quote
+    near: Quote | None = None
 
 
 class NoQuote(NamedTuple):
@@ -259,6 +304,13 @@ class Finish(NamedTuple):
     text: str
 
 
+class StartLeg(NamedTuple):
+    """The spreads of a roll ended: what is left of the old contract is worked by its own parent now."""
+
+    intent_id: str
+    arrival_mid: Decimal | None
+
+
 class Alarm(NamedTuple):
     """A person should know."""
 
@@ -272,7 +324,19 @@ class Halt(NamedTuple):
 
 
 Command = (
-    RequestQuote | PlanChild | ClaimAndSend | Cancel | SetDeadline | RecordStatus | Finish | Alarm | Halt
+    RequestQuote
+    | PlanChild
+    | ClaimAndSend
+    | Cancel
+    | SetDeadline
+    | RecordStatus
+    | Finish
+    | StartLeg
+    | Alarm
+    | Halt
 )
+Note = SetDeadline | Finish | StartLeg | Alarm | Halt
+"""Commands that neither write an order's state nor reach the broker by themselves."""
+
 Commands = tuple[Command, ...]
 Result = tuple[TicketState, Commands]

@@ -142,6 +142,12 @@ def _field_names(cls: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields if field.init)
 
 
+def _fields_without_default(cls: type) -> frozenset[str]:
+    unset = dataclasses.MISSING
+    fields = dataclasses.fields(typing.cast(typing.Any, cls))
+    return frozenset(f.name for f in fields if f.default is unset and f.default_factory is unset)
+
+
 @cache
 def _hints(cls: type) -> dict[str, object]:
     return dict(typing.get_type_hints(cls))
@@ -221,11 +227,18 @@ def _array_from_json(value: typing.Any) -> np.ndarray:
     return flat.reshape(value["shape"]).copy()
 
 
+def _record_reader(cls: type) -> Reader:
+    """Reads a dataclass; a field that an older version did not write yet takes its default."""
+    hints, needed = _hints(cls), _fields_without_default(cls)
+    readers = tuple((name, _reader(hints[name]), name in needed) for name in _field_names(cls))
+    return lambda record: cls(
+        **{name: read(record[name]) for name, read, always in readers if always or name in record}
+    )
+
+
 def _plain_reader(cls: type) -> Reader:
     if dataclasses.is_dataclass(cls):
-        hints = _hints(cls)
-        readers = tuple((name, _reader(hints[name])) for name in _field_names(cls))
-        return lambda record: cls(**{name: read(record[name]) for name, read in readers})
+        return _record_reader(cls)
     if issubclass(cls, Enum):
         return {member.value: member for member in cls}.__getitem__
     reader = _PLAIN_READERS.get(cls)

@@ -108,6 +108,7 @@ class Instrument:
     ``exposure_currency`` is the currency whose moves the holder bears. ``venue`` is an id of venues.yaml.
     ``months`` are the delivery months of a future's listed cycle (1-12); empty for everything else.
     ``issuer_country`` (ISO 3166, two letters) is where the company or fund behind a share is resident for tax.
+    ``calendar_spread`` says that its venue lists the spread of two expiries as an instrument of its own.
     """
 
     instrument_id: str
@@ -135,6 +136,7 @@ class Instrument:
     long_name: str
     yahoo: str | None
     issuer_country: str | None = None
+    calendar_spread: bool = False
 
     def __post_init__(self) -> None:
         if self.multiplier <= 0 or self.price_magnifier <= 0 or self.lot <= 0:

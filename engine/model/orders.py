@@ -12,6 +12,7 @@ from enum import Enum
 
 from engine.errors import InvariantError
 from engine.model.instruments import VenueGroup
+from engine.model.spreads import NearLeg
 
 
 class Side(Enum):
@@ -19,6 +20,11 @@ class Side(Enum):
 
     BUY = "BUY"
     SELL = "SELL"
+
+    @property
+    def opposite(self) -> Side:
+        """The other direction."""
+        return Side.SELL if self is Side.BUY else Side.BUY
 
     @property
     def sign(self) -> int:
@@ -116,19 +122,11 @@ class ChildStatus(Enum):
         return self in _RESERVING
 
 
-_TERMINAL = frozenset(
-    {
-        ChildStatus.FILLED,
-        ChildStatus.CANCELLED,
-        ChildStatus.REJECTED,
-        ChildStatus.EXPIRED,
-        ChildStatus.ABANDONED,
-        ChildStatus.ABSENT,
-    }
-)
-_RESERVING = frozenset(
-    {ChildStatus.SENDING, ChildStatus.WORKING, ChildStatus.CANCEL_PENDING, ChildStatus.UNKNOWN}
-)
+_TERMINAL = frozenset({
+    ChildStatus.FILLED, ChildStatus.CANCELLED, ChildStatus.REJECTED,
+    ChildStatus.EXPIRED, ChildStatus.ABANDONED, ChildStatus.ABSENT,
+})  # fmt: skip
+_RESERVING = frozenset({ChildStatus.SENDING, ChildStatus.WORKING, ChildStatus.CANCEL_PENDING, ChildStatus.UNKNOWN})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +190,8 @@ class OrderIntent:
     """A parent order: what is to be done, frozen once committed.
 
     ``intent_id`` depends on run key, contract, purpose and leg only (REL-5.2), never on quantity, price or time.
-    ``decision_price`` is the mark used at the decision, in quote units.
+    ``decision_price`` is the mark used at the decision, in quote units. ``near_intent_id`` names the parent that closes
+    the old contract of the same roll: the two are first worked as one calendar spread.
     """
 
     intent_id: str
@@ -206,6 +205,7 @@ class OrderIntent:
     reduce_only: bool
     sleeves: Mapping[str, Decimal]
     decision_price: Decimal
+    near_intent_id: str | None = None
 
     def __post_init__(self) -> None:
         if not self.quantity.is_finite() or self.quantity <= 0:
@@ -284,7 +284,8 @@ class OrderPlan:
 class ChildOrder:
     """One order at the broker. ``order_ref`` is the only key shared by open orders, executions and statements.
 
-    ``arrival_mid`` is the anchor of the parent's collar: a restart keeps it, so the collar never moves.
+    ``arrival_mid`` is the anchor of the parent's collar: a restart keeps it, so the collar never moves. With a
+    ``near`` leg it is a calendar spread: contract and side are the far leg's, the limit is far less near price.
     """
 
     order_ref: str
@@ -298,6 +299,12 @@ class ChildOrder:
     time_in_force: str
     good_till: datetime
     arrival_mid: Decimal | None = None
+    near: NearLeg | None = None
+
+    @property
+    def contract_ids(self) -> tuple[str, ...]:
+        """Every contract that it may trade."""
+        return (self.contract_id,) if self.near is None else (self.contract_id, self.near.contract_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +349,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOrder:
-    """An order as the broker lists it, open or completed."""
+    """An order as the broker lists it, open or completed; of a spread the far leg, and which contract the near one is."""
 
     order_ref: str | None
     broker_order_id: str
@@ -352,6 +359,7 @@ class OpenOrder:
     filled: Decimal
     limit_price: Decimal | None
     status: ChildStatus
+    near_contract_id: str | None = None
 
 
 class TransportEventKind(Enum):

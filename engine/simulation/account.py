@@ -77,7 +77,7 @@ class BrokerOrder:
 
     ``next_match`` is the next time at which the exchange looks at it, ``expires_at`` the end of its life,
     ``cancel_at`` when a requested cancel takes effect. ``notional`` is the traded value so far (unsigned, in the
-    instrument's currency), ``charged`` the commission so far.
+    instrument's currency), ``charged`` the commission so far; the near leg of a spread has its own of both.
     """
 
     broker_order_id: str
@@ -93,6 +93,8 @@ class BrokerOrder:
     filled: Decimal = ZERO
     notional: Decimal = ZERO
     charged: Decimal = ZERO
+    near_notional: Decimal = ZERO
+    near_charged: Decimal = ZERO
 
     @property
     def remaining(self) -> Decimal:
@@ -184,6 +186,8 @@ class FaultKind(Enum):
     FIXED_NET_LIQUIDATION = "fixed_net_liquidation"
     UNLISTED_ORDER = "unlisted_order"
     CHANGED_ORDER = "changed_order"
+    REFUSED_SPREADS = "refused_spreads"
+    UNMATCHED_SPREADS = "unmatched_spreads"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +310,10 @@ class AccountState:
         """Signed quantity held, 0 when none."""
         held = self.positions.get(contract_id)
         return ZERO if held is None else held.quantity
+
+    def has_fault(self, kind: FaultKind) -> bool:
+        """Whether a fault of a kind lasts."""
+        return any(fault.kind is kind and fault.active for _, fault in self.faults.items())
 
     def put_order(self, order: BrokerOrder) -> None:
         """Keep the newest form of an order, and when it is due next."""

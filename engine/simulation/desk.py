@@ -12,8 +12,17 @@ from decimal import Decimal
 
 from engine.model.instruments import Instrument
 from engine.model.money import ZERO
-from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderType, TransportEvent, TransportEventKind
-from engine.simulation.account import AccountState, BrokerOrder, DepthTaken
+from engine.model.orders import (
+    ChildOrder,
+    ChildStatus,
+    Fill,
+    OrderType,
+    Side,
+    TransportEvent,
+    TransportEventKind,
+)
+from engine.model.spreads import NearLeg
+from engine.simulation.account import AccountState, BrokerOrder, DepthTaken, FaultKind
 from engine.simulation.bookkeeping import book_trade, charge_tax, commission, sequence_key
 from engine.simulation.matching import (
     REFRESH,
@@ -25,6 +34,7 @@ from engine.simulation.matching import (
     refresh_interval,
     refusal,
     schedule,
+    spread_match,
 )
 from engine.simulation.terms import BrokerTerms
 
@@ -124,6 +134,8 @@ def enqueue(state: AccountState, event: TransportEvent) -> None:
 
 def _try_match(state: AccountState, terms: BrokerTerms, order: BrokerOrder, now: datetime) -> BrokerOrder:
     instrument = terms.instrument(order.child.contract_id)
+    if order.child.near is not None:
+        return _try_spread(state, terms, replace(order, next_match=now + REFRESH), order.child.near, now)
     if order.auction_date is not None:
         found = _auction_match(terms, instrument, order)
         upcoming = None
@@ -137,19 +149,52 @@ def _try_match(state: AccountState, terms: BrokerTerms, order: BrokerOrder, now:
     return _execute(state, terms, order, found)
 
 
+def _try_spread(
+    state: AccountState, terms: BrokerTerms, order: BrokerOrder, near: NearLeg, now: datetime
+) -> BrokerOrder:
+    """Trade both legs or neither, in one commit; each leg is told as an execution of its own."""
+    child = order.child
+    ended = order.expires_at is not None and order.expires_at <= now
+    legs = ((child.contract_id, child.side), (near.contract_id, child.side.opposite))
+    found = None
+    if not ended and not state.has_fault(FaultKind.UNMATCHED_SPREADS):
+        found = spread_match(
+            child,
+            order.remaining,
+            (terms.facts.quote(legs[0][0], now), terms.facts.quote(legs[1][0], now)),
+            (_taken(state, *legs[0], now), _taken(state, *legs[1], now)),
+            terms.instrument(child.contract_id).lot,
+        )
+    if found is None:
+        state.put_order(order)
+        return order
+    for (contract_id, side), match in zip(legs, found, strict=True):
+        _take(state, contract_id, side, now, match.quantity)
+    return _execute(state, terms, order, *found)
+
+
+def _taken(state: AccountState, contract_id: str, side: Side, now: datetime) -> Decimal:
+    seen = state.depth.get(f"{contract_id}|{side.value}")
+    return seen.quantity if seen is not None and seen.interval == refresh_interval(now) else ZERO
+
+
+def _take(state: AccountState, contract_id: str, side: Side, now: datetime, quantity: Decimal) -> None:
+    """What we took of a side is gone until the next refresh."""
+    taken = _taken(state, contract_id, side, now) + quantity
+    state.depth.put(f"{contract_id}|{side.value}", DepthTaken(interval=refresh_interval(now), quantity=taken))
+
+
 def _touch_match(
     state: AccountState, terms: BrokerTerms, instrument: Instrument, order: BrokerOrder, now: datetime
 ) -> Match | None:
     if order.expires_at is not None and order.expires_at <= now:
         return None
-    child, interval = order.child, refresh_interval(now)
-    key = f"{child.contract_id}|{child.side.value}"
-    seen = state.depth.get(key)
-    taken = seen.quantity if seen is not None and seen.interval == interval else ZERO
+    child = order.child
+    taken = _taken(state, child.contract_id, child.side, now)
     quote = terms.facts.quote(child.contract_id, now)
     found = continuous_match(child, order.remaining, quote, taken, instrument.lot)
     if found is not None:
-        state.depth.put(key, DepthTaken(interval=interval, quantity=taken + found.quantity))
+        _take(state, child.contract_id, child.side, now, found.quantity)
     return found
 
 
@@ -174,28 +219,16 @@ def _opening_price(
     return None if quote is None or not quote.is_two_sided else instrument.floor_to_tick(quote.mid)
 
 
-def _execute(state: AccountState, terms: BrokerTerms, order: BrokerOrder, found: Match) -> BrokerOrder:
+def _execute(
+    state: AccountState, terms: BrokerTerms, order: BrokerOrder, found: Match, near: Match | None = None
+) -> BrokerOrder:
+    """Book what was matched: one execution, of a spread one for each leg at the leg's own price."""
     instrument, child = terms.instrument(order.child.contract_id), order.child
-    number = state.head.executions + 1
-    state.head = replace(state.head, executions=number)
     filled = order.filled + found.quantity
     notional = order.notional + abs(instrument.notional(found.quantity, found.price))
     # The minimum is due once per order, so each execution pays what the whole order costs more by now.
     total = commission(terms.costs, instrument, filled, notional)
-    fill = Fill(
-        execution_id=execution_id(number),
-        order_ref=child.order_ref,
-        contract_id=child.contract_id,
-        side=child.side,
-        quantity=found.quantity,
-        price=found.price,
-        executed_at=state.head.virtual_time,
-        commission=total - order.charged,
-        commission_currency=instrument.currency,
-    )
-    state.executions.put(fill.execution_id, fill)
-    book_trade(state, instrument, fill)
-    charge_tax(state, terms.costs, instrument, fill)
+    fill = _booked(state, terms, child, (child.contract_id, child.side), found, total - order.charged)
     done = filled == child.quantity
     changed = replace(
         order,
@@ -205,7 +238,44 @@ def _execute(state: AccountState, terms: BrokerTerms, order: BrokerOrder, found:
         status=ChildStatus.FILLED if done else order.status,
         completed_at=state.head.virtual_time if done else None,
     )
-    return _report(state, changed, TransportEventKind.FILL, fill, "")
+    if near is None or child.near is None:
+        return _report(state, changed, TransportEventKind.FILL, fill, "")
+    near_notional = order.near_notional + abs(instrument.notional(near.quantity, near.price))
+    near_total = commission(terms.costs, instrument, filled, near_notional)
+    leg = (child.near.contract_id, child.side.opposite)
+    other = _booked(state, terms, child, leg, near, near_total - order.near_charged)
+    changed = replace(changed, near_notional=near_notional, near_charged=near_total)
+    changed = _report(state, changed, TransportEventKind.FILL, fill, "")
+    return _report(state, changed, TransportEventKind.FILL, other, "")
+
+
+def _booked(
+    state: AccountState,
+    terms: BrokerTerms,
+    child: ChildOrder,
+    leg: tuple[str, Side],
+    found: Match,
+    charge: Decimal,
+) -> Fill:
+    """An execution of one contract, in the account's books."""
+    number = state.head.executions + 1
+    state.head = replace(state.head, executions=number)
+    instrument = terms.instrument(leg[0])
+    fill = Fill(
+        execution_id=execution_id(number),
+        order_ref=child.order_ref,
+        contract_id=leg[0],
+        side=leg[1],
+        quantity=found.quantity,
+        price=found.price,
+        executed_at=state.head.virtual_time,
+        commission=charge,
+        commission_currency=instrument.currency,
+    )
+    state.executions.put(fill.execution_id, fill)
+    book_trade(state, instrument, fill)
+    charge_tax(state, terms.costs, instrument, fill)
+    return fill
 
 
 def _complete(

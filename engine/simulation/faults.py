@@ -128,6 +128,14 @@ def _cash_emergency(broker: SimulatedBroker, name: str) -> None:
     change_cash(broker, name, BASE_CURRENCY, round_money(_account_value(broker) * EMERGENCY_FRACTION))
 
 
+def _spread_rejected(broker: SimulatedBroker, name: str) -> None:
+    remember(broker, name, FaultKind.REFUSED_SPREADS, "", ZERO)
+
+
+def _spread_unfilled(broker: SimulatedBroker, name: str) -> None:
+    remember(broker, name, FaultKind.UNMATCHED_SPREADS, "", ZERO)
+
+
 SCENARIOS: Mapping[str, Callable[[SimulatedBroker, str], None]] = {
     "cash-break": _cash_break,
     "cash-break:emergency": _cash_emergency,
@@ -135,6 +143,8 @@ SCENARIOS: Mapping[str, Callable[[SimulatedBroker, str], None]] = {
     "missed-fill": _missed_fill,
     "nan-price": _nan_price,
     "nlv-drift": _nlv_drift,
+    "spread-rejected": _spread_rejected,
+    "spread-unfilled": _spread_unfilled,
     "stale-fx": _stale_fx,
 }
 

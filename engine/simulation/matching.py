@@ -8,7 +8,8 @@ next refresh. Auction orders (LOC, LOO) wait for their session and trade in full
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -18,7 +19,7 @@ from engine.model.market import Quote
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, OrderType, Side
 from engine.sessions import Session
-from engine.simulation.account import AccountState
+from engine.simulation.account import AccountState, FaultKind
 from engine.simulation.margin import closing_marks, margin_requirement, margin_total, net_liquidation
 from engine.simulation.terms import BrokerTerms
 
@@ -70,13 +71,42 @@ def continuous_match(
     child: ChildOrder, remaining: Decimal, quote: Quote | None, taken: Decimal, lot: Decimal
 ) -> Match | None:
     """Trade against the touch: whole lots up to the size shown less what was taken already."""
+    met = touch(child.side, quote)
+    if met is None or not crosses(child.side, child.limit_price, met.price):
+        return None
+    quantity = min(remaining, (max(ZERO, met.quantity - taken) // lot) * lot)
+    return replace(met, quantity=quantity) if quantity > 0 else None
+
+
+def spread_match(
+    child: ChildOrder,
+    remaining: Decimal,
+    quotes: tuple[Quote | None, Quote | None],
+    taken: tuple[Decimal, Decimal],
+    lot: Decimal,
+) -> tuple[Match, Match] | None:
+    """Trade both legs of a calendar spread against their touches, or neither; far leg first, then the near one.
+
+    The exchange's own quote of the spread is the legs' combined: the limit bounds the difference of their prices.
+    """
+    far, near = (
+        touch(side, quote) for side, quote in zip((child.side, child.side.opposite), quotes, strict=True)
+    )
+    if far is None or near is None or not crosses(child.side, child.limit_price, far.price - near.price):
+        return None
+    shown = min(far.quantity - taken[0], near.quantity - taken[1])
+    quantity = min(remaining, (max(ZERO, shown) // lot) * lot)
+    if quantity <= 0:
+        return None
+    return replace(far, quantity=quantity), replace(near, quantity=quantity)
+
+
+def touch(side: Side, quote: Quote | None) -> Match | None:
+    """Price and size that an order of a side meets, ``None`` without a market of two sides."""
     if quote is None or not quote.is_two_sided:
         return None
-    price, size = (quote.ask, quote.ask_size) if child.side is Side.BUY else (quote.bid, quote.bid_size)
-    if price is None or not crosses(child.side, child.limit_price, price):
-        return None
-    quantity = min(remaining, (max(ZERO, size - taken) // lot) * lot)
-    return Match(price=price, quantity=quantity) if quantity > 0 else None
+    price, size = (quote.ask, quote.ask_size) if side is Side.BUY else (quote.bid, quote.bid_size)
+    return None if price is None else Match(price=price, quantity=size)
 
 
 def schedule(
@@ -121,7 +151,33 @@ def refusal(child: ChildOrder, state: AccountState, terms: BrokerTerms) -> Rejec
         return Rejection(text=f"{child.contract_id} stopped trading on {contract.last_trade_date}")
     if child.good_till <= now:
         return Rejection(text=f"good till {child.good_till:%Y-%m-%d %H:%M:%S}Z has passed")
+    if child.near is not None:
+        return _refused_spread(child, child.near.contract_id, instrument, state, terms) or _malformed(
+            child, instrument
+        )
     return _malformed(child, instrument) or _unaffordable(child, instrument, state, terms)
+
+
+def _refused_spread(
+    child: ChildOrder, near_id: str, instrument: Instrument, state: AccountState, terms: BrokerTerms
+) -> Rejection | None:
+    """A spread is one of a listed instrument, of two of its contracts that still trade, and needs margin like any order.
+
+    The far leg takes margin and the near one gives back that of what it closes.
+    """
+    if state.has_fault(FaultKind.REFUSED_SPREADS):
+        return Rejection(text=f"no calendar spreads of {instrument.instrument_id} are taken today")
+    if not instrument.calendar_spread:
+        return Rejection(text=f"no calendar spread of {instrument.instrument_id} is listed")
+    try:
+        near = terms.facts.contract(near_id)
+    except UnknownContract:
+        return Rejection(text=f"no security definition for {near_id}")
+    if near.instrument_id != instrument.instrument_id:
+        return Rejection(text=f"{near_id} and {child.contract_id} are no expiries of one instrument")
+    if near.last_trade_date is not None and near.last_trade_date < state.head.virtual_time.date():
+        return Rejection(text=f"{near_id} stopped trading on {near.last_trade_date}")
+    return _short_of_margin(child, instrument, state, terms)
 
 
 def _malformed(child: ChildOrder, instrument: Instrument) -> Rejection | None:
@@ -163,14 +219,35 @@ def _unaffordable(
 def _short_of_margin(
     child: ChildOrder, instrument: Instrument, state: AccountState, terms: BrokerTerms
 ) -> Rejection | None:
-    contract, held = terms.facts.contract(child.contract_id), state.quantity(child.contract_id)
     marks, fx = closing_marks(state, terms), terms.facts.fx(state.head.virtual_time)
     excess = net_liquidation(state, terms, marks, fx) - margin_total(state, terms, marks, fx)
-    after = held + child.quantity * child.side.sign
-    added = margin_requirement(instrument, contract, after, child.limit_price)
-    if held != 0:
-        added -= margin_requirement(instrument, contract, held, marks[child.contract_id])
+    change = child.quantity * child.side.sign
+    if child.near is None or child.arrival_mid is None:
+        legs = [(child.contract_id, change, child.limit_price)]
+    else:
+        near = child.near
+        legs = [
+            (child.contract_id, change, child.arrival_mid),
+            (near.contract_id, -change, near.arrival_mid),
+        ]
+    added = sum((_added_margin(leg, instrument, state, terms, marks) for leg in legs), ZERO)
     needed = fx.to_base(added, instrument.currency)
     if needed <= excess:
         return None
     return Rejection(text=f"insufficient margin: {needed:.2f} USD needed, {excess:.2f} USD available")
+
+
+def _added_margin(
+    leg: tuple[str, Decimal, Decimal],
+    instrument: Instrument,
+    state: AccountState,
+    terms: BrokerTerms,
+    marks: Mapping[str, Decimal],
+) -> Decimal:
+    """Margin that a signed change of a contract at a price takes beyond what is held."""
+    contract_id, change, price = leg
+    contract, held = terms.facts.contract(contract_id), state.quantity(contract_id)
+    added = margin_requirement(instrument, contract, held + change, price)
+    if held != 0:
+        added -= margin_requirement(instrument, contract, held, marks[contract_id])
+    return added

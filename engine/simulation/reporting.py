@@ -37,6 +37,7 @@ def listed_order(order: BrokerOrder) -> OpenOrder:
         filled=order.filled,
         limit_price=order.child.limit_price,
         status=order.status,
+        near_contract_id=None if order.child.near is None else order.child.near.contract_id,
     )
 
 

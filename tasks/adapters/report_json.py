@@ -28,6 +28,7 @@ def to_result_json(report: DayReport, page: str | None) -> dict[str, Json]:
         "targets": _targets(report),
         "hedges": to_json(report.hedges),
         "trades": [_trade(row) for row in report.trades],
+        "rolls": to_json(report.rolls),
         "jobs": to_json(report.jobs),
         "orders": to_json(report.orders),
         "fills": to_json(report.fills),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import groupby
 
 from engine.model.money import ZERO
-from engine.report import BridgeView, DayReport, PositionRow, TradeRow
+from engine.report import BridgeView, DayReport, PositionRow, RollRow, TradeRow
 from tasks.adapters.report_charts import bridge_figure, chart, history_figure
 from tasks.adapters.report_html import (
     Column,
@@ -259,8 +259,35 @@ def trade_section(report: DayReport) -> Html:
     hedges = [element("h3", "Hedges"), element("ul", (element("li", opened(text)) for text in report.hedges))]
     content = _trade_tables(trades) if trades else ()
     return section(
-        "trades", "Trades done and not done", lead, content, hedges if report.hedges else (), tone="long"
+        "trades",
+        "Trades done and not done",
+        lead,
+        content,
+        _rolls(report.rolls),
+        hedges if report.hedges else (),
+        tone="long",
     )
+
+
+def _rolls(rolls: Sequence[RollRow]) -> Iterator[Html]:
+    """Each roll as one row of both its contracts."""
+    if not rolls:
+        return
+    columns = words("Old contract"), words("New contract"), figures("Held (contracts)"), figures("Old filled (contracts)"), figures("New filled (contracts)"), figures("As spreads (contracts)"), figures("Sessions left")  # fmt: skip
+    rows = [
+        (
+            row.old_contract,
+            "only closed" if row.new_contract is None else row.new_contract,
+            signed_quantity(row.held),
+            signed_quantity(row.closed),
+            signed_quantity(row.opened),
+            amount(row.spreads, 0),
+            str(row.days_left),
+        )
+        for row in rolls
+    ]
+    yield element("h3", "Rolls into the next contract")
+    yield table("Rolls, old and new contract in one row", columns, rows, stack=True)
 
 
 def _trade_tables(trades: Sequence[TradeRow]) -> Iterator[Html]:

@@ -36,26 +36,33 @@ jobs were stored, and after everything was remembered."""
 WINDOW_SEEDS = 6
 
 
+def _last(day: date) -> date:
+    """End of the market in which a day is played."""
+    return fund.DAYS[-1] if day in fund.DAYS else day
+
+
 @dataclass(frozen=True, slots=True)
 class Market:
-    """Pieces of a world that are made from the seed alone, shared by all children."""
+    """Pieces of a world that are made from the seed alone, shared by all children, and the days that are played."""
 
     pieces: dict[str, object]
+    first: date
+    day: date
 
     @classmethod
-    def after_first_day(cls, home: Path) -> Market:
+    def after_first_day(cls, home: Path, first: date = FIRST, day: date = DAY) -> Market:
         """Run the first day here: the children inherit every library that a day imports on its way."""
-        world = fund.new_world(home)
-        fund.run_day(world, FIRST)
+        world = fund.new_world(home, _last(day), first=first)
+        fund.run_day(world, first)
         names = ("sessions", "panel", "facts", "market", "venues", "code_version")
         pieces = {name: getattr(world, name) for name in names}
         world.close()
         gc.collect()
         gc.freeze()  # a collection in a child would touch, and so copy, everything that it inherited
-        return cls(pieces)
+        return cls(pieces, first, day)
 
     def world(self, home: Path) -> World:
-        world = fund.new_world(home)
+        world = fund.new_world(home, _last(self.day), first=self.first)
         world.__dict__.update(self.pieces)
         return world
 
@@ -116,15 +123,15 @@ def burn_between_steps(fuse: Fuse, world: World) -> None:
 def decide_once(market: Market, home: Path, at: int | None) -> Json:
     fuse, world = Fuse(at), market.world(home)
     burn_between_steps(fuse, world)
-    outcome = fund.run(world, DAY, RunKind.DECISION)
-    return {"moments": fuse.moments, **look(world, DAY), "status": outcome.status.value}
+    outcome = fund.run(world, market.day, RunKind.DECISION)
+    return {"moments": fuse.moments, **look(world, market.day), "status": outcome.status.value}
 
 
 def finish_day(market: Market, home: Path) -> Json:
     world = market.world(home)
     for kind in (RunKind.DECISION, RunKind.EXECUTION, RunKind.CLOSE):
-        fund.run(world, DAY, kind)
-    return look(world, DAY)
+        fund.run(world, market.day, kind)
+    return look(world, market.day)
 
 
 def look(world: World, day: date) -> dict[str, Json]:
@@ -199,22 +206,22 @@ def burn_around_orders(fuse: Fuse) -> None:
 def trade_once(market: Market, home: Path, at: int | None) -> Json:
     fuse, world = Fuse(at), market.world(home)
     burn_around_orders(fuse)
-    fund.run(world, DAY, RunKind.EXECUTION)
+    fund.run(world, market.day, RunKind.EXECUTION)
     return {"moments": fuse.moments}
 
 
 def trade_and_close(market: Market, home: Path) -> Json:
     world = market.world(home)
-    statuses = [fund.run(world, DAY, kind).status.value for kind in (RunKind.EXECUTION, RunKind.CLOSE)]
+    statuses = [fund.run(world, market.day, kind).status.value for kind in (RunKind.EXECUTION, RunKind.CLOSE)]
     booked = [e.entry_id for e in world.ledger.entries(world.account) if e.entry_id.startswith("trade:")]
     orders: list[ChildOrder] = list(fund.accepted_orders(home, world.account))
     return {
-        **look(world, DAY),
+        **look(world, market.day),
         "statuses": list(statuses),
         "executions": list(fund.executions_at_broker(home, world.account)),
         "booked": booked,
         "references": [order.order_ref for order in orders],
-        "parents": to_json(fund.parent_quantities(world, DAY)),
+        "parents": to_json(fund.parent_quantities(world, market.day)),
         "unknown": [record.child.order_ref for record in fund.order_store(world).unresolved()],
     }
 

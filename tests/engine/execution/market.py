@@ -60,6 +60,7 @@ def instrument(
     multiplier: str = "1",
     venue: str = "LSE",
     group: VenueGroup = VenueGroup.EU,
+    calendar_spread: bool = False,
 ) -> Instrument:
     return Instrument(
         instrument_id=name,
@@ -87,13 +88,14 @@ def instrument(
         long_name=name,
         yahoo=None,
         issuer_country="US",
+        calendar_spread=calendar_spread,
     )
 
 
 INSTRUMENTS = (
     instrument("CS51", currency="EUR", tick="0.01", venue="XETRA"),
     instrument("CSPX", tick="0.005"),
-    instrument("ES", InstrumentType.FUT, CollarClass.FUT, tick="0.25", multiplier="50", venue="CME", group=VenueGroup.FUT),
+    instrument("ES", InstrumentType.FUT, CollarClass.FUT, tick="0.25", multiplier="50", venue="CME", group=VenueGroup.FUT, calendar_spread=True),
     instrument("M6E", InstrumentType.FUT, CollarClass.FX_FUT, exposure="EUR", tick="0.0001", multiplier="12500", venue="CME", group=VenueGroup.FUT),
     instrument("MSFT", InstrumentType.STK, CollarClass.STK, tick="0.01", venue="NYSE", group=VenueGroup.US),
     instrument("SPX_OPT", InstrumentType.OPT, CollarClass.OPT, tick="0.05", multiplier="100", venue="NYSE", group=VenueGroup.US),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
@@ -165,6 +166,14 @@ def test_cut_that_meets_a_roll_completes() -> None:
         sized("NEW", 4, 190_000, group="roll:ES", reason=Reason.ROLL),
     )
     assert quantities(result) == {"OLD": D(-8), "NEW": D(4)}
+
+
+def test_old_contract_on_its_last_day_is_closed_whole_though_the_new_one_is_capped() -> None:
+    # Twenty contracts of 1 % of NAV each: 9.5 % may be opened in one order. Nine are rolled, until the old ones end.
+    old = sized("OLD", -20, 100_000, group="roll:ES", reason=Reason.ROLL, reduce_only=True)
+    new = sized("NEW", 20, 100_000, group="roll:ES", reason=Reason.ROLL)
+    assert quantities(capped(old, new)) == {"OLD": D(-9), "NEW": D(9)}
+    assert quantities(capped(replace(old, ends=True), new)) == {"OLD": D(-20), "NEW": D(9)}
 
 
 def test_volume_caps_an_order() -> None:

@@ -127,18 +127,25 @@ ROLL = (
 
 
 @pytest.mark.parametrize(
-    ("day", "urgency", "why"),
+    ("day", "closing", "opening", "why"),
     [
-        (15, Urgency.NORMAL, "16, 17, 18, 19: four sessions are left"),
-        (16, Urgency.NORMAL, "three"),
-        (17, Urgency.HIGH, "two: it must not stay behind"),
-        (18, Urgency.HIGH, "one"),
-        (19, Urgency.HIGH, "the last"),
+        (15, Urgency.NORMAL, Urgency.NORMAL, "16, 17, 18, 19: four sessions are left"),
+        (16, Urgency.NORMAL, Urgency.NORMAL, "three"),
+        (17, Urgency.HIGH, Urgency.HIGH, "two: it must not stay behind"),
+        (
+            18,
+            Urgency.EMERGENCY,
+            Urgency.HIGH,
+            "one: what ends is closed, whether the new one is bought or not",
+        ),
+        (19, Urgency.EMERGENCY, Urgency.HIGH, "the last"),
     ],
 )
-def test_both_legs_of_a_roll_become_urgent_on_the_last_sessions(day: int, urgency: Urgency, why: str) -> None:
+def test_legs_of_a_roll_become_urgent_on_the_last_sessions(
+    day: int, closing: Urgency, opening: Urgency, why: str
+) -> None:
     found = legs(date(2026, 6, day), *ROLL)
-    assert {name: made.urgency for name, made in found.items()} == {ES_JUN: urgency, ES_SEP: urgency}, why
+    assert {name: made.urgency for name, made in found.items()} == {ES_JUN: closing, ES_SEP: opening}, why
 
 
 def test_rebalancing_of_a_contract_near_its_end_is_not_urgent() -> None:

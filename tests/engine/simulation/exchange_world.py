@@ -1,6 +1,6 @@
 """A small world for the simulated broker: seven lines whose prices can be worked out by hand.
 
-Closes: AAA 100.00 USD, PEN 250.0 pence, ES future 5000.00, EUR.USD 1.10000, USD.CHF 0.80000, option 12.00, M6E future 1.1000. Quotes stand one tick on
+Closes: AAA 100.00 USD, PEN 250.0 pence, ES future 5000.00 and the next one 5040.00, EUR.USD 1.10000, USD.CHF 0.80000, option 12.00, M6E future 1.1000. Quotes stand one tick on
 either side of the close moved by ``drift`` ticks for each five seconds since midnight.
 """
 
@@ -35,6 +35,7 @@ from tests.engine.accounting.policies import flat, settles_at_once, untaxed
 FIRST, LAST = date(2024, 2, 26), date(2024, 5, 31)
 MONDAY = date(2024, 3, 4)
 FUTURE, OPTION, EURO = "ES_20240315", "OPT_20240308_P_100", "M6E_20240318"
+NEXT = "ES_20240621"
 TICKS = {
     "AAA": "0.01",
     "PEN": "0.1",
@@ -87,7 +88,13 @@ UNIVERSE = Universe(
     instruments=(
         _instrument("AAA", InstrumentType.STK, CollarClass.STK, "US"),
         _instrument(
-            "ES", InstrumentType.FUT, CollarClass.FUT, "FUT", multiplier=Decimal(50), months=(3, 6, 9, 12)
+            "ES",
+            InstrumentType.FUT,
+            CollarClass.FUT,
+            "FUT",
+            multiplier=Decimal(50),
+            months=(3, 6, 9, 12),
+            calendar_spread=True,
         ),
         _instrument(
             "EUR.USD",
@@ -138,6 +145,7 @@ CONTRACTS = {
     "USD.CHF": Contract(contract_id="USD.CHF", instrument_id="USD.CHF"),
     EURO: Contract(contract_id=EURO, instrument_id="M6E", last_trade_date=date(2024, 3, 18)),
     FUTURE: Contract(contract_id=FUTURE, instrument_id="ES", last_trade_date=date(2024, 3, 15)),
+    NEXT: Contract(contract_id=NEXT, instrument_id="ES", last_trade_date=date(2024, 6, 21)),
     OPTION: Contract(
         contract_id=OPTION,
         instrument_id="OPT",
@@ -189,6 +197,7 @@ class World:
             "AAA": Decimal(100),
             "PEN": Decimal(250),
             FUTURE: Decimal(5000),
+            NEXT: Decimal(5040),
             "EUR.USD": Decimal("1.1"),
             "USD.CHF": Decimal("0.8"),
             OPTION: Decimal(12),
