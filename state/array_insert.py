@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from sqlalchemy import Connection, Dialect, Table
 from sqlalchemy.exc import IntegrityError
@@ -26,7 +27,7 @@ def insert_arrays(connection: Connection, table: Table, rows: Sequence[Row], *, 
     given: dict[str, str | None] = {}
     single: set[str] = set()
     for name in names:
-        texts = texts_of(table.c[name], dialect, [row[name] for row in rows])
+        texts = texts_of(table.c[name], dialect, list(map(itemgetter(name), rows)))
         if texts.count(texts[0]) == len(texts):
             single.add(name)
             given[name] = texts[0]

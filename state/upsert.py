@@ -11,6 +11,7 @@ import functools
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from sqlalchemy import Column, Connection, Dialect, Table, or_
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -75,10 +76,10 @@ def _prepared(rows: Sequence[Row], column: Column[object], prepare: Prepare | No
 
 def _one_of_each_key(table: Table, rows: Sequence[Row], *, replaces: bool) -> Sequence[Row]:
     """One statement may not write a row twice: what replaces is the last one, what is kept the first."""
-    keys = [column.name for column in table.primary_key.columns]
-    ordered = rows if replaces else rows[::-1]
-    found = {tuple([row[key] for key in keys]): row for row in ordered}
-    return rows if len(found) == len(rows) else list(found.values())
+    key_of = itemgetter(*(column.name for column in table.primary_key.columns))
+    if len(set(map(key_of, rows))) == len(rows):
+        return rows
+    return list({key_of(row): row for row in (rows if replaces else rows[::-1])}.values())
 
 
 # ---------------------------------------------------------------- statements

@@ -7,7 +7,7 @@ directions and refuse what does not fit; `round_money` is the only place where b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, Inexact
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, Inexact
 
 from engine.errors import InvariantError, NonFiniteValue
 
@@ -15,7 +15,8 @@ MICROS_PER_UNIT = 1_000_000
 MICRO_LIMIT = 9 * 10**12 * MICROS_PER_UNIT
 _MICRO = Decimal("0.000001")
 _MICROS_PER_UNIT = Decimal(MICROS_PER_UNIT)
-_EXACT = Context(prec=40, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
+_LOWEST, _HIGHEST = Decimal(-9 * 10**12), Decimal(9 * 10**12)
+_EXACT = Context(prec=40, traps=[Inexact])
 """Refuses to round, whatever the precision of the caller's own context."""
 ZERO = Decimal(0)
 
@@ -32,20 +33,14 @@ def to_micros(amount: Decimal) -> int:
     """
     if not amount.is_finite():
         raise NonFiniteValue(f"expected a finite amount of money, found {amount}")
-    try:
-        scaled = _EXACT.multiply(amount, _MICROS_PER_UNIT)
-    except Inexact as error:
-        raise _too_fine(amount) from error
-    if not -MICRO_LIMIT <= scaled <= MICRO_LIMIT:
+    if not _LOWEST <= amount <= _HIGHEST:
         raise InvariantError(f"expected an amount within ±9e12 units, found {amount}")
-    whole = int(scaled)
-    if whole != scaled:
-        raise _too_fine(amount)
-    return whole
-
-
-def _too_fine(amount: Decimal) -> InvariantError:
-    return InvariantError(f"expected at most six decimals, found {amount}; round it with round_money first")
+    try:
+        return int(_EXACT.to_integral_exact(_EXACT.multiply(amount, _MICROS_PER_UNIT)))
+    except Inexact as error:
+        raise InvariantError(
+            f"expected at most six decimals, found {amount}; round it with round_money first"
+        ) from error
 
 
 def from_micros(micros: int) -> Decimal:
