@@ -125,9 +125,10 @@ class Comparison:
         self.booked_until = at
 
     def book_new(self) -> None:
-        """Book every execution of our own orders that the broker lists."""
+        """Book every execution of our own orders that the broker lists; what corrects a booked one is left to others."""
         for fill in self.broker.executions():
-            if fill.execution_id not in self.fills and fill.order_ref in self.refs:
+            roots = {known.root for known in self.fills.values()}
+            if fill.root not in roots and fill.quantity and fill.order_ref in self.refs:
                 self.fills[fill.execution_id] = fill
                 sleeves = {"unassigned": fill.signed_quantity}
                 instrument = BOOK.instrument(fill.contract_id)
@@ -204,15 +205,26 @@ class Comparison:
                 )
         return found
 
+    def _price(self, name: str, day: date) -> Decimal:
+        """Official close of a day, of the last weekday before it on a weekend."""
+        weekday = day - timedelta(days=max(0, day.weekday() - 4))
+        dated = self.world.dated_closes.get((name, weekday))
+        return self.world.closes[name] if dated is None else dated
+
     def _facts(self, day: date) -> DayFacts:
         closes, last = {}, {}
         for name, contract in CONTRACTS.items():
             if UNIVERSE[contract.instrument_id].venue != "FX":
-                last[name] = self.world.dated_closes.get((name, day)) or self.world.closes[name]
+                last[name] = self._price(name, day)
                 if SESSIONS.is_session(UNIVERSE[contract.instrument_id].venue, day):
                     closes[name] = last[name]
+        ratios = {row.instrument_id: (row.old_shares, row.new_shares) for row in self.world.splits(day)}
         return DayFacts(
             day=day,
+            morning_prices={
+                name: (self._price(name, day - timedelta(days=1)) * old / new).quantize(D("0.00000001"))
+                for name, (old, new) in ratios.items()
+            },
             closes=closes,
             last_closes=last,
             dividends=self.world.dividends(day) if self.dividends_known else (),
