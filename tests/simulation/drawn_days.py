@@ -37,8 +37,8 @@ D = Decimal
 PRICES = {"AAA": D(100), "PEN": D(250), FUTURE: D(5000), OPTION: D(12), EURO: D("1.1"), "EUR.USD": D("1.1")}
 STEPS = {"AAA": D("0.37"), "PEN": D("1.3"), FUTURE: D("7.25"), OPTION: D("0.05"), EURO: D("0.0011")}
 LOTS = {"AAA": 100, "PEN": 100}
-LIMIT_USD = D(1_000)
-"""One basis point of the fund's ten millions."""
+LIMIT = D("0.0001")
+"""Of NAV: what cash in one currency may differ by."""
 WHOLE_LIMIT = D("0.0025")
 EARLIEST_SPLIT = MONDAY + timedelta(days=3)
 TAX = TransactionTax(
@@ -330,7 +330,7 @@ def blind_spot(two: Comparison, report: ReconciliationReport, told: BrokerSnapsh
     rates = {c: told.fx.get(c) for c in {*seen.cash, *seen.owed}}
     for currency, amount in (*seen.cash.items(), *seen.owed.items()):
         rate = rates[currency]
-        if rate is None or abs(amount) * rate > LIMIT_USD:
+        if rate is None or abs(amount) * rate > max(D(100), LIMIT * report.nav):
             return f"{amount} {currency}"
     shown = {row.currency: row.unexplained for row in report.cash if row.unexplained != 0}
     if shown != seen.cash:

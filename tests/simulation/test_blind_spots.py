@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 import pytest
 
-import engine.carry
 from engine.accounting import adoption, differences, reconciliation
 from engine.accounting.ledger import LedgerEntry
+from engine.carry import calendar
 from engine.errors import DataError
 from tests.engine.simulation.exchange_world import EURO, FUTURE, OPTION
 from tests.simulation import drawn_days as drawn
@@ -136,14 +136,14 @@ def _turned(right, position, split, at):  # type: ignore[no-untyped-def]
 
 
 BOOKING: dict[str, Patch] = {
-    "dividends count half": (engine.carry, "dividend_accrual", _times("0.5")),
-    "dividends are owed the wrong way": (engine.carry, "dividend_accrual", _times("-1")),
-    "dividends are paid twice": (engine.carry, "dividend_payment", _times("2")),
-    "interest is ten times as much": (engine.carry, "interest_entry", _times("10")),
-    "loan fees are earned": (engine.carry, "_borrow_entry", _times("-1")),
-    "a contract ends with twice its worth": (engine.carry, "_expiry_entry", _times("2")),
-    "a split is turned round": (engine.carry, "split_entry", _turned),
-    "the fraction of a split is not paid": (engine.carry, "cash_in_lieu_entry", lambda right, *args: None),
+    "dividends count half": (calendar, "dividend_accrual", _times("0.5")),
+    "dividends are owed the wrong way": (calendar, "dividend_accrual", _times("-1")),
+    "dividends are paid twice": (calendar, "dividend_payment", _times("2")),
+    "interest is ten times as much": (calendar, "interest_entry", _times("10")),
+    "loan fees are earned": (calendar, "borrow_entry", _times("-1")),
+    "a contract ends with twice its worth": (calendar, "_expiry_entry", _times("2")),
+    "a split is turned round": (calendar, "split_entry", _turned),
+    "the fraction of a split is not paid": (calendar, "cash_in_lieu_entry", lambda right, *args: None),
     "commissions are forgotten": (two_sides, "book_execution", _without_commission),
     "taxes are forgotten": (two_sides, "transaction_tax", lambda right, *args: None),
 }
