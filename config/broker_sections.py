@@ -54,6 +54,7 @@ StatementFinding: TypeAlias = Literal[
     "withholding_tax",
     "interest",
     "borrow_fee",
+    "expiry",
     "fee",
 ]
 

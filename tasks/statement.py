@@ -14,12 +14,15 @@ from datetime import timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from engine.accounting.statement import Statement, contradictions
+from engine.accounting.statement import CashKind, Statement, contradictions
 from engine.accounting.statement_cash import cash_lines, position_lines, report_lines
+from engine.accounting.statement_events import event_lines
 from engine.accounting.statement_findings import BookSide, Finding, StatementLine, StatementPolicy
 from engine.accounting.statement_orders import OrderFate, order_fates
 from engine.accounting.statement_trades import trade_lines
+from engine.carry.postings import month_payments, unpaid_accruals
 from engine.errors import RefusedError, StatementError
+from engine.model.carry import InterestPosting
 from engine.model.encoding import digest, digest_bytes
 from engine.model.market import BASE_CURRENCY
 from engine.model.money import ZERO
@@ -99,11 +102,13 @@ def import_statement(world: World, content: bytes) -> StatementImport:
     before = _book_side(world, statement)
     trades = _book(world, orders, before, trade_lines(statement, before))
     _settle(world, statement)
+    _pay_month(world, statement)
     settled = _book_side(world, statement)
+    events = _book(world, orders, settled, event_lines(statement, settled))
     cash = _book(world, orders, settled, cash_lines(statement, settled))
     after = _book_side(world, statement)
     proofs = (*position_lines(statement, after), *report_lines(statement, after))
-    lines = (*trades, *cash, *(_told(line) for line in proofs))
+    lines = (*trades, *events, *cash, *(_told(line) for line in proofs))
     result = StatementImport(
         statement=statement,
         file_digest=file_digest,
@@ -159,6 +164,22 @@ def _settle(world: World, statement: Statement) -> None:
     """Bring the calendar to the statement's end, or to now where that is valued already."""
     end = min(statement.ends - INSTANT, world.broker.now)
     settle_calendar(world, end if end > valued_until(world) else world.broker.now)
+
+
+def _pay_month(world: World, statement: Statement) -> None:
+    """Pay what a month accrued when the broker's statement says so, though our calendar would a day later."""
+    if world.policy(world.options.last).carry.financing.posting is InterestPosting.DAILY:
+        return
+    unpaid = unpaid_accruals(world.ledger.entries(world.account))
+    kinds = (CashKind.INTEREST, CashKind.BORROW_FEE)
+    months = {
+        (row.value_date.replace(day=1) - timedelta(days=1)).replace(day=1)
+        for row in statement.cash
+        if row.kind in kinds
+    }
+    at = _book_side(world, statement).cash_at
+    for month in sorted(months):
+        world.ledger.post(world.account, month_payments(unpaid, month, at))
 
 
 def _book(

@@ -36,6 +36,7 @@ COST_PREFIX = "cost:"
 CLEARING_PREFIX = "clearing:"
 MARKET_PREFIX = "market:"
 ACCRUAL_PREFIX = "accrual:"
+INTEREST_ACCRUAL = f"{ACCRUAL_PREFIX}interest"
 REVERSAL_PREFIX = "reversal:"
 CORRECTION_MARK = "#"
 

@@ -15,6 +15,7 @@ from engine.accounting.corporate_actions import dividend_payment, unpaid_dividen
 from engine.accounting.ledger import (
     ADOPTED,
     CASH,
+    INTEREST_ACCRUAL,
     POSITION_PREFIX,
     REVERSAL_PREFIX,
     EntryKind,
@@ -79,25 +80,35 @@ class _Key:
 
 def cash_lines(statement: Statement, book: BookSide) -> tuple[StatementLine, ...]:
     """One line for each cash row, and for each cash entry of the book that no row has."""
-    ours = _booked(statement, book.entries)
+    by_month = _posts_by_month(book.entries)
+    ours = _booked(statement, book.entries, by_month)
     theirs: dict[_Key, list[StatementCash]] = {}
     for row in statement.cash:
         if row.kind is not CashKind.FLOW:
-            theirs.setdefault(_key(row), []).append(row)
+            theirs.setdefault(_key(row, by_month), []).append(row)
     lines: list[StatementLine] = []
     for key, rows in theirs.items():
         lines.extend(_group_lines(book, rows, ours.get(key, ZERO)))
     return (*lines, *flow_lines(statement, book), *_book_only(ours, theirs))
 
 
-def _key(row: StatementCash) -> _Key:
-    named = row.contract_id if row.kind in _BY_SECURITY else None
-    return _Key(
-        kind=row.kind.value, currency=row.currency, contract_id=named or "", value_date=row.value_date
-    )
+def _posts_by_month(entries: Sequence[LedgerEntry]) -> bool:
+    """Whether our book accrues interest and pays it by the month; the broker's day then need not be ours."""
+    return any(line.account == INTEREST_ACCRUAL for entry in entries for line in entry.lines)
 
 
-def _booked(statement: Statement, entries: Sequence[LedgerEntry]) -> Mapping[_Key, Decimal]:
+def _key(row: StatementCash, by_month: bool) -> _Key:
+    return _key_of(row.kind, row.currency, row.contract_id, row.value_date, by_month)
+
+
+def _key_of(kind: CashKind, currency: str, contract_id: str | None, value_date: date, by_month: bool) -> _Key:
+    is_monthly = by_month and kind in (CashKind.INTEREST, CashKind.BORROW_FEE)
+    named = contract_id if kind in _BY_SECURITY and not is_monthly else None
+    day = value_date.replace(day=1) if is_monthly else value_date
+    return _Key(kind=kind.value, currency=currency, contract_id=named or "", value_date=day)
+
+
+def _booked(statement: Statement, entries: Sequence[LedgerEntry], by_month: bool) -> Mapping[_Key, Decimal]:
     """Cash of the ledger in the statement's period, by the same keys."""
     found: dict[_Key, Decimal] = {}
     for entry in entries:
@@ -107,13 +118,7 @@ def _booked(statement: Statement, entries: Sequence[LedgerEntry]) -> Mapping[_Ke
             continue
         for line in entry.lines:
             if line.account == CASH:
-                named = entry.contract_id if kind in _BY_SECURITY else None
-                key = _Key(
-                    kind=kind.value,
-                    currency=line.unit,
-                    contract_id=named or "",
-                    value_date=entry.value_date,
-                )
+                key = _key_of(kind, line.unit, entry.contract_id, entry.value_date, by_month)
                 found[key] = found.get(key, ZERO) + line.amount
     return found
 
@@ -127,7 +132,7 @@ def _group_lines(book: BookSide, rows: Sequence[StatementCash], booked: Decimal)
         for row in rows:
             yield _difference_line(book, row, row.amount, f"{_words(row)}: missing in the book")
     else:
-        text = f"{_words(rows[0])}: the book has {booked}"
+        text = f"{_words(rows[0])}: the book has {booked}, {difference:+} apart"
         yield _difference_line(book, rows[0], difference, text)
         for row in rows[1:]:
             yield _line(row, Finding.MATCHED, f"{_words(row)}: compared in sum with {rows[0].row_id}")

@@ -33,6 +33,7 @@ class Finding(Enum):
     WITHHOLDING_TAX = "withholding_tax"
     INTEREST = "interest"
     BORROW_FEE = "borrow_fee"
+    EXPIRY = "expiry"
     OTHER_FEE = "fee"
     UNLISTED_CONTRACT = "unlisted_contract"
     OTHER_ORDER = "other_order"

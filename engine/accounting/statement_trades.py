@@ -64,7 +64,7 @@ class _Ledger:
 
 
 def trade_lines(statement: Statement, book: BookSide) -> tuple[StatementLine, ...]:
-    """One line for each execution of the statement, each event, and each booked trade that it does not have."""
+    """One line for each execution of the statement, and each booked trade that it does not have."""
     ledger = _Ledger.of(book)
     groups: dict[str, list[StatementTrade]] = {}
     for row in statement.trades:
@@ -73,8 +73,7 @@ def trade_lines(statement: Statement, book: BookSide) -> tuple[StatementLine, ..
     lines: list[StatementLine] = []
     for root, rows in groups.items():
         lines.extend(_execution_lines(book, ledger, ledger.trades.get(root), rows))
-    events = [_event_line(book, row) for row in statement.trades if row.kind is TradeKind.EVENT]
-    return (*lines, *events, *_unlisted(statement, ledger, groups))
+    return (*lines, *_unlisted(statement, ledger, groups))
 
 
 def _execution_lines(
@@ -234,21 +233,6 @@ def _charge_entry(book: BookSide, row: StatementTrade, prefix: str, cost: Decima
         price=None,
         quantity=None,
         lines=pair(account, CASH, row.currency if is_tax else row.commission_currency, cost),
-    )
-
-
-def _event_line(book: BookSide, row: StatementTrade) -> StatementLine:
-    """An expiry, assignment or delivery: the calendar books ours, a statement never does."""
-    for entry in book.entries:
-        if (entry.kind, entry.contract_id, entry.value_date, entry.quantity) == (
-            EntryKind.EXPIRY,
-            row.fill.contract_id,
-            row.trade_date,
-            row.quantity,
-        ):
-            return _line(row, Finding.MATCHED, f"end of {row.fill.contract_id}")
-    return _line(
-        row, Finding.EVENT, f"{_words(row.fill)} without an order: an expiry, assignment or delivery"
     )
 
 

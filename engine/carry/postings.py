@@ -9,14 +9,13 @@ from decimal import Decimal
 
 from engine.accounting.charges import unpaid_withholding
 from engine.accounting.corporate_actions import unpaid_dividends
-from engine.accounting.ledger import ACCRUAL_PREFIX, CASH, EntryKind, LedgerEntry, pair, taken_back
+from engine.accounting.ledger import CASH, INTEREST_ACCRUAL, EntryKind, LedgerEntry, pair, taken_back
 from engine.carry.borrow import ShareLoan, daily_borrow_fee
 from engine.carry.financing import FinancingService
 from engine.model.carry import CarryPolicy, FinancingConfig, InterestPosting
 from engine.model.money import ZERO
 from engine.sessions import SessionTable
 
-INTEREST_ACCRUAL = f"{ACCRUAL_PREFIX}interest"
 _POSTED = "posted"
 _POSTED_SESSION = 3
 _MONTHLY_KINDS = (EntryKind.INTEREST, EntryKind.BORROW_FEE)

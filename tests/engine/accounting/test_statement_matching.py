@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -10,17 +11,28 @@ import pytest
 
 from engine.accounting.book import fold
 from engine.accounting.corporate_actions import dividend_accrual
-from engine.accounting.ledger import ADOPTED, CASH, EntryKind, LedgerEntry, book_execution, pair, reverse
+from engine.accounting.ledger import (
+    ADOPTED,
+    CASH,
+    INTEREST_ACCRUAL,
+    EntryKind,
+    LedgerEntry,
+    book_execution,
+    pair,
+    reverse,
+)
 from engine.accounting.statement import CashKind, TradeKind
 from engine.accounting.statement_cash import cash_lines
+from engine.accounting.statement_events import event_lines
 from engine.accounting.statement_findings import Finding, StatementLine, StatementPolicy
 from engine.accounting.statement_orders import order_fates
 from engine.accounting.statement_trades import trade_lines
 from engine.model.market import Dividend
 from engine.model.orders import ChildOrder, ChildStatus, OrderIntent, OrderType, Reason, Side, Urgency
 from engine.model.portfolio import Position, Sleeve
+from engine.model.universe import ContractBook
 from engine.ports import ChildRecord
-from tests.engine.accounting.builders import BOOK, make_fill
+from tests.engine.accounting.builders import BOOK, bought, make_fill
 from tests.engine.accounting.statement_rows import (
     CLOSED,
     DAY,
@@ -324,3 +336,66 @@ def test_unknown_order_stays_unknown_while_the_quantities_differ() -> None:
     )
     (fate,) = order_fates(statement(), book(*booked()), [record], ())
     assert (fate.status, "quantity of AAPL" in fate.text) == (None, True)
+
+
+def paid_month(amount: str, day: int = 1) -> LedgerEntry:
+    """A month's interest that our calendar paid."""
+    return LedgerEntry(
+        entry_id="interest-posted:USD:2025-11",
+        kind=EntryKind.INTEREST,
+        booked_at=CLOSED,
+        value_date=DAY.replace(day=day),
+        contract_id=None,
+        reference="2025-11",
+        price=None,
+        quantity=None,
+        lines=pair(CASH, INTEREST_ACCRUAL, "USD", D(amount)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (("800", "-45.50"), {Finding.MATCHED: 2}),  # credit and debit interest of the month
+        (("800", "-45.25"), {Finding.INTEREST: 1, Finding.MATCHED: 1}),
+    ],
+)
+def test_month_of_interest_is_compared_as_a_whole_and_its_difference_is_named(
+    rows: tuple[str, ...], found: dict[Finding, int]
+) -> None:
+    told = tuple(cash_row(str(n), CashKind.INTEREST, amount, None) for n, amount in enumerate(rows))
+    lines = cash_lines(statement(cash=told), book(paid_month("754.50")))
+    assert Counter(line.finding for line in lines) == found
+    apart = [line for line in lines if line.finding is Finding.INTEREST]
+    # 800 − 45.25 − 754.50
+    assert [cash_of(line) for line in apart] == [{"USD": D("0.25")}] * len(apart)
+    assert all("the book has 754.50, +0.25 apart" in line.text for line in apart)
+
+
+OPTION = "SPX_20251219_P_4800"
+ENDS_TODAY = replace(
+    BOOK, contracts={OPTION: replace(BOOK.contract(OPTION), last_trade_date=DAY)}
+)  # the option's last day is the statement's
+
+
+def test_end_of_a_contract_that_our_calendar_missed_is_booked_once() -> None:
+    held = bought(OPTION, "2", "20", "e9.01")
+    row = executed(OPTION, "-2", "12.5", "x1.01", None, "0", TradeKind.EVENT)
+    (line,) = event_lines(statement((row,)), replace(book(held), contracts=ENDS_TODAY))
+    # 2 × 12.50 × 100
+    assert (line.finding, cash_of(line)) == (Finding.EXPIRY, {"USD": D(2500)})
+    (again,) = event_lines(statement((row,)), replace(book(held, *line.entries), contracts=ENDS_TODAY))
+    assert again.finding is Finding.MATCHED
+
+
+@pytest.mark.parametrize(
+    ("quantity", "contracts", "why"),
+    [("-1", ENDS_TODAY, "only a part of what we hold"), ("-2", BOOK, "before its last trade date")],
+)
+def test_event_that_is_no_plain_end_of_what_we_hold_is_left_to_a_person(
+    quantity: str, contracts: ContractBook, why: str
+) -> None:
+    held = bought(OPTION, "2", "20", "e9.01")
+    row = executed(OPTION, quantity, "12.5", "x1.01", None, "0", TradeKind.EVENT)
+    (line,) = event_lines(statement((row,)), replace(book(held), contracts=contracts))
+    assert (line.finding, line.is_explained) == (Finding.EVENT, False), why
