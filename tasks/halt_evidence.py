@@ -53,7 +53,7 @@ def halt_evidence(day: TradingDay, halt: HaltError) -> tuple[BreakRow, ...]:
     fund = _decided(day, "nav", ValuedFund)
     if kind is HaltKind.STALE_MARK and fund is not None and inputs is not None:
         return stale_mark_rows(fund, inputs, day.world.contracts, day.policy.marks)
-    if kind is HaltKind.PRICE_JUMP and fund is not None and inputs is not None:
+    if kind in (HaltKind.PRICE_JUMP, HaltKind.PRICE_UNIT) and fund is not None and inputs is not None:
         return jump_rows(fund, inputs, day.world.contracts, day.policy.marks)
     if kind is HaltKind.BRIDGE_RESIDUAL and fund is not None and inputs is not None:
         return residual_evidence(day, inputs, fund)
@@ -137,7 +137,7 @@ def _jump_row(
     name, instrument = jump.contract_id, contracts.instrument(jump.contract_id)
     allowed = policy.jump_fraction(instrument.collar_class)
     return BreakRow(
-        kind=HaltKind.PRICE_JUMP.value,
+        kind=_jump_kind(fund).value,
         subject=name,
         ours=f"{jump.price:f} {instrument.price_unit} ({jump.move:+.2%})",
         broker=NOT_COMPARED,
@@ -146,7 +146,7 @@ def _jump_row(
             f"its price of {jump.session_date} is {jump.move:+.2%} from the one before, without a "
             f"corporate action; its class may move by {allowed:.0%}{unit_told(jump, contracts)}"
         ),
-        proposed_choice=ALLOWED_CHOICES[HaltKind.PRICE_JUMP][0].value,
+        proposed_choice=ALLOWED_CHOICES[_jump_kind(fund)][0].value,
         price=PriceFact(
             age=None,
             age_unit="",
@@ -165,7 +165,7 @@ def _gap_row(found: HeldGap, fund: ValuedFund, contracts: ContractBook, policy: 
     instrument = contracts.instrument(gap.contract_id)
     allowed = policy.jump_fraction(instrument.collar_class)
     return BreakRow(
-        kind=HaltKind.PRICE_JUMP.value,
+        kind=_jump_kind(fund).value,
         subject=gap.contract_id,
         ours=f"{gap.ours:f} {instrument.price_unit}",
         broker=f"{gap.theirs:f} {instrument.price_unit} ({gap.gap:+.2%})",
@@ -174,7 +174,7 @@ def _gap_row(found: HeldGap, fund: ValuedFund, contracts: ContractBook, policy: 
             f"the broker prices it {gap.gap:+.2%} from our last close; its class may move by {allowed:.0%}"
             f"{gap_unit_told(found, contracts)}"
         ),
-        proposed_choice=ALLOWED_CHOICES[HaltKind.PRICE_JUMP][0].value,
+        proposed_choice=ALLOWED_CHOICES[_jump_kind(fund)][0].value,
         price=PriceFact(
             age=None,
             age_unit="",
@@ -186,6 +186,10 @@ def _gap_row(found: HeldGap, fund: ValuedFund, contracts: ContractBook, policy: 
             nav_fraction=_share(found.exposure_usd, fund.valuation.nav),
         ),
     )
+
+
+def _jump_kind(fund: ValuedFund) -> HaltKind:
+    return fund.jumps.halt_kind or HaltKind.PRICE_JUMP
 
 
 def _jump_limit(allowed: Decimal, fund: ValuedFund) -> str:

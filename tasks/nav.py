@@ -31,15 +31,23 @@ def compute_nav(day: TradingDay, inputs: DayInputs) -> ValuedFund:
 
 @step("judge marks")
 def judge_marks(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
-    """Stop on marks that are too old or jumped, unless a person chose to go on without new risk."""
-    doubt = None if inputs.abandoned else doubtful_prices(fund, day.policy.marks, day.world.contracts)
+    """Stop on marks in another unit, and on old or jumped ones unless a person chose to go on without new risk."""
+    doubt = doubtful_prices(fund, day.policy.marks, day.world.contracts, abandoned=inputs.abandoned)
     if doubt is not None:
         raise doubt
 
 
-def doubtful_prices(fund: ValuedFund, policy: MarkPolicy, contracts: ContractBook) -> HaltError | None:
-    """The halt that old or jumped marks ask for, ``None`` where the fund may trade on them."""
-    if fund.marks.halt_kind is not None:
+def doubtful_prices(
+    fund: ValuedFund, policy: MarkPolicy, contracts: ContractBook, *, abandoned: bool
+) -> HaltError | None:
+    """The halt that doubtful marks ask for, ``None`` where the fund may trade on them, or on an abandoned day only reduce.
+
+    A price in another unit gives the fund no value, on an abandoned day neither.
+    """
+    is_unit = fund.jumps.halt_kind is HaltKind.PRICE_UNIT
+    if abandoned and not is_unit:
+        return None
+    if fund.marks.halt_kind is not None and not is_unit:
         return HaltError(fund.marks.halt_kind.value, marks_text(fund.marks, policy))
     if fund.jumps.halt_kind is not None:
         return HaltError(fund.jumps.halt_kind.value, jumps_text(fund.jumps, policy, contracts))

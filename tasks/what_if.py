@@ -179,9 +179,8 @@ def _stop_reason(
         return residual_text(fund.bridge)
     if not report.can_trade:
         return reconciliation_text(report)
-    if inputs.abandoned:
-        return ""
-    doubt = doubtful_prices(fund, setup.policy.marks, contract_book(setup, inputs))
+    contracts = contract_book(setup, inputs)
+    doubt = doubtful_prices(fund, setup.policy.marks, contracts, abandoned=inputs.abandoned)
     return "" if doubt is None else str(doubt)
 
 

@@ -244,14 +244,23 @@ def jump_verdict(
     }
     effect_usd = sum((abs(amount) for amount in (*jumped.values(), *mistaken.values())), ZERO)
     limit_usd = round_money(policy.jump_halt_fraction * valuation.nav)
+    in_other_units = [found.effect_usd for found in held if found.jump.unit is not None]
+    unit_usd = sum((abs(amount) for amount in (*in_other_units, *mistaken.values())), ZERO)
     return JumpVerdict(
         jumps=tuple(sorted(held, key=lambda found: (-abs(found.effect_usd), found.jump.contract_id))),
         gaps=tuple(sorted(apart, key=lambda found: (-abs(found.effect_usd), found.gap.contract_id))),
         watched=tuple(watched),
         effect_usd=effect_usd,
         limit_usd=limit_usd,
-        halt_kind=HaltKind.PRICE_JUMP if effect_usd > limit_usd else None,
+        halt_kind=_halt_kind(effect_usd, unit_usd, limit_usd),
     )
+
+
+def _halt_kind(effect_usd: Decimal, unit_usd: Decimal, limit_usd: Decimal) -> HaltKind | None:
+    """A market's move may be abandoned to; a price in another unit gives the fund no value at all."""
+    if unit_usd > limit_usd:
+        return HaltKind.PRICE_UNIT
+    return HaltKind.PRICE_JUMP if effect_usd > limit_usd else None
 
 
 def trusted_marks(

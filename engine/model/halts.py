@@ -20,6 +20,7 @@ class HaltKind(Enum):
     FX_DIFFERENCE = "fx-difference"
     NAN_PRICE = "nan-price"
     PRICE_JUMP = "price-jump"
+    PRICE_UNIT = "price-unit"
     STALE_MARK = "stale-mark"
     MARK_DIFFERENCE = "mark-difference"
     UNKNOWN_ORDER = "unknown-order"
@@ -60,6 +61,7 @@ ALLOWED_CHOICES: Mapping[HaltKind, tuple[HaltChoice, ...]] = MappingProxyType(
         HaltKind.FX_DIFFERENCE: _RETRY,
         HaltKind.NAN_PRICE: (HaltChoice.RETRY, HaltChoice.MARK_MANUALLY),
         HaltKind.PRICE_JUMP: (HaltChoice.MARK_MANUALLY, HaltChoice.RETRY, HaltChoice.ABANDON_DAY),
+        HaltKind.PRICE_UNIT: _MARK,
         HaltKind.STALE_MARK: (HaltChoice.ABANDON_DAY, HaltChoice.MARK_MANUALLY, HaltChoice.WRITE_DOWN),
         HaltKind.MARK_DIFFERENCE: _MARK,
         HaltKind.UNKNOWN_ORDER: _RETRY,
@@ -90,6 +92,7 @@ HALT_NAMES: Mapping[HaltKind, str] = MappingProxyType(
         HaltKind.FX_DIFFERENCE: "Exchange rate difference",
         HaltKind.NAN_PRICE: "Price that is not a number",
         HaltKind.PRICE_JUMP: "Price jump",
+        HaltKind.PRICE_UNIT: "Price in another unit",
         HaltKind.STALE_MARK: "Stale prices",
         HaltKind.MARK_DIFFERENCE: "Price difference",
         HaltKind.UNKNOWN_ORDER: "Unknown order",
@@ -117,6 +120,8 @@ WHAT_TO_DO: Mapping[HaltKind, str] = MappingProxyType(
         "without a price the fund has no value, so the day can not be abandoned",
         HaltKind.PRICE_JUMP: "give the right price by marking manually (the same price to confirm it), retry when "
         "the source has corrected its row, or abandon the day: it is valued at the new price and only reduced",
+        HaltKind.PRICE_UNIT: "give the right price by marking manually (the same price to confirm it), or retry when "
+        "the source has corrected its unit; at such a price the fund has no value, so the day can not be abandoned",
         HaltKind.STALE_MARK: "abandon the day (only reductions are traded), give prices by marking manually, "
         "or write the positions down",
         HaltKind.MARK_DIFFERENCE: "give the right price by marking manually, or retry when both agree",

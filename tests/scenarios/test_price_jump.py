@@ -21,7 +21,7 @@ from tasks.reporting_prices import flagged_prices, price_notes
 from tasks.resolution import apply, preview
 from tasks.run_view import run_view
 from tasks.runtime import World
-from tests.factories import new_world, recorded_inputs, run_id_of, valued
+from tests.factories import DAYS, new_world, recorded_inputs, run_id_of, valued
 from tests.halted_days import DAY_BEFORE, HALTED_DAY, decide_again, home_after_a_day, open_halt
 
 LINE = "MSFT"
@@ -82,3 +82,27 @@ def test_scripted_operator_abandons_the_day(world: World) -> None:
     (told,) = price_notes(flagged_prices(run_view(world, record).fund, world.contracts))
     assert told.startswith(f"{LINE}: its price moved by +8")
     assert told.endswith("it may only be reduced")
+
+
+def test_price_a_hundred_times_too_high_is_found_again_and_never_abandoned_to(tmp_path: Path) -> None:
+    shutil.copytree(home_after_a_day(), tmp_path, dirs_exist_ok=True)
+    world = new_world(tmp_path, HALTED_DAY)
+    payload = world.runs.memory(world.account, VALUED, HALTED_DAY)
+    assert payload is not None
+    previous = decode(PreviousDay, payload)
+    mark = recorded_inputs(world, DAY_BEFORE).market.marks[LINE]
+    marks = {**previous.marks, LINE: replace(mark, price=(mark.price / 100).quantize(Decimal("0.0001")))}
+    world.runs.record_memory(world.account, VALUED, DAY_BEFORE, encode(replace(previous, marks=marks)))
+    assert decide_again(world).is_halted
+    halt = open_halt(world)
+    assert halt.kind == HaltKind.PRICE_UNIT.value
+    assert HaltChoice.ABANDON_DAY not in halt.choices
+    assert "a hundredfold of one another, as pence and pounds are" in halt.message
+    assert not scripted_answer(world, HALTED_DAY)
+    price = recorded_inputs(world, HALTED_DAY).market.marks[LINE].price
+    apply(world, halt.halt_id, HaltChoice.MARK_MANUALLY, "it is that, the desk says", "Ada", {LINE: price})
+    assert decide_again(world).status is RunStatus.COMPLETED
+    kept = world.runs.memory(world.account, VALUED, DAYS[2])
+    assert kept is not None
+    assert decode(PreviousDay, kept).marks[LINE].price == price
+    world.close()

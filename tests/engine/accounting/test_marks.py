@@ -17,10 +17,12 @@ from engine.accounting.jumps import (
 from engine.accounting.marks import MarkVerdict, stale_mark_verdict
 from engine.accounting.nav import ValuationContext, value_portfolio
 from engine.accounting.tripwires import UnitMistake
+from engine.composition.stages import ValuedFund
 from engine.model.halts import HaltKind
 from engine.model.instruments import CollarClass
 from engine.model.market import Mark, MarketHistory, Split
 from engine.model.portfolio import CashBasis
+from tasks.nav import doubtful_prices
 from tests.engine.accounting.builders import BOOK, DAY, NOW, D, bought, capital, make_marks, make_rates
 from tests.engine.accounting.policies import MARKS
 
@@ -77,8 +79,10 @@ def jumped(quantity: str, price: str) -> JumpVerdict:
         # 45 × −60 = −2,700 of 997,300
         ("45", "40", {"CSPX"}, HaltKind.PRICE_JUMP, "the same on a larger line"),
         ("-45", "160", {"CSPX"}, HaltKind.PRICE_JUMP, "a short loses when its price rises"),
+        # a hundredth of the price on 5 % of NAV: no market, and no value of the fund
+        ("500", "1", {"CSPX"}, HaltKind.PRICE_UNIT, "pounds for pence"),
         # the unit error of the audit: nine times the price on 5 % of NAV would be 40 % of it
-        ("500", "900", {"CSPX"}, HaltKind.PRICE_JUMP, "pence for pounds"),
+        ("500", "900", {"CSPX"}, HaltKind.PRICE_JUMP, "nine times is nobody's unit"),
     ],
 )
 def test_jump_freezes_then_halts(
@@ -86,6 +90,24 @@ def test_jump_freezes_then_halts(
 ) -> None:
     found = jumped(quantity, price)
     assert (found.frozen, found.halt_kind) == (frozen, halt), why
+
+
+def test_price_in_another_unit_stops_a_day_that_was_abandoned_and_a_jump_does_not() -> None:
+    def stops(price: str, *, abandoned: bool) -> bool:
+        portfolio = fold([capital("1000000"), bought("CSPX", "500", "100")], NOW)
+        marks = make_marks(CSPX=price)
+        valuation = value_portfolio(portfolio, marks, make_rates(), BOOK, CONTEXT)
+        fund = ValuedFund(
+            valuation=valuation,
+            marks=stale_mark_verdict(valuation, marks, MARKS),
+            jumps=jumped("500", price),
+            bridge=None,
+        )
+        return doubtful_prices(fund, MARKS, BOOK, abandoned=abandoned) is not None
+
+    assert stops("40", abandoned=False)
+    assert not stops("40", abandoned=True)
+    assert stops("1", abandoned=True)
 
 
 def test_jump_tells_what_it_does_to_nav() -> None:

@@ -110,7 +110,7 @@ def test_pence_against_pounds_at_the_broker_stops_the_day() -> None:
     (row,) = found.gaps
     assert (row.gap.unit, found.frozen) == (UnitMistake.HUNDREDFOLD, {"IUKD"})
     assert row.effect_usd == D("-4430.25") * make_rates().get_rate("GBP", "USD")
-    assert found.halt_kind is HaltKind.PRICE_JUMP
+    assert found.halt_kind is HaltKind.PRICE_UNIT
 
 
 def test_notional_for_a_price_at_the_broker_stops_the_day() -> None:
@@ -118,7 +118,7 @@ def test_notional_for_a_price_at_the_broker_stops_the_day() -> None:
     (row,) = found.gaps
     # 1 x (250,000 - 5,000) x 50 = 12,250,000 USD
     assert (row.gap.unit, row.effect_usd) == (UnitMistake.MULTIPLIER, D(12_250_000))
-    assert found.halt_kind is HaltKind.PRICE_JUMP
+    assert found.halt_kind is HaltKind.PRICE_UNIT
 
 
 def test_small_holding_in_a_wrong_unit_is_frozen_and_stops_nothing() -> None:
