@@ -170,7 +170,7 @@ def quote_arrived(
     if state.phase not in (Phase.QUOTING, Phase.WORKING):
         return state, ()
     if state.is_spread and state.mids is None:
-        state = state._replace(mids=_arrival_mids(core, offered))
+        state = state._replace(mids=_arrival_mids(core, offered, now, policy))
     plan = state.plan if state.plan is not None else _plan(core, state, offered, now, policy)
     if isinstance(plan, PlanRefusal):
         return _unpriced(core, state, plan, now, policy)
@@ -200,15 +200,19 @@ def _price(
     return limit_price(plan, quote, at, policy, core.instrument, model_bps)
 
 
-def _arrival_mids(core: OrderCore, offered: QuoteArrived) -> SpreadMids | None:
-    """Where both legs arrived: at their first spread, else now; ``None`` while a leg has no market."""
+def _arrival_mids(
+    core: OrderCore, offered: QuoteArrived, now: datetime, policy: ExecutionPolicy
+) -> SpreadMids | None:
+    """Where both legs arrived: at their first spread, else now; ``None`` while a leg has no market to believe."""
     for record in core.own_children:
         near, mid = record.child.near, record.child.arrival_mid
         if near is not None and mid is not None:
             return SpreadMids(mid, near.arrival_mid)
-    if offered.near is None or not (offered.quote.is_two_sided and offered.near.is_two_sided):
+    age = policy.quote_age_plan_seconds
+    far_quote, near_quote = (usable_quote(leg, now, age) for leg in (offered.quote, offered.near))
+    if isinstance(far_quote, PlanRefusal) or isinstance(near_quote, PlanRefusal):
         return None
-    return SpreadMids(offered.quote.mid, offered.near.mid)
+    return SpreadMids(far_quote.mid, near_quote.mid)
 
 
 def _plan(

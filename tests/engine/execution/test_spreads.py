@@ -165,6 +165,26 @@ def test_spread_follows_the_market_inside_the_collar_of_one_leg() -> None:
     assert (spreads[0], max(spreads)) == (D("50.75"), D("51.50"))
 
 
+@pytest.mark.parametrize("bid", ["0", "5000.5", None], ids=["zero", "crossed", "missing"])
+def test_arrival_of_a_roll_is_never_read_from_a_broken_quote(bid: str | None) -> None:
+    near, far = legs()
+    made, broker, _ = world(near, far)
+    broken_until = NOON + timedelta(seconds=20)
+
+    def quote_at(contract_id: str, at: datetime) -> Quote:
+        good = steady(contract_id, at)
+        is_broken = contract_id == ES_JUN and at < broken_until
+        return replace(good, bid=None if bid is None else D(bid)) if is_broken else good
+
+    broker.quote_at = quote_at
+    broker.on_send = market(fakes.acknowledge)
+    execute([roll_job(near, far)], made)
+    anchored = {(c.arrival_mid, None if c.near is None else c.near.arrival_mid) for c in broker.sent}
+    # Outright orders of the old contract arrive at 5000, those of the new one at 5050: the mids of the whole quotes.
+    assert anchored <= {(D(5050), D(5000)), (D(5050), None), (D(5000), None)}
+    assert broker.sent
+
+
 def test_turnover_counts_both_legs_of_a_spread() -> None:
     near, far = legs()
     made, broker, book = world(near, far)

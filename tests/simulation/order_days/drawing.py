@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -24,7 +24,7 @@ from engine.model.orders import (
     Side,
     Urgency,
 )
-from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, UNIVERSE, utc
+from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, NEXT, UNIVERSE, utc
 
 
 class Fault(Enum):
@@ -111,6 +111,8 @@ def _jobs(chance: random.Random, day: date) -> tuple[ExecutionJob, ...]:
     for number in range(chance.randint(1, 3)):
         contracts = chance.sample(_BUYABLE, chance.randint(1, 2))
         intents = tuple(_intent(chance, f"{day}|{number}|{name}", name) for name in contracts)
+        if number == 0 and chance.random() < 0.4:
+            intents += roll_intents(f"{day}|roll", chance.randint(1, 6), chance.randint(1, 6))
         start = utc(day, 15) + timedelta(minutes=chance.randrange(0, 50, 10))
         end = start + timedelta(minutes=chance.choice((5, 15, 25)))
         after = tuple(job.job_id for job in jobs if chance.random() < 0.3)
@@ -136,19 +138,31 @@ def _intent(chance: random.Random, name: str, contract_id: str) -> OrderIntent:
     instrument = UNIVERSE[CONTRACTS[contract_id].instrument_id]
     side = Side.BUY if chance.random() < 0.7 or contract_id in ("AAA", "PEN") else Side.SELL
     quantity = Decimal(chance.randint(1, 8) if instrument.is_future else chance.randint(50, 400))
+    urgency = chance.choice((Urgency.NORMAL, Urgency.NORMAL, Urgency.HIGH, Urgency.LOW))
+    return _order(name, contract_id, side, quantity, urgency)
+
+
+def _order(name: str, contract_id: str, side: Side, quantity: Decimal, urgency: Urgency) -> OrderIntent:
     return OrderIntent(
         intent_id=name,
         contract_id=contract_id,
-        instrument_id=instrument.instrument_id,
+        instrument_id=CONTRACTS[contract_id].instrument_id,
         side=side,
         quantity=quantity,
         reason=Reason.REBALANCE,
-        urgency=chance.choice((Urgency.NORMAL, Urgency.NORMAL, Urgency.HIGH, Urgency.LOW)),
+        urgency=urgency,
         group=None,
         reduce_only=False,
         sleeves={"core_index_rv": quantity * side.sign},
         decision_price=Decimal(1),
     )
+
+
+def roll_intents(name: str, closed: int, opened: int) -> tuple[OrderIntent, OrderIntent]:
+    """A roll of a long future: the old contract's parent, and the new one's, which is worked as spreads with it."""
+    near = _order(f"{name}|{FUTURE}", FUTURE, Side.SELL, Decimal(closed), Urgency.NORMAL)
+    far = _order(f"{name}|{NEXT}", NEXT, Side.BUY, Decimal(opened), Urgency.NORMAL)
+    return replace(near, reason=Reason.ROLL), replace(far, reason=Reason.ROLL, near_intent_id=near.intent_id)
 
 
 class ProcessDeath(BaseException):

@@ -15,7 +15,7 @@ from state.order_reading import account_fills, account_orders
 from tests.engine.execution.market import execution_policy
 from tests.simulation.order_days.day import ACCOUNT, BOOK, FaultedDay
 
-EMERGENCY_ROOM = Decimal("1.5")
+WIDEST = Decimal("1.5")
 """The widest collar of any urgency drawn here (HIGH), in collars."""
 
 
@@ -45,15 +45,19 @@ def _accepted_once(day: FaultedDay) -> Iterator[str]:
 
 
 def _within_the_parent(day: FaultedDay) -> Iterator[str]:
+    """Executions, and what may still trade; a spread counts for both of its parents."""
     ordered = {intent.intent_id: intent.quantity for job in day.drawn.jobs for intent in job.intents}
     latest = {fill.root: fill for fill in sorted(day.broker.executions(), key=lambda fill: fill.version)}
-    executed: Counter[str | None] = Counter()
+    executed: Counter[tuple[str | None, str]] = Counter()
     for fill in latest.values():
-        executed[fill.order_ref] += fill.quantity  # type: ignore[assignment]
+        executed[(fill.order_ref, fill.contract_id)] += fill.quantity  # type: ignore[assignment]
     traded: Counter[str] = Counter()
     for order in _accepted(day):
-        alive = order.remaining if order.is_open else Decimal(0)
-        traded[order.child.intent_id] += executed[order.child.order_ref] + alive  # type: ignore[assignment]
+        child, alive = order.child, order.remaining if order.is_open else Decimal(0)
+        legs = [(child.intent_id, child.contract_id)]
+        legs += [(child.near.intent_id, child.near.contract_id)] if child.near is not None else []
+        for intent_id, contract_id in legs:
+            traded[intent_id] += executed[(child.order_ref, contract_id)] + alive  # type: ignore[assignment]
     yield from (
         f"{intent} traded or may trade {total} of {ordered[intent]}"
         for intent, total in traded.items()
@@ -62,21 +66,32 @@ def _within_the_parent(day: FaultedDay) -> Iterator[str]:
 
 
 def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
-    policy, anchors = execution_policy(), {}
+    """The mid on arrival never moves and was once quoted; no limit goes further beyond it than the collar."""
+    anchors: dict[str, Decimal | None] = {}
     for order in _accepted(day):
         child = order.child
-        mid = anchors.setdefault(child.intent_id, child.arrival_mid)
-        if mid is None or mid != child.arrival_mid or mid not in day.served.get(child.contract_id, ()):
-            yield f"{child.order_ref} is anchored at {child.arrival_mid}, its parent at {mid}, which no quote showed"
+        legs = [(child.intent_id, child.contract_id, child.arrival_mid)]
+        legs += [(child.near.intent_id, child.near.contract_id, child.near.arrival_mid)] if child.near else []
+        for intent_id, contract_id, mid in legs:
+            if (
+                mid is None
+                or anchors.setdefault(intent_id, mid) != mid
+                or mid not in day.served.get(contract_id, ())
+            ):
+                yield f"{child.order_ref} is anchored at {mid}, {intent_id} at {anchors.get(intent_id)}"
+        if child.arrival_mid is None:
             continue
-        instrument = BOOK.instrument(child.contract_id)
-        width = EMERGENCY_ROOM * max(
-            abs(mid) * policy.collar_bps[instrument.collar_class] / 10_000,
-            instrument.tick_at(mid) * policy.minimum_collar_ticks,
-        )
-        over = child.limit_price - mid if child.side is Side.BUY else mid - child.limit_price
-        if over > width:
-            yield f"{child.order_ref} pays {over} beyond {mid}, more than {width}"
+        # A spread's collar is that of its far leg, around the difference of the two mids.
+        anchor = child.arrival_mid - (child.near.arrival_mid if child.near is not None else 0)
+        over = child.limit_price - anchor if child.side is Side.BUY else anchor - child.limit_price
+        if over > (width := _widest(child.contract_id, child.arrival_mid)):
+            yield f"{child.order_ref} pays {over} beyond {anchor}, more than {width}"
+
+
+def _widest(contract_id: str, mid: Decimal) -> Decimal:
+    policy, instrument = execution_policy(), BOOK.instrument(contract_id)
+    bps = policy.collar_bps[instrument.collar_class]
+    return WIDEST * max(abs(mid) * bps / 10_000, instrument.tick_at(mid) * policy.minimum_collar_ticks)
 
 
 def _same_positions(day: FaultedDay) -> Iterator[str]:

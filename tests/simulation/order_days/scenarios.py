@@ -17,7 +17,7 @@ from engine.model.orders import (
     Urgency,
 )
 from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, UNIVERSE, utc
-from tests.simulation.order_days.drawing import DrawnDay, Fault
+from tests.simulation.order_days.drawing import DrawnDay, Fault, roll_intents
 
 DAY = date(2024, 3, 5)
 LINES = ("AAA", "PEN", "EUR.USD", FUTURE, EURO)
@@ -43,7 +43,9 @@ def _intent(number: int, urgency: Urgency, side: Side) -> OrderIntent:
     )
 
 
-def _jobs(per_job: int, *, chained: bool, minutes: int, urgency: Urgency) -> Iterator[ExecutionJob]:
+def _jobs(
+    per_job: int, *, chained: bool, minutes: int, urgency: Urgency, rolls: bool
+) -> Iterator[ExecutionJob]:
     for number, first in enumerate(range(0, ORDERS, per_job)):
         start = utc(DAY, 15) + timedelta(minutes=0 if chained else 5 * number)
         end = start + timedelta(minutes=minutes)
@@ -58,8 +60,9 @@ def _jobs(per_job: int, *, chained: bool, minutes: int, urgency: Urgency) -> Ite
             after=(f"job-{number - 1}",) if chained and number else (),
             intents=tuple(
                 _intent(n, urgency, Side.SELL if n % len(LINES) > 1 and n % 3 == 0 else Side.BUY)
-                for n in range(first, min(first + per_job, ORDERS))
-            ),
+                for n in range(first, min(first + per_job, ORDERS) - 2 * rolls)
+            )
+            + (roll_intents(f"{DAY}|{number}", 3 + number, 4) if rolls else ()),
             content_digest=f"content-{number}",
         )
 
@@ -73,12 +76,13 @@ def _day(
     chained: bool = False,
     minutes: int = 25,
     urgency: Urgency = Urgency.NORMAL,
+    rolls: bool = False,
     rates: Mapping[Fault, float] | None = None,
 ) -> DrawnDay:
     return DrawnDay(
         seed=seed,
         day=DAY,
-        jobs=tuple(_jobs(per_job, chained=chained, minutes=minutes, urgency=urgency)),
+        jobs=tuple(_jobs(per_job, chained=chained, minutes=minutes, urgency=urgency, rolls=rolls)),
         depth=Decimal(depth),
         drift=drift,
         rates=dict(rates or {}),
@@ -90,7 +94,8 @@ SCENARIOS: Mapping[str, DrawnDay] = {
     "filled in parts": _day(2, depth=60),
     "repriced in a moving market": _day(3, depth=60, drift=4, urgency=Urgency.HIGH),
     "each job after the last": _day(4, per_job=6, chained=True),
+    "rolls as calendar spreads": _day(7, depth=60, rolls=True),
     "executions corrected and taken back": _day(5, rates={Fault.CORRECTION: 0.05, Fault.BUST: 0.02}),
     "lines that break while orders leave": _day(6, rates={Fault.SEND_UNKNOWN: 0.1, Fault.SEND_LOST: 0.05}),
 }
-"""Six days of thirty orders each, by name."""
+"""Seven days of thirty orders each, by name."""
