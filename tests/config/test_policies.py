@@ -157,7 +157,7 @@ def test_history_legs_change_on_their_dates(
 
 @pytest.mark.parametrize(
     ("day", "names"),
-    [(date(2015, 1, 11), 3), (date(2015, 1, 12), 387), (date(2018, 12, 31), 387), (date(2019, 1, 1), 3)],
+    [(date(2015, 1, 11), 3), (date(2015, 1, 12), 387), (date(2018, 12, 30), 387), (date(2018, 12, 31), 3)],
 )
 def test_history_single_names_follow_the_recorded_file(day: date, names: int) -> None:
     sleeves = sleeve_policy(load_settings("history"), day)
