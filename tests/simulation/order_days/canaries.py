@@ -7,7 +7,7 @@ that bring it to light. They exist in tests only.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -19,7 +19,7 @@ from engine.model.orders import ChildStatus, TransportEventKind
 from engine.ports import Permission
 from state import gate
 from state.orders import OrderStore
-from tests.simulation.order_days.drawing import Fault
+from tests.simulation.order_days.drawing import Fault, often
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Canary:
 
     name: str
     patches: tuple[tuple[object, str, Callable[..., object]], ...]
-    faults: tuple[Fault, ...]
+    faults: Mapping[Fault, float]
 
     @contextlib.contextmanager
     def alive(self) -> Iterator[None]:
@@ -117,12 +117,12 @@ def _says_nothing(right, self, subject, text):
     return None
 
 
-def _moves_the_anchor(right, core, offered, now, policy):
-    return right(replace(core, children=()), offered, now, policy)
+def _moves_the_anchor(right, core, state, offered, now, policy):
+    return right(replace(core, children=()), state, offered, now, policy)
 
 
-def _knows_no_collar(right, mid, instrument, policy, urgency):
-    floor, ceiling = right(mid, instrument, policy, urgency)
+def _knows_no_collar(right, mid, *rest):
+    floor, ceiling = right(mid, *rest)
     return floor - 50 * (mid - floor), ceiling + 50 * (ceiling - mid)
 
 
@@ -167,20 +167,20 @@ def _keeps_both_versions(right, connection, account, execution_id, at):
 
 
 CANARIES = (
-    Canary("the gate forgets what is reserved", ((gate, "judge", _forgets_reservations), (answers, "_misses_executions", _believes_any_end)), (Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
-    Canary("the gate ignores the halt", ((gate, "judge", _ignores_the_halt), (OrderStore, "permission", _sees_no_halt)), (Fault.HALT,)),
-    Canary("an older epoch may still send", ((gate, "judge", _ignores_the_epoch), (OrderStore, "permission", _is_never_superseded), (OrderStore, "_refuse_superseded", _lets_go)), (Fault.SECOND_WRITER,)),
-    Canary("a lost order counts as not sent", ((answers, "visibility_lost", _releases_what_is_lost), (lifecycle, "visibility_lost", _releases_what_is_lost), (gate, "judge", _forgets_reservations)), (Fault.SEND_UNKNOWN,)),
-    Canary("an end is believed before its executions came", ((answers, "_misses_executions", _believes_any_end),), (Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
-    Canary("an error code counts as an end", ((lifecycle, "broker_message", _takes_errors_for_ends), (gate, "judge", _forgets_reservations)), (Fault.FALSE_CANCEL,)),
-    Canary("doubt is told to nobody", ((executor.OrderManager, "_alarm", _says_nothing),), (Fault.SEND_SILENT, Fault.SEND_LOST)),
-    Canary("a restart moves the anchor of the collar", ((rounds, "_plan", _moves_the_anchor),), (Fault.DEATH,)),
-    Canary("the collar does not hold", ((pricing, "collar", _knows_no_collar),), ()),
-    Canary("an old quote is good enough", ((rounds, "usable_quote", _takes_any_quote), (pricing, "usable_quote", _takes_any_quote)), (Fault.QUOTE_STALE,)),
-    Canary("a crossed quote is turned round", ((rounds, "usable_quote", _swaps_crossed_sides), (pricing, "usable_quote", _swaps_crossed_sides)), (Fault.QUOTE_CROSSED,)),
-    Canary("a restart looks at no executions", ((recovery, "_by_reference", _finds_no_executions),), (Fault.DEATH,)),
-    Canary("executions of ended orders are not booked", ((recovery, "_late_fills", _skips_late_fills),), (Fault.BUST, Fault.CORRECTION)),
-    Canary("an order that is not listed counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), (Fault.DEATH, Fault.QUERY_LAGS, Fault.SEND_UNKNOWN)),
-    Canary("half of each commission is forgotten", ((state.fills, "commission", _forgets_commissions),), ()),
-    Canary("a corrected execution keeps its first version", ((state.fills, "take_back", _keeps_both_versions),), (Fault.BUST, Fault.CORRECTION)),
+    Canary("the gate forgets what is reserved", ((gate, "judge", _forgets_reservations), (answers, "_misses_executions", _believes_any_end)), often(Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
+    Canary("the gate ignores the halt", ((gate, "judge", _ignores_the_halt), (OrderStore, "permission", _sees_no_halt)), often(Fault.HALT)),
+    Canary("an older epoch may still send", ((gate, "judge", _ignores_the_epoch), (OrderStore, "permission", _is_never_superseded), (OrderStore, "_refuse_superseded", _lets_go)), often(Fault.SECOND_WRITER)),
+    Canary("a lost order counts as not sent", ((answers, "visibility_lost", _releases_what_is_lost), (lifecycle, "visibility_lost", _releases_what_is_lost), (gate, "judge", _forgets_reservations)), often(Fault.SEND_UNKNOWN)),
+    Canary("an end is believed before its executions came", ((answers, "_misses_executions", _believes_any_end),), often(Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
+    Canary("an error code counts as an end", ((lifecycle, "broker_message", _takes_errors_for_ends), (gate, "judge", _forgets_reservations)), often(Fault.FALSE_CANCEL)),
+    Canary("doubt is told to nobody", ((executor.OrderManager, "_alarm", _says_nothing),), often(Fault.SEND_SILENT, Fault.SEND_LOST)),
+    Canary("a restart moves the anchor of the collar", ((rounds, "_plan", _moves_the_anchor),), often(Fault.DEATH)),
+    Canary("the collar does not hold", ((pricing, "collar", _knows_no_collar),), {}),
+    Canary("an old quote is good enough", ((rounds, "usable_quote", _takes_any_quote), (pricing, "usable_quote", _takes_any_quote)), often(Fault.QUOTE_STALE)),
+    Canary("a crossed quote is turned round", ((rounds, "usable_quote", _swaps_crossed_sides), (pricing, "usable_quote", _swaps_crossed_sides)), often(Fault.QUOTE_CROSSED)),
+    Canary("a restart looks at no executions", ((recovery, "_by_reference", _finds_no_executions),), often(Fault.DEATH)),
+    Canary("executions of ended orders are not booked", ((recovery, "_late_fills", _skips_late_fills),), often(Fault.BUST, Fault.CORRECTION)),
+    Canary("an order that is not listed counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.1, Fault.QUERY_LAGS: 0.9}),
+    Canary("half of each commission is forgotten", ((state.fills, "commission", _forgets_commissions),), {}),
+    Canary("a corrected execution keeps its first version", ((state.fills, "take_back", _keeps_both_versions),), often(Fault.BUST, Fault.CORRECTION)),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from sqlalchemy.exc import DatabaseError
 
-from engine.errors import BrokerUnavailable, FundError, HaltError, SupersededError
+from engine.errors import BrokerUnavailable, HaltError, SupersededError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
@@ -124,7 +124,7 @@ class FaultedDay:
         except HaltError as error:
             self.alarms.append(str(error))
             return False
-        except FundError as error:
+        except Exception as error:  # nothing else may ever come out of an attempt
             self.errors.append(f"{type(error).__name__}: {error}")
             self.alarms.append(str(error))
             return False
@@ -220,7 +220,10 @@ class FaultedDay:
         self.broker.advance(end)
         claim = runs.claim(self.key(RunKind.CLOSE), self.now + LEASE, "code", "config")
         orders = self.store(claim.run_id, claim.epoch)
-        recover(orders, SimulatedTransport(self.broker))
+        try:
+            recover(orders, SimulatedTransport(self.broker))
+        except Exception as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
 
     @property
     def digest(self) -> str:

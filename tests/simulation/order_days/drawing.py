@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -86,8 +86,13 @@ class DrawnDay:
         return utc(self.day, 7)
 
 
-def draw(seed: int, only: Collection[Fault] | None = None) -> DrawnDay:
-    """The day of a seed; the same seed is always the same day. With ``only``, just those faults, and often."""
+def often(*faults: Fault) -> dict[Fault, float]:
+    """Rates for `draw` at which a few faults strike several times a day."""
+    return dict.fromkeys(faults, OFTEN)
+
+
+def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
+    """The day of a seed; the same seed is always the same day. With ``only``, just those faults at those rates."""
     chance = random.Random(f"{seed}|day")
     day = _FIRST_DAY + timedelta(days=chance.randrange(_DAYS))
     while day.weekday() > 4:
@@ -95,7 +100,7 @@ def draw(seed: int, only: Collection[Fault] | None = None) -> DrawnDay:
     faults = [fault for fault in Fault if chance.random() < 0.35]
     rates = {fault: chance.choice(RATES) * (0.1 if fault in RARE else 1.0) for fault in faults}
     if only is not None:
-        rates = dict.fromkeys(only, OFTEN)
+        rates = dict(only)
     return DrawnDay(
         seed=seed,
         day=day,
