@@ -118,16 +118,18 @@ def _more(
 def deal_units(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
     """Issue and cancel units at the NAV per unit of the close, an instant after it: the close itself stays as it is.
 
-    Raises nothing for an order that asks for more units than there are: it waits, and an alert says so.
+    Raises nothing for an order that asks for as many units as there are, or more: it waits, and an alert says so.
     """
+    dealt_at = day.context.as_of + _INSTANT
     for order, booked in _standing(day.world):
         if not may_be_dealt(order, booked, day.trade_date):
             continue
-        entry = units_dealt(order, fund.valuation, inputs.market.fx, day.context.as_of + _INSTANT)
+        # Two orders may ask for more than there is although each alone does not.
+        outstanding = day.world.ledger.portfolio(day.world.account, dealt_at).units
+        entry = units_dealt(order, fund.valuation, inputs.market.fx, dealt_at, outstanding)
         if entry is None:
             day.alert(
-                "WARNING",
-                f"{_told(order)}: expected at most {fund.valuation.units} units to cancel; it waits",
+                "WARNING", f"{_told(order)}: expected less than {outstanding} units to cancel; it waits"
             )
             continue
         day.world.ledger.post(day.world.account, [entry])

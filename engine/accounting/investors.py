@@ -135,17 +135,18 @@ def may_be_dealt(order: InvestorOrder, booked: Collection[str], day: date) -> bo
 
 
 def units_dealt(
-    order: InvestorOrder, valuation: Valuation, fx: FxRates, booked_at: datetime
+    order: InvestorOrder, valuation: Valuation, fx: FxRates, booked_at: datetime, outstanding: Decimal
 ) -> LedgerEntry | None:
     """Units issued or cancelled at the NAV per unit of a valuation; ``None`` when there are not so many to cancel.
 
-    ``fx`` are the rates of that valuation. Raises `InvariantError` for a fund without units or value, and
+    ``fx`` are the rates of that valuation, ``outstanding`` its units after the orders that were dealt at it before;
+    the last unit stays, for a fund without units has no price at which to go on. Raises `InvariantError` for a fund without units or value, and
     `MissingFxRate` for a currency without a rate.
     """
     price = _unit_price(valuation)
     amount = round_money(order.cash)
     units = round_money(fx.to_base(amount, order.money.currency) / price)
-    if valuation.units + units < 0:
+    if units < 0 and outstanding + units <= 0:
         return None
     return LedgerEntry(
         entry_id=units_entry_id(order),

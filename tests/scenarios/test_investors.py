@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from engine.accounting.bridge import BridgeComponent
 from engine.accounting.investors import FlowKind, FlowState, InvestorOrder
 from engine.accounting.statement_findings import Finding
+from engine.carry.calendar import DAY_START
 from engine.composition.stages import ValuedFund
 from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode
@@ -122,6 +123,16 @@ def test_redemption_is_owed_from_its_dealing_day_until_it_is_paid_and_every_day_
     told = imported(world, DAYS[1], DAYS[3])
     assert outcomes(told) == {}
     assert [row.line.finding for row in told.lines if "investor-cash" in row.line.text] == [Finding.MATCHED]
+
+
+def test_second_of_two_redemptions_waits_when_both_together_want_more_than_there_is(world: World) -> None:
+    # 6,000,000 of about 10,000,000 USD each
+    give(world, FlowKind.REDEMPTION, "6000000", "USD", DAYS[1], "A")
+    give(world, FlowKind.REDEMPTION, "6000000", "USD", DAYS[1], "B")
+    run_day(world, DAYS[1])
+    assert (state_of(world, "A"), state_of(world, "B")) == (FlowState.DEALT, FlowState.PENDING)
+    book = world.ledger.portfolio(world.account, datetime.combine(DAYS[2], DAY_START))
+    assert (book.units > 0, book.investors) == (True, {"USD": D(-6_000_000)})
 
 
 @pytest.mark.parametrize("amount", ["5000", "999999.98"])

@@ -48,7 +48,7 @@ def order(
 
 
 def dealt(book: Portfolio, given: InvestorOrder) -> LedgerEntry:
-    entry = units_dealt(given, value(book), make_rates(), NOW)
+    entry = units_dealt(given, value(book), make_rates(), NOW, book.units)
     assert entry is not None
     return entry
 
@@ -91,11 +91,22 @@ def test_units_are_cancelled_at_the_close_and_the_fund_owes_the_money_until_it_i
     assert OPEN.cash["USD"] - paid.cash["USD"] == D(2_100_000)
 
 
-def test_more_units_than_there_are_can_not_be_cancelled() -> None:
-    assert units_dealt(order("10500000.01", OUT), value(OPEN), make_rates(), NOW) is None
-    entry = units_dealt(order("10500000", OUT), value(OPEN), make_rates(), NOW)
-    assert entry is not None
-    assert entry.quantity == -100_000
+@pytest.mark.parametrize(
+    ("amount", "outstanding", "cancelled"),
+    [
+        ("10500000.01", "100000", None),
+        ("10500000", "100000", None),  # without any unit the fund has no price at which to go on
+        ("10499895", "100000", "-99999"),
+        # 60,000 units each: after the first of them 40,000 are left at the same price
+        ("6300000", "100000", "-60000"),
+        ("6300000", "40000", None),
+    ],
+)
+def test_more_units_than_are_left_can_not_be_cancelled(
+    amount: str, outstanding: str, cancelled: str | None
+) -> None:
+    entry = units_dealt(order(amount, OUT), value(OPEN), make_rates(), NOW, D(outstanding))
+    assert (entry.quantity if entry else None) == (D(cancelled) if cancelled else None)
 
 
 def test_flow_is_no_return_and_the_gain_after_it_is_shared() -> None:
@@ -181,6 +192,6 @@ def test_impossible_flows_are_refused() -> None:
     with pytest.raises(InvariantError, match="positive amount"):
         order("-1")
     with pytest.raises(MissingFxRate):
-        units_dealt(order("1", currency="JPY"), value(OPEN), make_rates(), NOW)
+        units_dealt(order("1", currency="JPY"), value(OPEN), make_rates(), NOW, OPEN.units)
     with pytest.raises(InvariantError, match="fund with units"):
-        units_dealt(order("1"), value(fold((), at(1))), make_rates(), NOW)
+        units_dealt(order("1"), value(fold((), at(1))), make_rates(), NOW, D(0))
