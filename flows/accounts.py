@@ -72,34 +72,36 @@ def world_of_halt(halt_id: str) -> Iterator[World]:
 
 
 def world_of_account(book: Book, account: str, day: date) -> World:
-    """The world of an account as its last run opened it: by the recorded request, else by its name.
+    """The world of an account as its last run opened it."""
+    return _required(World(options_of_account(book, account, day)), account)
+
+
+def options_of_account(book: Book, account: str, day: date) -> WorldOptions:
+    """How an account's last run opened its world: by the recorded request, else by the account's name.
 
     A deployment records no request: its profile and seed are in the account's name, its store in FUND_STORE.
     """
     payload = book.runs.memory(account, "request", date.max - timedelta(days=1))
     if payload is not None:
         request = decode(RunRequest, payload)
-        store = None if request.store is None else Path(request.store).resolve()
-        options = WorldOptions(
+        return WorldOptions(
             profile=request.profile,
             first=day,
             last=day,
-            store=store,
+            store=None if request.store is None else Path(request.store).resolve(),
             seed=request.seed,
             overrides=request.overrides,
         )
-        return _required(World(options), account)
     folder = os.environ.get("FUND_STORE")
     for profile in profile_names():
         if account.startswith(f"SIM-{profile}-"):
-            options = WorldOptions(
+            return WorldOptions(
                 profile=profile,
                 first=day,
                 last=day,
                 store=None if folder is None else Path(folder),
                 seed=int(os.environ.get("FUND_SEED", "1")),
             )
-            return _required(World(options), account)
     raise ConfigurationError(f"expected an account of one of our profiles, found {account!r}")
 
 

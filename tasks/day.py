@@ -18,6 +18,7 @@ from engine.errors import ConfigurationError, HaltError, InvariantError, NonFini
 from engine.model.context import DayContext, RunKey, RunKind, RunStatus
 from engine.model.encoding import decode, digest_bytes, encode
 from engine.model.impossible import impossible, impossible_figure
+from engine.model.money import ZERO
 from state.gate import OrderLimits
 from state.orders import OrderStore
 from state.runs import ClaimOutcome, RunClaim
@@ -101,7 +102,8 @@ class TradingDay:
         nav = self.world.latest_nav() or self.policy.initial_capital
         limits = OrderLimits(
             max_orders=safety.max_orders_per_day,
-            max_turnover_usd=nav * Decimal(str(self.policy.risk.gross_leverage_max)),
+            # A fund that is worth nothing may send nothing; that it is stopped says the comparison with the broker.
+            max_turnover_usd=max(ZERO, nav) * Decimal(str(self.policy.risk.gross_leverage_max)),
         )
         return OrderStore(
             self.world.database,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,7 @@ ValueDate = Annotated[
 Investor = Annotated[str, typer.Option(help="who gives the order")]
 Evidence = Annotated[str, typer.Option(help="what proves it: a form, a letter, a transfer's reference")]
 Account = Annotated[str | None, typer.Option(help="account; needed when there are several")]
+_TOO_MUCH = 1_000_000_000_000
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 
@@ -164,7 +166,7 @@ def _give(form: _Form, account: str | None, *, as_json: bool) -> int:
     with open_book() as book:
         name = _account(book, account)
         require_open_day(book.runs, name, day)
-        money = Money(amount=_positive(form.amount), currency=form.currency)
+        money = Money(amount=_positive(form.amount), currency=_known_currency(book, name, day, form.currency))
         order = InvestorOrder(
             order_id=order_id(name, form.kind, form.investor, money, day, form.evidence),
             kind=form.kind,
@@ -195,14 +197,29 @@ def _account(book: Book, account: str | None) -> str:
     return names[0]
 
 
+def _known_currency(book: Book, account: str, day: date, currency: str) -> str:
+    """A currency that the account has rates for; raises `ConfigurationError` on another, which no close could deal."""
+    from config.settings import load_settings
+    from flows.accounts import options_of_account
+
+    options = options_of_account(book, account, day)
+    settings = load_settings(options.profile, options.overrides)
+    known = settings.execution_phase2.carry_realism.financing.default_cash_rate_by_ccy
+    if currency not in known:
+        raise ConfigurationError(f"expected a currency among {', '.join(sorted(known))}, found {currency}")
+    return currency
+
+
 def _positive(text: str) -> Decimal:
-    """Money with at most cents; raises `ConfigurationError` on anything else."""
+    """Money with at most cents; raises `ConfigurationError` on anything else, and on more than there is anywhere."""
     try:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0 or amount != round(amount, 2):
-        raise ConfigurationError(f"expected a positive amount with at most two decimals, found {text!r}")
+    if not amount.is_finite() or not 0 < amount < _TOO_MUCH or amount != round(amount, 2):
+        raise ConfigurationError(
+            f"expected a positive amount below {_TOO_MUCH:,} with at most two decimals, found {text!r}"
+        )
     return amount
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,6 +16,7 @@ from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import encode
 from engine.model.halts import HaltChoice
 from engine.simulation.faults import inject
+from engine.simulation.interventions import transfer_cash
 from tasks.resolution import adoption_entries, apply
 from tasks.runtime import World
 from tests.factories import (
@@ -151,3 +153,18 @@ def test_day_after_an_adoption_sends_the_orders_of_an_undisturbed_day_from_the_a
     assert found.parents == expected.parents
     assert found.orders == expected.orders
     assert found.books == expected.books
+
+
+def test_fund_that_is_worth_less_than_nothing_stays_stopped_however_often_it_is_asked(tmp_path: Path) -> None:
+    shutil.copytree(home_after_a_day(), tmp_path, dirs_exist_ok=True)
+    world = new_world(tmp_path, HALTED_DAY)
+    transfer_cash(world.broker, "USD", Decimal(-12_000_000))  # of about 10,000,000
+    sent = accepted_orders(world.options.home, world.account)
+    assert decide_again(world).status is RunStatus.EMERGENCY
+    apply(world, open_halt(world).halt_id, HaltChoice.ADOPT_BROKER, "it is gone", "Ada", {})
+    for _ in range(2):
+        assert decide_again(world).status is RunStatus.EMERGENCY
+        assert open_halt(world).kind == "nlv-drift"
+        apply(world, open_halt(world).halt_id, HaltChoice.RETRY, "asked again", "Ada", {})
+    assert accepted_orders(world.options.home, world.account) == sent
+    world.close()
