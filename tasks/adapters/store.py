@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.errors import StoreError
 from engine.model.instruments import Contract, Instrument, InstrumentType, spot_contract
-from engine.model.market import Dividend, FundamentalRecord, Split, SymbolChange
+from engine.model.market import BASE_CURRENCY, Dividend, FundamentalRecord, Split, SymbolChange
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
 from engine.simulation.chains import business_calendar
@@ -252,7 +252,7 @@ def _panel(draft: _Draft, lines: list[StoreLine]) -> MarketPanel:
 
 
 def _fx(draft: _Draft) -> dict[str, np.ndarray]:
-    """Rates of every pair against USD; other pairs of the file are crosses and are not needed."""
+    """Rates of every pair against USD, and of each cross of two of them: it says when one of the three is wrong."""
     if not draft.files.has(FX):
         draft.notes.append("the store has no exchange rates: amounts in other currencies can not be valued")
         return {}
@@ -261,10 +261,11 @@ def _fx(draft: _Draft) -> dict[str, np.ndarray]:
     usable = np.isfinite(table["rate"]) & (table["rate"] > 0)
     if not usable.all():
         draft.notes.append(f"{int((~usable).sum())} exchange rates are not positive numbers and are left out")
+    names = {str(pair) for pair in np.unique(pairs)}
     return {
-        str(pair): draft.frame.place(table["date"][rows], table["rate"][rows])
-        for pair in np.unique(pairs)
-        if pair.endswith("USD")
+        pair: draft.frame.place(table["date"][rows], table["rate"][rows])
+        for pair in sorted(names)
+        if pair.endswith(BASE_CURRENCY) or {pair[:3] + BASE_CURRENCY, pair[3:] + BASE_CURRENCY} <= names
         for rows in [(pairs == pair) & usable]
     }
 

@@ -168,6 +168,21 @@ def test_second_source_of_the_franc_confirms_it_within_one_percent(
     assert verdict.state is state
 
 
+def test_recorded_cross_of_euro_and_pound_is_held_against_its_legs(shared: Path) -> None:
+    """EURGBP of 24 June 2016 agrees with its legs; the pound two percent dearer contradicts it."""
+    found = ran(built_store(shared / "market_data"), REFERENDUM)
+    inputs = found.inputs[date(2016, 6, 27)]
+    rates = inputs.market.fx.rates
+    euro, pound, cross = (rates[pair] for pair in ("EURUSD", "GBPUSD", "EURGBP"))
+    assert euro.observed_at == pound.observed_at == cross.observed_at
+    assert abs(cross.rate * pound.rate / euro.rate - 1) < D("0.0014")
+    dearer = {**rates, "GBPUSD": replace(pound, rate=pound.rate * D("1.02"))}
+    market = replace(inputs.market, fx=replace(inputs.market.fx, rates=dearer))
+    verdict = judge_rates(found.setup, replace(inputs, market=market))
+    assert verdict.state is FxState.INVALID
+    assert HaltKind.FX_DIFFERENCE in {finding.kind for finding in verdict.findings}
+
+
 def test_changed_source_of_the_franc_is_no_move_beyond_the_limit(shared: Path) -> None:
     """1.0266 of the future on 31 December 2018, 1.0100 spot on 2 January 2019: -1.62 %, told by the store."""
     found = ran(built_store(shared / "market_data"), END_OF_THE_COMPANIES)

@@ -305,12 +305,12 @@ def test_accounts_are_known_only_after_the_time_to_file(
     assert american.interest_coverage[1:] == (None, None)
 
 
-def test_crowded_rate_file_gives_only_dollar_pairs(
+def test_crowded_rate_file_gives_dollar_pairs_and_their_cross(
     real_store: Path, universe: Universe, sessions: SessionTable
 ) -> None:
     panel = read(real_store, universe, sessions, date(2016, 6, 1), date(2016, 6, 30), "ES")
     assert {"EURUSD", "GBPUSD", "CHFUSD"} <= set(panel.fx)
-    assert all(pair.endswith("USD") for pair in panel.fx)
+    assert [pair for pair in panel.fx if not pair.endswith("USD")] == ["EURGBP"]
     # Sterling fell by about 8 % on the day after the referendum, by the New York close.
     row = panel.dates.index(date(2016, 6, 24))
     assert panel.fx["GBPUSD"][row] / panel.fx["GBPUSD"][row - 1] - 1 == pytest.approx(-0.08, abs=0.03)

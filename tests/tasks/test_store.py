@@ -218,6 +218,21 @@ def test_exchange_rates_against_the_dollar_are_aligned(tmp_path: Path, source: P
     assert np.isnan(fx["GBPUSD"][1])
 
 
+def test_cross_rate_of_two_pairs_against_the_dollar_is_kept(tmp_path: Path, source: Path) -> None:
+    write_london_share(source, "VOD.L", [400.0] * 5)
+    rows = {
+        "pair": ["GBPUSD", "EURUSD", "EURGBP", "EURCHF"],
+        "date": [WEEK[0]] * 4,
+        "rate": [1.2, 1.08, 0.9, 0.95],
+        "source": ["a"] * 4,
+    }
+    write(source, "fx/fx_daily_best.csv.gz", rows)
+    build_store(source, tmp_path / "fx")
+    fx = panel(tmp_path / "fx", pence_share("VOD.L")).fx
+    assert set(fx) == {"GBPUSD", "EURUSD", "EURGBP"}  # 1.08 / 1.2 = 0.9; nobody tells the franc in dollars
+    assert fx["EURGBP"][0] == 0.9
+
+
 def test_range_before_the_store_is_refused_with_its_first_date(store: Path) -> None:
     with pytest.raises(StoreError, match=r"from 2023-03-06 on.*found 2023-03-03"):
         panel(store, pence_share("VOD.L"), first=date(2023, 3, 3))
