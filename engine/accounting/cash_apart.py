@@ -155,7 +155,8 @@ def _dividend_facts(currency: str, more: Decimal, usd: Decimal, scene: CashScene
         amount = round_money(scene.sides.portfolio.quantity(row.instrument_id) * row.amount)
         if instrument is None or instrument.currency != currency or abs(more - amount) > CENT or amount == 0:
             continue
-        is_known = f"dividend:{row.instrument_id}:{row.ex_date.isoformat()}" in booked
+        name = f"{row.instrument_id}:{row.ex_date.isoformat()}"
+        is_known = not booked.isdisjoint({f"dividend:{name}", f"dividend-paid:{name}"})
         booking = Booking(
             kind=EntryKind.DIVIDEND,
             contract_id=row.instrument_id,

@@ -280,6 +280,13 @@ def _moved(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
     if found.foreign_executions:
         return
     text = f"{_surplus(found, sides)}: no execution explains it"
+    if _may_be_left_out(found, sides):
+        yield because(
+            BreakKind.PARTIAL_ANSWER,
+            f"the broker may have left {found.contract_id} out of its list: the money says nothing of its end; ask again",
+            found.net_effect_usd,
+            choice=HaltChoice.RETRY,
+        )
     unlisted = because(
         BreakKind.UNLISTED_TRADE, f"{text}; its money moved as in a trade", found.net_effect_usd
     )
@@ -287,6 +294,14 @@ def _moved(found: QuantityDifference, sides: Sides) -> Iterator[Explanation]:
         BreakKind.POSITION_TRANSFER, f"{text}, and no money moved with it", found.net_effect_usd
     )
     yield from (unlisted, transfer) if any(found.cash_effects.values()) else (transfer, unlisted)
+
+
+def _may_be_left_out(found: QuantityDifference, sides: Sides) -> bool:
+    """Whether a future is absent without a trace: it is worth nothing by itself, so no figure tells whether it is held."""
+    instrument = sides.instrument(found.contract_id)
+    is_absent = found.contract_id not in sides.broker.positions and found.ours != 0
+    is_traceless = not any(found.cash_effects.values()) and not is_over(sides, found.contract_id)
+    return instrument is not None and instrument.is_future and is_absent and is_traceless
 
 
 def _surplus(found: QuantityDifference, sides: Sides) -> str:

@@ -15,6 +15,7 @@ import engine.simulation
 from engine.accounting.reconciliation import ReconciliationStatus, reconcile
 from engine.accounting.sides import Evidence
 from engine.model.breaks import BREAK_MEANINGS, BreakKind
+from engine.model.halts import HaltChoice
 from engine.model.market import Dividend, Split
 from engine.model.universe import ContractBook
 from engine.simulation import interventions as acts
@@ -455,6 +456,20 @@ def test_break_made_by_the_broker_is_named(
             len({cause.cause for cause in found.explanations}) == len(found.explanations)
             or found.explanations
         )
+
+
+def test_future_that_only_the_list_lacks_is_asked_for_again_before_it_is_called_gone() -> None:
+    """A future is worth nothing by itself: the whole agrees whether it is held or not."""
+    two = held()
+    acts.distort_report(two.broker, "fault", F.UNLISTED_HOLDING, FUTURE, D(0))
+    report = two.compare()
+    (found,) = report.breaks
+    assert (found.subject, found.cause, found.explanations[0].choice) == (
+        FUTURE,
+        K.PARTIAL_ANSWER,
+        HaltChoice.RETRY,
+    )
+    assert not report.can_trade
 
 
 def test_contract_that_our_universe_does_not_list_is_named() -> None:

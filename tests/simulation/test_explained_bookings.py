@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -69,6 +70,19 @@ def test_dividend_that_was_paid_early_is_not_paid_again_on_its_pay_date() -> Non
     two.live(utc(date(2024, 3, 21), 6))
     assert not any(two.portfolio.accruals.values())
     assert two.compare().can_trade
+
+
+def test_dividend_that_is_booked_and_paid_twice_is_left_to_a_person() -> None:
+    """3,100 USD were owed since Wednesday and are paid on the next Tuesday: once by our book, twice by the broker."""
+    paid = made.MONDAY + timedelta(days=8)
+    row = replace(made.PAID, ex_date=made.MONDAY + timedelta(days=2), pay_date=paid)
+    two = made.held(world=made.World(depth=D(1_000_000), dividend_list=(row,)), until=paid)
+    acts.change_cash(two.broker, "fault", "USD", D(3_100))
+    lately = tuple(entry for entry in two.entries if entry.booked_at > utc(paid - timedelta(days=1), 6))
+    assert "dividend-paid:AAA:2024-03-06" in {entry.entry_id for entry in lately}
+    report = two.compare(Evidence(dividends=(row,), recent=lately))
+    assert [found.cause for found in report.breaks] == [K.DIVIDEND]
+    assert not may_be_booked(report, set(BreakKind))
 
 
 @pytest.mark.parametrize(
