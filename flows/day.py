@@ -20,7 +20,7 @@ from tasks.halting import STOPS, join_open_halts, stop
 from tasks.hedges import plan_currencies, plan_tails
 from tasks.investors import deal_units
 from tasks.maintenance import check_maintenance
-from tasks.nav import compute_nav, judge_marks
+from tasks.nav import compute_nav, judge_closing_marks, judge_marks
 from tasks.opening import held_text
 from tasks.precompute import precompute
 from tasks.quality import require_quality, require_sound_targets
@@ -121,6 +121,7 @@ def close(day: TradingDay) -> Outcome:
         recovery = recover_orders(day)
         inputs = sync_positions(day, recovery)
         fund = compute_nav(day, inputs)
+        judge_closing_marks(day, inputs, fund)
         reconcile(day, inputs, fund)
         remember_close(day, inputs, fund)
         deal_units(day, inputs, fund)

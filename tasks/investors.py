@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from engine.accounting.book import apply
 from engine.accounting.differences import cash_differences, quantity_differences
+from engine.accounting.fx_rates import FxState
 from engine.accounting.investors import (
     CENT,
     FlowKind,
@@ -25,7 +26,7 @@ from engine.accounting.investors import (
 from engine.accounting.ledger import LedgerEntry
 from engine.accounting.sides import KnownOrders, OurPrices, Sides
 from engine.carry.calendar import DAY_END
-from engine.composition.stages import DayInputs, ValuedFund
+from engine.composition.stages import DayInputs, ValuedFund, judge_rates
 from engine.errors import ConfigurationError, DataError
 from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import digest_bytes
@@ -39,6 +40,7 @@ from state.ledger import LedgerStore
 from state.runs import RunStore
 from tasks.day import TradingDay
 from tasks.known import BROKER, known_orders
+from tasks.nav import doubtful_prices
 from tasks.runtime import World
 from tasks.settling import closed_until, due_calendar
 from tasks.step import step
@@ -118,11 +120,16 @@ def _more(
 def deal_units(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
     """Issue and cancel units at the NAV per unit of the close, an instant after it: the close itself stays as it is.
 
-    Raises nothing for an order that asks for as many units as there are, or more: it waits, and an alert says so.
+    Raises nothing for an order that asks for as many units as there are, or more: it waits, and an alert says so. All
+    of them wait for the next close where this one stands on doubtful prices or rates: its NAV is nobody's price.
     """
-    dealt_at = day.context.as_of + _INSTANT
-    for order, booked in _standing(day.world):
+    standing, dealt_at = _standing(day.world), day.context.as_of + _INSTANT
+    doubt = _doubt(day, inputs, fund) if standing else None
+    for order, booked in standing:
         if not may_be_dealt(order, booked, day.trade_date):
+            continue
+        if doubt is not None:
+            day.alert("WARNING", f"{_told(order)}: it waits for the next close; {doubt}")
             continue
         # Two orders may ask for more than there is although each alone does not.
         outstanding = day.world.ledger.portfolio(day.world.account, dealt_at).units
@@ -134,6 +141,15 @@ def deal_units(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
             continue
         day.world.ledger.post(day.world.account, [entry])
         day.alert("INFO", f"{_told(order)}: {entry.quantity:+f} units at {entry.price:f} USD")
+
+
+def _doubt(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> str | None:
+    """Why nobody should pay or be paid the NAV of a close, ``None`` for a good one."""
+    prices = doubtful_prices(fund, day.policy.marks, day.world.contracts, abandoned=False)
+    if prices is not None:
+        return str(prices)
+    findings = judge_rates(day.setup, inputs).findings
+    return next((found.text for found in findings if found.state is FxState.INVALID), None)
 
 
 def _standing(world: World) -> list[tuple[InvestorOrder, frozenset[str]]]:

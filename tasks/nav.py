@@ -37,6 +37,14 @@ def judge_marks(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
         raise doubt
 
 
+@step("judge closing marks")
+def judge_closing_marks(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> None:
+    """Stop on closing marks in another unit: they give no official NAV. Of others that are doubtful the report tells."""
+    doubt = doubtful_prices(fund, day.policy.marks, day.world.contracts, abandoned=True)
+    if doubt is not None:
+        raise doubt
+
+
 def doubtful_prices(
     fund: ValuedFund, policy: MarkPolicy, contracts: ContractBook, *, abandoned: bool
 ) -> HaltError | None:
