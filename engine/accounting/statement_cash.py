@@ -7,10 +7,11 @@ Where the ledger adopted cash of the same currency since, the row may be booked 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
 
+from engine.accounting.charges import unpaid_withholding, withholding_payment
 from engine.accounting.corporate_actions import dividend_payment, unpaid_dividends
 from engine.accounting.ledger import (
     ADOPTED,
@@ -22,7 +23,7 @@ from engine.accounting.ledger import (
     LedgerEntry,
     pair,
 )
-from engine.accounting.statement import CashComponent, CashKind, Statement, StatementCash
+from engine.accounting.statement import CENT, CashComponent, CashKind, Statement, StatementCash
 from engine.accounting.statement_findings import BookSide, Finding, StatementLine, is_covered
 from engine.accounting.statement_flows import flow_lines
 from engine.accounting.statement_trades import CHARGE_PREFIXES
@@ -65,6 +66,8 @@ _RULES: Mapping[CashKind, _Rule] = {
         finding=Finding.COMMISSION, entry_kind=EntryKind.COMMISSION, account="expense:commission"
     ),
 }
+_NEAR = timedelta(days=7)
+"""Days by which the broker's pay date may differ from the announced one."""
 _BY_SECURITY = (CashKind.DIVIDEND, CashKind.BORROW_FEE, CashKind.WITHHOLDING, CashKind.CASH_IN_LIEU)
 
 
@@ -130,7 +133,8 @@ def _group_lines(book: BookSide, rows: Sequence[StatementCash], booked: Decimal)
             yield _line(row, Finding.MATCHED, _words(row))
     elif booked == 0:
         for row in rows:
-            yield _difference_line(book, row, row.amount, f"{_words(row)}: missing in the book")
+            text = f"{_words(row)}: missing in the book"
+            yield _difference_line(book, row, row.amount, text, _payment(book, row, alone=len(rows) == 1))
     else:
         text = f"{_words(rows[0])}: the book has {booked}, {difference:+} apart"
         yield _difference_line(book, rows[0], difference, text)
@@ -138,7 +142,9 @@ def _group_lines(book: BookSide, rows: Sequence[StatementCash], booked: Decimal)
             yield _line(row, Finding.MATCHED, f"{_words(row)}: compared in sum with {rows[0].row_id}")
 
 
-def _difference_line(book: BookSide, row: StatementCash, amount: Decimal, text: str) -> StatementLine:
+def _difference_line(
+    book: BookSide, row: StatementCash, amount: Decimal, text: str, payment: LedgerEntry | None = None
+) -> StatementLine:
     rule = _RULES.get(row.kind)
     if rule is None:
         return _line(row, Finding.UNNAMED_CASH, f"{text}; its type is not one that we book")
@@ -149,16 +155,21 @@ def _difference_line(book: BookSide, row: StatementCash, amount: Decimal, text: 
         return _line(
             row, Finding.ADOPTED, f"{text}; {row.currency} was adopted since and may hold it already"
         )
-    entry = _entry(book, row, rule, round_money(amount))
+    paid = ZERO if payment is None else _cash_in(payment)
+    entry = _entry(book, row, rule, round_money(amount) - paid)
     if any(known.entry_id == entry.entry_id for known in book.entries):
         return _line(row, Finding.OTHER_FIGURES, f"{text}, this transaction included")
+    earlier = _paid_lately(book, row) if payment is None else None
+    if earlier is not None:
+        return _line(row, Finding.OTHER_FIGURES, f"{text} on this day; it has it on {earlier}")
+    made = () if payment is None else (payment,)
     return StatementLine(
         row_id=row.row_id,
         finding=rule.finding,
         text=text,
         currency=row.currency,
         amount=amount,
-        entries=(entry,),
+        entries=made if payment is not None and _cash_in(entry) == 0 else (*made, entry),
     )
 
 
@@ -176,13 +187,49 @@ def _adopted_since(entries: Sequence[LedgerEntry], row: StatementCash) -> tuple[
     )
 
 
+def _payment(book: BookSide, row: StatementCash, *, alone: bool) -> LedgerEntry | None:
+    """Payment of what the book counts as owed, on the broker's day, so that the calendar does not pay it again.
+
+    It is of the same amount, or, where the row stands alone, the only one due within a few days: the broker rounds.
+    """
+    due = [
+        *((owed, dividend_payment(owed, book.cash_at)) for owed in unpaid_dividends(book.entries)),
+        *((owed, withholding_payment(owed, book.cash_at)) for owed in unpaid_withholding(book.entries)),
+    ]
+    found = [
+        (owed.value_date, replace(payment, value_date=row.value_date))
+        for owed, payment in due
+        if _BOOK_KINDS[owed.kind] is row.kind
+        and owed.contract_id == row.contract_id
+        and owed.lines[0].unit == row.currency
+    ]
+    exact = [payment for _, payment in found if _cash_in(payment) == round_money(row.amount)]
+    near = [payment for day, payment in found if abs(day - row.value_date) <= _NEAR]
+    if exact:
+        return exact[0]
+    return near[0] if alone and len(near) == 1 else None
+
+
+def _paid_lately(book: BookSide, row: StatementCash) -> date | None:
+    """Day shortly before the row's on which the book has the same dividend or tax: the broker was only later."""
+    days = [
+        entry.value_date
+        for entry in book.live_entries().values()
+        if row.kind in (CashKind.DIVIDEND, CashKind.WITHHOLDING)
+        and _BOOK_KINDS.get(entry.kind) is row.kind
+        and entry.contract_id == row.contract_id
+        and row.value_date - _NEAR <= entry.value_date < row.value_date
+        and any(line.account == CASH and line.unit == row.currency for line in entry.lines)
+        and abs(_cash_in(entry) - row.amount) <= CENT
+    ]
+    return max(days, default=None)
+
+
+def _cash_in(entry: LedgerEntry) -> Decimal:
+    return sum((line.amount for line in entry.lines if line.account == CASH), ZERO)
+
+
 def _entry(book: BookSide, row: StatementCash, rule: _Rule, amount: Decimal) -> LedgerEntry:
-    """What the row moved; a dividend that we are owed is paid, so that the calendar does not pay it again."""
-    for accrual in unpaid_dividends(book.entries) if row.kind is CashKind.DIVIDEND else ():
-        payment = dividend_payment(accrual, book.cash_at)
-        paid = next(line for line in payment.lines if line.account == CASH)
-        if (accrual.contract_id, paid.unit, paid.amount) == (row.contract_id, row.currency, amount):
-            return payment
     # The prefix keeps a dividend without an accrual from being taken for one that is still to be paid.
     prefix = "dividend-paid:" if row.kind is CashKind.DIVIDEND else ""
     return LedgerEntry(

@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 from engine.accounting.book import fold
-from engine.accounting.corporate_actions import dividend_accrual
+from engine.accounting.charges import withholding, withholding_payment
+from engine.accounting.corporate_actions import dividend_accrual, dividend_payment
 from engine.accounting.ledger import (
     ADOPTED,
     CASH,
@@ -27,6 +28,7 @@ from engine.accounting.statement_events import event_lines
 from engine.accounting.statement_findings import Finding, StatementLine, StatementPolicy
 from engine.accounting.statement_orders import order_fates
 from engine.accounting.statement_trades import trade_lines
+from engine.carry.postings import unpaid_accruals
 from engine.model.market import Dividend
 from engine.model.orders import ChildOrder, ChildStatus, OrderIntent, OrderType, Reason, Side, Urgency
 from engine.model.portfolio import Position, Sleeve
@@ -203,15 +205,54 @@ def test_cash_row_that_is_missing_is_booked_by_its_own_kind_and_then_agrees(
     assert [again.finding for again in cash_lines(rows, book(*line.entries))] == [Finding.MATCHED]
 
 
-def test_dividend_that_we_are_owed_is_paid_and_not_earned_again() -> None:
+def owed(days: int) -> tuple[LedgerEntry, LedgerEntry]:
+    """123 shares x 0.2531 = 31.1313, and 15 % of it = 4.669695 kept back, due so many days after the row's date."""
     position = Position(
-        contract_id="AAPL", quantity=D(10), cost=D(1000), average_price=D(100), sleeves={Sleeve.CORE: D(10)}
+        contract_id="AAPL",
+        quantity=D(123),
+        cost=D(1000),
+        average_price=D(100),
+        sleeves={Sleeve.CORE: D(123)},
     )
-    dividend = Dividend(instrument_id="AAPL", ex_date=DAY, pay_date=DAY + timedelta(days=20), amount=D("0.5"))
+    dividend = Dividend(
+        instrument_id="AAPL", ex_date=DAY, pay_date=DAY + timedelta(days=days), amount=D("0.2531")
+    )
     accrual = dividend_accrual(position, BOOK.instrument("AAPL"), dividend, NOW)
-    (line,) = cash_lines(statement(cash=(cash_row("7", CashKind.DIVIDEND, "5"),)), book(accrual))
-    after = fold((accrual, *line.entries), NEXT_MORNING)
-    assert (after.cash, after.accruals) == ({"USD": D(5)}, {"USD": D(0)})
+    kept = withholding(accrual, D("0.15"), NOW)
+    assert kept is not None
+    return accrual, kept
+
+
+@pytest.mark.parametrize(
+    ("days", "paid", "tax"),
+    [
+        (20, "31.1313", "-4.669695"),  # to the micro-unit, whenever it is due
+        (1, "31.13", "-4.67"),  # a day early and rounded to cents
+        (0, "31.13", "-4.67"),
+    ],
+)
+def test_dividend_and_tax_that_are_owed_are_paid_as_the_broker_did_and_never_again(
+    days: int, paid: str, tax: str
+) -> None:
+    rows = statement(cash=(cash_row("7", CashKind.DIVIDEND, paid), cash_row("8", CashKind.WITHHOLDING, tax)))
+    accruals = owed(days)
+    entries = [entry for line in cash_lines(rows, book(*accruals)) for entry in line.entries]
+    after = fold((*accruals, *entries), NEXT_MORNING)
+    assert (after.cash, after.accruals) == ({"USD": D(paid) + D(tax)}, {"USD": D(0)})
+    assert unpaid_accruals((*accruals, *entries)) == ()
+    again = cash_lines(rows, book(*accruals, *entries))
+    assert [line.finding for line in again] == [Finding.MATCHED, Finding.MATCHED]
+
+
+def test_dividend_that_the_broker_pays_later_than_our_calendar_did_is_left_to_a_person() -> None:
+    accrual, kept = owed(-2)
+    booked_before = (accrual, kept, dividend_payment(accrual, NOW), withholding_payment(kept, NOW))
+    rows = statement(
+        cash=(cash_row("7", CashKind.DIVIDEND, "31.13"), cash_row("8", CashKind.WITHHOLDING, "-4.67"))
+    )
+    lines = cash_lines(rows, book(*booked_before))
+    assert [(line.finding, line.entries) for line in lines] == [(Finding.OTHER_FIGURES, ())] * 2
+    assert str(DAY - timedelta(days=2)) in lines[0].text
 
 
 def test_difference_of_interest_is_booked_to_the_micro_unit() -> None:
