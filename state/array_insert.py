@@ -1,9 +1,10 @@
 """Many rows into PostgreSQL as one statement over one array a column.
 
 Row by row they would pay a round trip each. A column with one value in all rows (the run, the account, the time) is
-given once. ``ON CONFLICT`` holds a place in the index before each row, which makes a row dearer than it is; so first
-only what is new is inserted and only what differs is updated, and where another transaction was faster, the
-statement with ``ON CONFLICT`` decides.
+given once. ``ON CONFLICT`` holds a place in the index before each row, which makes a row dearer than it is. So where
+the first row is not there yet, all rows are inserted as new; where it is, only what is new is inserted and only what
+differs is updated; and where that was wrong, or another transaction was faster, the statement with ``ON CONFLICT``
+decides.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Dialect, Select, Table, bindparam, literal, select
 from sqlalchemy.exc import IntegrityError
 
 from state.array_values import array_literal, texts_of
@@ -36,15 +37,28 @@ def insert_arrays(connection: Connection, table: Table, rows: Sequence[Row], *, 
     statement = _statement(dialect, table, names, frozenset(single), replaces)
     try:
         with connection.begin_nested():
-            connection.exec_driver_sql(statement.fast, given)
+            is_known = connection.execute(_known(table), _key(table, rows[0])).first() is not None
+            connection.exec_driver_sql(statement.fast if is_known else statement.plain, given)
     except IntegrityError:
         connection.exec_driver_sql(statement.sure, given)
 
 
+@functools.lru_cache(maxsize=512)
+def _known(table: Table) -> Select[tuple[int]]:
+    """Whether a row of one primary key is there."""
+    keys = table.primary_key.columns
+    return select(literal(1)).where(*(column == bindparam(f"key_{column.name}") for column in keys))
+
+
+def _key(table: Table, row: Row) -> Mapping[str, object]:
+    return {f"key_{column.name}": row[column.name] for column in table.primary_key.columns}
+
+
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """The same act twice: ``fast`` fails when another transaction writes one of the rows, ``sure`` never does."""
+    """The same act three times: ``plain`` fails when a row is there, ``fast`` when another writes one, ``sure`` never."""
 
+    plain: str
     fast: str
     sure: str
 
@@ -63,7 +77,7 @@ def _statement(
         keys=tuple(map(quote, keys)),
         changed=tuple(quote(n) for n in names if n not in keys) if replaces else (),
     )
-    return _Statement(fast=parts.fast, sure=parts.sure)
+    return _Statement(plain=parts.plain, fast=parts.fast, sure=parts.sure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +90,11 @@ class _Parts:
     single: frozenset[str]
     keys: tuple[str, ...]
     changed: tuple[str, ...]
+
+    @property
+    def plain(self) -> str:
+        """Every row is new."""
+        return f"{self._insert} {self._source}"
 
     @property
     def fast(self) -> str:

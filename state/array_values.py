@@ -30,9 +30,10 @@ def texts_of(column: Column[object], dialect: Dialect, values: Sequence[object])
     """Each value as PostgreSQL reads it; raises what the column's type raises."""
     kind = column.type
     if isinstance(kind, Payload):
-        return [
-            _text(kind.process_bind_param(typing.cast("bytes | None", value), dialect)) for value in values
-        ]
+        return typing.cast(
+            "list[Written]",
+            written_once_each(values, lambda value: _text(kind.process_bind_param(value, dialect))),
+        )
     for known, write in _WRITERS:
         if isinstance(kind, known):
             return typing.cast("list[Written]", written_once_each(values, write))

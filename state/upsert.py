@@ -21,7 +21,6 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from state.array_insert import insert_arrays
 from state.array_values import written_once_each
-from state.columns import Micros, Moment, Price
 
 Row = Mapping[str, object]
 Prepare = Callable[[typing.Any], object]
@@ -65,18 +64,17 @@ def _insert(connection: Connection, table: Table, rows: Sequence[Row], *, replac
 
 
 def _prepared(rows: Sequence[Row], column: Column[object], prepare: Prepare | None) -> list[object]:
-    """Values of one column for the driver."""
-    values = [row[column.name] for row in rows]
-    if prepare is None:
-        return values
-    if isinstance(column.type, Micros | Price | Moment):
-        return written_once_each(values, prepare)
-    return [prepare(value) for value in values]
+    """Values of one column for the driver; one that stands in many rows is prepared once."""
+    values = list(map(itemgetter(column.name), rows))
+    return values if prepare is None else written_once_each(values, prepare)
 
 
 def _one_of_each_key(table: Table, rows: Sequence[Row], *, replaces: bool) -> Sequence[Row]:
     """One statement may not write a row twice: what replaces is the last one, what is kept the first."""
-    key_of = itemgetter(*(column.name for column in table.primary_key.columns))
+    names = [column.name for column in table.primary_key.columns]
+    if any(len(set(map(itemgetter(name), rows))) == len(rows) for name in names):
+        return rows  # one column of the key tells them apart already
+    key_of = itemgetter(*names)
     if len(set(map(key_of, rows))) == len(rows):
         return rows
     return list({key_of(row): row for row in (rows if replaces else rows[::-1])}.values())

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, delete, select, text
 
 from engine.errors import InvariantError, NonFiniteValue
 from state.accounts import ensure_account
@@ -62,6 +62,25 @@ def test_kept_rows_stay_as_they_are(database: Database, count: int) -> None:
         insert_or_keep(connection, market_data, rows)
         insert_or_keep(connection, market_data, [bar(n, "7") for n in range(count)])
         assert stored(connection) == rows
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+def test_rows_that_are_partly_there_are_written_whichever_comes_first(
+    database: Database, replaces: bool
+) -> None:
+    known = [bar(n) for n in range(ARRAYS_FROM_ROWS)]
+    new = [bar(ARRAYS_FROM_ROWS + n) for n in range(ARRAYS_FROM_ROWS)]
+    write = insert_or_replace if replaces else insert_or_keep
+    for first, then in ((new, known), (known, new)):
+        with database.transaction() as connection:
+            connection.execute(delete(market_data))
+            write(connection, market_data, known)
+            write(connection, market_data, [*first, *({**row, "close": D(7)} for row in then)])
+            sevens = {row["contract_id"] for row in stored(connection) if row["close"] == 7}
+            total = len(stored(connection))
+        # What is known takes the new value only where rows replace; what is new always has its own.
+        expected = {row["contract_id"] for row in then if replaces or then is new}
+        assert (total, sevens) == (2 * ARRAYS_FROM_ROWS, expected)
 
 
 def test_last_of_several_rows_with_one_key_counts(database: Database) -> None:
