@@ -39,8 +39,8 @@ from state.investors import InvestorStore
 from state.ledger import LedgerStore
 from state.runs import RunStore
 from tasks.day import TradingDay
+from tasks.doubtful import doubtful_prices
 from tasks.known import BROKER, known_orders
-from tasks.nav import doubtful_prices
 from tasks.runtime import World
 from tasks.settling import closed_until, due_calendar
 from tasks.step import step

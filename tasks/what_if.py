@@ -37,9 +37,10 @@ from engine.simulation.faults import FaultedMarketData, active_faults, clear
 from state.runs import RunRecord
 from tasks.adapters.simulated_account import account_path, copy_account
 from tasks.day import INPUTS, VALUED
+from tasks.doubtful import doubtful_prices
 from tasks.fx import rates_text
 from tasks.known import ACKNOWLEDGED, known_orders
-from tasks.nav import doubtful_prices, residual_text
+from tasks.nav import residual_text
 from tasks.reconcile import reconciliation_text
 from tasks.risk import drawdown_text
 from tasks.runtime import World

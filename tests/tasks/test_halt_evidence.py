@@ -21,8 +21,8 @@ from engine.model.halts import (
 from engine.report import NOT_COMPARED, BreakRow
 from state.runs import run_identifier
 from tasks.day import CLOSED, INPUTS, run_key
+from tasks.doubtful import marks_text
 from tasks.halt_evidence import stale_mark_rows
-from tasks.nav import marks_text
 from tasks.resolution import apply, preview
 from tasks.runtime import World
 from tests.factories import new_world

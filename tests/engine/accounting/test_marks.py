@@ -22,7 +22,7 @@ from engine.model.halts import HaltKind
 from engine.model.instruments import CollarClass
 from engine.model.market import Mark, MarketHistory, Split
 from engine.model.portfolio import CashBasis
-from tasks.nav import doubtful_prices
+from tasks.doubtful import doubtful_prices
 from tests.engine.accounting.builders import BOOK, DAY, NOW, D, bought, capital, make_marks, make_rates
 from tests.engine.accounting.policies import MARKS
 
