@@ -104,13 +104,14 @@ class OrderStore(JobStore):
         """Store a PLANNED child; a child that was planned and never claimed may be planned anew.
 
         Raises `InvariantError` when its parent is not committed or differs, or when the child was claimed and
-        comes with another content.
+        comes with another content; `SupersededError` when another run took over.
         """
         if child.order_ref in self._spent_references():
             raise InvariantError(
                 f"{child.order_ref} is the name of an order that this database has lost; a new order needs another"
             )
         with self._database.transaction() as connection:
+            self._refuse_superseded(connection)
             parent = _lock_parent(connection, child.intent_id)
             if (child.contract_id, child.side.value) != (parent.contract_id, parent.side):
                 raise InvariantError(f"{child.order_ref}: contract and side are not those of its parent")

@@ -182,6 +182,8 @@ def test_older_epoch_changes_no_state_of_orders_and_jobs(database: Database) -> 
         store.record_status(child.order_ref, S.CANCEL_PENDING, NOW, "zombie")
     with pytest.raises(SupersededError, match="another run took over"):
         store.begin_job("job", NOW)
+    with pytest.raises(SupersededError, match="another run took over"):
+        store.plan_child(replace(child, attempt=2, order_ref="AF1.ZOMBIE.2"))
     assert [record.status for record in store.unresolved()] == [S.WORKING]
 
 

@@ -30,9 +30,9 @@ def killed(drawn: DrawnDay, kills: Iterable[int]) -> list[Violation]:
     return judge(FaultedDay.begin(drawn, kills).live())
 
 
-def singles(drawn: DrawnDay) -> list[tuple[int, Violation]]:
-    """Every effect of the day, one kill each."""
-    return [(at, found) for at in range(1, effects(drawn) + 1) for found in killed(drawn, (at,))]
+def singles(drawn: DrawnDay, every: int = 1) -> list[tuple[int, Violation]]:
+    """Every effect of the day, or every so many, one kill each."""
+    return [(at, found) for at in range(1, effects(drawn) + 1, every) for found in killed(drawn, (at,))]
 
 
 def drawn_pairs(number: int, seed: int) -> list[tuple[str, tuple[int, int]]]:
