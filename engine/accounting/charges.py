@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
-from engine.accounting.corporate_actions import DIVIDEND_ACCOUNT
+from engine.accounting.corporate_actions import DIVIDEND_ACCOUNT, paid
 from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, pair, taken_back
 from engine.errors import ConfigurationError, InvariantError
 from engine.model.carry import WithholdingTax
@@ -135,27 +135,16 @@ def withholding(accrual: LedgerEntry, rate: Decimal, booked_at: datetime) -> Led
 
 def withholding_payment(withheld: LedgerEntry, booked_at: datetime) -> LedgerEntry:
     """Pay date: what was withheld leaves the cash that the gross dividend brought."""
-    owed = next(line for line in withheld.lines if line.account == DIVIDEND_ACCOUNT)
-    return LedgerEntry(
-        entry_id=withheld.entry_id.replace(_WITHHOLDING_PREFIX, _WITHHELD_PREFIX, 1),
-        kind=EntryKind.WITHHOLDING,
-        booked_at=booked_at,
-        value_date=withheld.value_date,
-        contract_id=withheld.contract_id,
-        reference=withheld.entry_id,
-        price=None,
-        quantity=None,
-        lines=pair(CASH, DIVIDEND_ACCOUNT, owed.unit, owed.amount),
-    )
+    return paid(withheld, withheld.entry_id.replace(_WITHHOLDING_PREFIX, _WITHHELD_PREFIX, 1), booked_at)
 
 
 def unpaid_withholding(entries: Iterable[LedgerEntry]) -> tuple[LedgerEntry, ...]:
     """Tax kept back from accrued dividends that was not taken back and has not left the cash yet."""
     taxes = [entry for entry in entries if entry.kind is EntryKind.WITHHOLDING]
-    paid = {entry.reference for entry in taxes if entry.entry_id.startswith(_WITHHELD_PREFIX)}
+    settled = {entry.reference for entry in taxes if entry.entry_id.startswith(_WITHHELD_PREFIX)}
     gone = taken_back(taxes)
     return tuple(
         entry
         for entry in taxes
-        if entry.entry_id.startswith(_WITHHOLDING_PREFIX) and entry.entry_id not in paid | gone
+        if entry.entry_id.startswith(_WITHHOLDING_PREFIX) and entry.entry_id not in settled | gone
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal
 from fractions import Fraction
@@ -56,16 +57,17 @@ def dividend_accrual(
 
 def dividend_payment(accrual: LedgerEntry, booked_at: datetime) -> LedgerEntry:
     """Pay date: what was owed becomes cash."""
+    return paid(accrual, accrual.entry_id.replace("dividend:", _PAID_PREFIX, 1), booked_at)
+
+
+def paid(accrual: LedgerEntry, entry_id: str, booked_at: datetime) -> LedgerEntry:
+    """What an accrual put on the dividend account moves between that account and cash."""
     owed = next(line for line in accrual.lines if line.account == DIVIDEND_ACCOUNT)
-    return LedgerEntry(
-        entry_id=accrual.entry_id.replace("dividend:", _PAID_PREFIX, 1),
-        kind=EntryKind.DIVIDEND,
+    return replace(
+        accrual,
+        entry_id=entry_id,
         booked_at=booked_at,
-        value_date=accrual.value_date,
-        contract_id=accrual.contract_id,
         reference=accrual.entry_id,
-        price=None,
-        quantity=None,
         lines=pair(CASH, DIVIDEND_ACCOUNT, owed.unit, owed.amount),
     )
 
@@ -73,12 +75,12 @@ def dividend_payment(accrual: LedgerEntry, booked_at: datetime) -> LedgerEntry:
 def unpaid_dividends(entries: Iterable[LedgerEntry]) -> tuple[LedgerEntry, ...]:
     """Accruals of the ledger that were not taken back and whose payment is not booked yet."""
     dividends = [entry for entry in entries if entry.kind is EntryKind.DIVIDEND]
-    paid = {entry.reference for entry in dividends if entry.entry_id.startswith(_PAID_PREFIX)}
+    settled = {entry.reference for entry in dividends if entry.entry_id.startswith(_PAID_PREFIX)}
     gone = taken_back(dividends)
     return tuple(
         entry
         for entry in dividends
-        if entry.entry_id not in paid | gone and not entry.entry_id.startswith(_PAID_PREFIX)
+        if entry.entry_id not in settled | gone and not entry.entry_id.startswith(_PAID_PREFIX)
     )
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from engine.accounting.ledger import EntryKind, LedgerEntry
 from engine.accounting.tripwires import PriceGap, UnitMistake, unit_mistake
 from engine.model.halts import HaltKind
+from engine.model.instruments import Instrument
 from engine.model.market import FxRates, Mark, MarketHistory, Split
 from engine.model.money import ZERO, decimal_from_float, round_money
 from engine.model.policy import MarkPolicy
@@ -136,16 +137,7 @@ def price_jumps(
                 reference /= split.ratio
         move = now.price / reference - 1
         if abs(move) > policy.jump_fraction(instrument.collar_class):
-            found.append(
-                PriceJump(
-                    contract_id=contract_id,
-                    previous=reference,
-                    price=now.price,
-                    session_date=now.session_date,
-                    move=move.quantize(_MOVE_STEP),
-                    unit=unit_mistake(now.price, reference, instrument, policy.jump_quarantine_fraction),
-                )
-            )
+            found.append(_jump(contract_id, reference, now, move, instrument, policy))
     return tuple(found)
 
 
@@ -170,17 +162,26 @@ def strange_jumps(
         if move is None:
             continue
         previous = round_money(now.price / (1 + move))
-        found.append(
-            PriceJump(
-                contract_id=contract_id,
-                previous=previous,
-                price=now.price,
-                session_date=now.session_date,
-                move=move.quantize(_MOVE_STEP),
-                unit=unit_mistake(now.price, previous, instrument, policy.jump_quarantine_fraction),
-            )
-        )
+        found.append(_jump(contract_id, previous, now, move, instrument, policy))
     return tuple(found)
+
+
+def _jump(
+    contract_id: str,
+    previous: Decimal,
+    now: Mark,
+    move: Decimal,
+    instrument: Instrument,
+    policy: MarkPolicy,
+) -> PriceJump:
+    return PriceJump(
+        contract_id=contract_id,
+        previous=previous,
+        price=now.price,
+        session_date=now.session_date,
+        move=move.quantize(_MOVE_STEP),
+        unit=unit_mistake(now.price, previous, instrument, policy.jump_quarantine_fraction),
+    )
 
 
 def _strange_moves(
