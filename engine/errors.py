@@ -137,7 +137,11 @@ class InvariantError(FundError):
 
 
 class IllegalTransition(InvariantError):
-    """A state machine received an event for which its table has no arrow."""
+    """A state machine received an event for which its table has no arrow: ``subject`` went from ``before`` to ``after``."""
+
+    def __init__(self, message: str = "", *, subject: str = "", before: str = "", after: str = "") -> None:
+        self.subject, self.before, self.after = subject, before, after
+        super().__init__(message)
 
 
 class SupersededError(RefusedError):

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from engine.errors import InvariantError, RefusedError
 from engine.model.context import RunStatus
 from engine.model.encoding import digest_bytes
+from engine.model.run_states import run_transition
 from state.accounts import ensure_account
 from state.database import Database
 from state.tables import memories, run_inputs, run_steps, runs
@@ -172,5 +173,7 @@ def _enter(connection: Connection, run_id: str, attempt: int) -> None:
         raise RefusedError(
             f"{run_id}: attempt {attempt} was taken over by attempt {found.attempt}; it must stop"
         )
-    if found.status == RunStatus.CLAIMED.value:
+    current = RunStatus(found.status)
+    if current is not RunStatus.RUNNING:
+        run_transition(current, RunStatus.RUNNING, run_id)
         connection.execute(update(runs).where(runs.c.run_id == run_id).values(status=RunStatus.RUNNING.value))

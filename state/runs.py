@@ -14,8 +14,9 @@ from enum import Enum
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from engine.errors import IllegalTransition, InvariantError, RefusedError, SupersededError
+from engine.errors import InvariantError, RefusedError, SupersededError
 from engine.model.context import Mode, RunKey, RunKind, RunStatus
+from engine.model.run_states import run_transition
 from state.accounts import ensure_account
 from state.database import Database
 from state.journal import Journal
@@ -24,18 +25,6 @@ from state.tables import control, run_attempts, runs
 
 LEASE_SECONDS = 60
 
-_S = RunStatus
-RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
-    # CLAIMED again from CLAIMED or RUNNING is the takeover of a crashed attempt.
-    _S.CLAIMED: frozenset({_S.RUNNING, _S.COMPLETED, _S.HALTED, _S.EMERGENCY, _S.FAILED, _S.CLAIMED}),
-    _S.RUNNING: frozenset({_S.COMPLETED, _S.HALTED, _S.EMERGENCY, _S.FAILED, _S.CLAIMED}),
-    _S.HALTED: frozenset({_S.CLAIMED, _S.ABANDONED}),
-    _S.EMERGENCY: frozenset({_S.CLAIMED, _S.ABANDONED}),
-    _S.FAILED: frozenset({_S.CLAIMED, _S.ABANDONED}),
-    _S.COMPLETED: frozenset(),
-    _S.ABANDONED: frozenset(),
-}
-_HOLDING = (RunStatus.CLAIMED, RunStatus.RUNNING)
 _FINAL = (RunStatus.COMPLETED, RunStatus.ABANDONED)
 
 
@@ -121,13 +110,14 @@ class RunStore(Journal):
             if outcome is ClaimOutcome.TAKEN_OVER or key.kind is RunKind.EXECUTION:
                 epoch = _bump_epoch(connection, key.account, epoch)
             attempt = 1 if found is None else found.attempt + 1
+            status = _claimed(run_id, found)
             versions = {"code_version": code_version, "config_digest": config_digest}
             state = {
                 **versions,
                 "attempt": attempt,
                 "epoch": epoch,
                 "claimed_at": now,
-                "status": _S.CLAIMED.value,
+                "status": status.value,
             }
             if found is None:
                 connection.execute(insert(runs).values(**state, **_key_columns(run_id, key)))
@@ -137,14 +127,14 @@ class RunStore(Journal):
                 )
             lease = {"lease_until": now + timedelta(seconds=lease_seconds)}
             connection.execute(insert(run_attempts).values(**state, **lease, **self._columns(run_id)))
-        return RunClaim(outcome=outcome, run_id=run_id, attempt=attempt, epoch=epoch, status=_S.CLAIMED)
+        return RunClaim(outcome=outcome, run_id=run_id, attempt=attempt, epoch=epoch, status=status)
 
     def heartbeat(self, run_id: str, attempt: int, now: datetime, lease_seconds: int = LEASE_SECONDS) -> None:
         """Prolong the lease; raises `RefusedError` when another attempt has taken the run over."""
         with self._database.transaction() as connection:
             found = _run_row(connection, run_id)
             _refuse_fenced(found, attempt)
-            if RunStatus(found.status) not in _HOLDING:
+            if not RunStatus(found.status).is_held:
                 raise RefusedError(f"{run_id} has ended ({found.status}); there is no lease to prolong")
             connection.execute(
                 update(run_attempts)
@@ -164,10 +154,11 @@ class RunStore(Journal):
             if attempt is not None:
                 _refuse_fenced(found, attempt)
             current = RunStatus(found.status)
-            if current is status and status not in _HOLDING:
+            if status.is_held:
+                raise InvariantError(f"{run_id}: expected the end of an attempt, found {status.value}")
+            if current is status:
                 return
-            if status not in RUN_TRANSITIONS[current] or status in _HOLDING:
-                raise IllegalTransition(f"{run_id}: no arrow leads from {current.value} to {status.value}")
+            run_transition(current, status, run_id)
             ended = {"status": status.value, "finished_at": now}
             connection.execute(update(runs).where(runs.c.run_id == run_id).values(**ended, summary=summary))
             connection.execute(
@@ -205,7 +196,7 @@ class RunStore(Journal):
         status = RunStatus(found.status)
         if status in _FINAL:
             return ClaimOutcome.COMPLETED
-        if status not in _HOLDING:
+        if not status.is_held:
             return ClaimOutcome.RESUMED
         holder = connection.execute(
             select(run_attempts).where(
@@ -225,6 +216,13 @@ class RunStore(Journal):
             "process": token.process,
             "process_started": token.started,
         }
+
+
+def _claimed(run_id: str, found: Row[tuple[object, ...]] | None) -> RunStatus:
+    """State of a run that a new attempt has: the first claims it, every later one recovers it."""
+    if found is None:
+        return run_transition(RunStatus.NEW, RunStatus.CLAIMED, run_id)
+    return run_transition(RunStatus(found.status), RunStatus.RECOVERING, run_id)
 
 
 def _lock_account(connection: Connection, account: str) -> int:

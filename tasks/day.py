@@ -166,7 +166,7 @@ class TradingDay:
     def fail(self) -> None:
         """End this attempt after an unforeseen error; one that has ended, or was never ours, stays as it is."""
         run = self.world.runs.run(self.run_id)
-        if run is None or run.status not in (RunStatus.CLAIMED, RunStatus.RUNNING):
+        if run is None or not run.status.is_held:
             return
         if self.claim.is_owner and run.attempt == self.claim.attempt:
             self.finish(RunStatus.FAILED, b"")

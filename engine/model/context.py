@@ -28,15 +28,28 @@ class RunKind(Enum):
 
 
 class RunStatus(Enum):
-    """State of a run key (REL-5.3)."""
+    """State of a run key (REL-5.3); its arrows are in `engine.model.run_states`."""
 
+    NEW = "NEW"
+    """No attempt has asked for it; never stored."""
     CLAIMED = "CLAIMED"
+    """The first attempt has it and made no step yet."""
     RUNNING = "RUNNING"
+    RECOVERING = "RECOVERING"
+    """A later attempt has it and made no step yet."""
     COMPLETED = "COMPLETED"
     HALTED = "HALTED"
     EMERGENCY = "EMERGENCY"
     FAILED = "FAILED"
     ABANDONED = "ABANDONED"
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an attempt has the key, and may be at work."""
+        return self in _HELD
+
+
+_HELD = frozenset({RunStatus.CLAIMED, RunStatus.RUNNING, RunStatus.RECOVERING})
 
 
 class ControlState(Enum):

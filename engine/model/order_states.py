@@ -1,19 +1,20 @@
-"""Which arrows the state machines of orders and jobs have (REL-5.3), as data; anything not listed is illegal."""
+"""Which arrows the state machines of orders and jobs have (REL-5.3), as data; anything not listed is illegal.
+
+Arrows beyond those of the reference say why they are there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
 
-from engine.errors import IllegalTransition
 from engine.model.orders import ChildStatus, JobStatus
-
-_Status = TypeVar("_Status", ChildStatus, JobStatus)
+from engine.model.transitions import move
 
 _C = ChildStatus
 CHILD_TRANSITIONS: Mapping[ChildStatus, frozenset[ChildStatus]] = {
     _C.PLANNED: frozenset({_C.SENDING, _C.ABANDONED}),
     _C.SENDING: frozenset({_C.WORKING, _C.FILLED, _C.REJECTED, _C.UNKNOWN}),
+    # An exchange may refuse an order that its broker took, and a day order ends with its session by itself.
     _C.WORKING: frozenset({_C.FILLED, _C.CANCEL_PENDING, _C.REJECTED, _C.EXPIRED, _C.UNKNOWN}),
     # A cancel may lose the race against the last fill or the end of the session.
     _C.CANCEL_PENDING: frozenset({_C.CANCELLED, _C.FILLED, _C.EXPIRED, _C.UNKNOWN}),
@@ -45,20 +46,9 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 def child_transition(current: ChildStatus, wanted: ChildStatus, subject: str) -> ChildStatus:
     """The wanted state of a child; raises `IllegalTransition` when the table has no such arrow."""
-    return _checked(CHILD_TRANSITIONS, current, wanted, subject)
+    return move(CHILD_TRANSITIONS, current, wanted, subject)
 
 
 def job_transition(current: JobStatus, wanted: JobStatus, subject: str) -> JobStatus:
     """The wanted state of a job; raises `IllegalTransition` when the table has no such arrow."""
-    return _checked(JOB_TRANSITIONS, current, wanted, subject)
-
-
-def _checked(
-    table: Mapping[_Status, frozenset[_Status]], current: _Status, wanted: _Status, subject: str
-) -> _Status:
-    if wanted not in table[current]:
-        allowed = ", ".join(sorted(status.value for status in table[current])) or "nothing, it is final"
-        raise IllegalTransition(
-            f"{subject}: no arrow leads from {current.value} to {wanted.value} (allowed: {allowed})"
-        )
-    return wanted
+    return move(JOB_TRANSITIONS, current, wanted, subject)

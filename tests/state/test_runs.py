@@ -10,9 +10,10 @@ from sqlalchemy import select, update
 
 from engine.errors import IllegalTransition, InvariantError, RefusedError
 from engine.model.context import RunKind, RunStatus
+from engine.model.run_states import RUN_TRANSITIONS
 from state.database import Database
 from state.processes import ProcessToken, is_dead, this_process
-from state.runs import RUN_TRANSITIONS, ClaimOutcome, RunClaim, RunStore
+from state.runs import ClaimOutcome, RunClaim, RunStore
 from state.tables import run_attempts, run_inputs
 from tests.state.builders import ACCOUNT, DAY, NOW, later, make_key
 
@@ -132,8 +133,9 @@ def test_racing_claims_have_one_winner(database: Database) -> None:
 
 def test_run_ends_only_along_the_arrows_of_the_table(database: Database) -> None:
     store = RunStore(database)
-    ends = [status for status in RunStatus if status not in (RunStatus.CLAIMED, RunStatus.RUNNING)]
-    for number, (current, wanted) in enumerate(product(RunStatus, ends)):
+    stored = [status for status in RunStatus if status is not RunStatus.NEW]
+    ends = [status for status in RunStatus if not status.is_held]
+    for number, (current, wanted) in enumerate(product(stored, ends)):
         run_id = _run_in(store, current, DAY + timedelta(days=number))
         if wanted in RUN_TRANSITIONS[current] or wanted is current:
             store.finish(run_id, wanted, NOW, b"")
@@ -149,9 +151,38 @@ def _run_in(store: RunStore, status: RunStatus, trade_date: date) -> str:
         store.record_step(run_id, "sync", 1, "d", b"x")
     elif status is RunStatus.ABANDONED:
         store.finish(run_id, RunStatus.HALTED, NOW, b"")
-    if status not in (RunStatus.CLAIMED, RunStatus.RUNNING):
+    elif status is RunStatus.RECOVERING:
+        store.finish(run_id, RunStatus.FAILED, NOW, b"")
+        store.claim(make_key(trade_date=trade_date), NOW, "code", "config")
+    if not status.is_held:
         store.finish(run_id, status, NOW, b"")
     return run_id
+
+
+@pytest.mark.parametrize("held", [RunStatus.CLAIMED, RunStatus.RUNNING, RunStatus.RECOVERING])
+def test_run_can_not_end_in_a_state_that_is_held(database: Database, held: RunStatus) -> None:
+    store = RunStore(database)
+    with pytest.raises(InvariantError, match="expected the end of an attempt"):
+        store.finish(claim(store).run_id, held, NOW, b"")
+
+
+@pytest.mark.parametrize("ended", [RunStatus.HALTED, RunStatus.EMERGENCY, RunStatus.FAILED])
+def test_later_attempt_is_recovering_until_its_first_step(database: Database, ended: RunStatus) -> None:
+    store = RunStore(database)
+    first = claim(store)
+    assert first.status is RunStatus.CLAIMED
+    store.finish(first.run_id, ended, NOW, b"")
+    assert claim(store).status is RunStatus.RECOVERING
+    store.record_step(first.run_id, "sync", 2, "in", b"out")
+    assert store.run(first.run_id).status is RunStatus.RUNNING
+
+
+def test_step_of_an_attempt_that_ended_is_refused(database: Database) -> None:
+    store = RunStore(database)
+    run_id = claim(store).run_id
+    store.finish(run_id, RunStatus.HALTED, NOW, b"")
+    with pytest.raises(IllegalTransition, match="from HALTED to RUNNING"):
+        store.record_step(run_id, "sync", 1, "in", b"out")
 
 
 def test_run_of_an_unknown_id_is_refused(database: Database) -> None:
@@ -235,4 +266,4 @@ def test_attempts_keep_who_ran_and_how_it_ended(database: Database) -> None:
         found = connection.execute(
             select(run_attempts.c.attempt, run_attempts.c.status).order_by(run_attempts.c.attempt)
         ).all()
-    assert [tuple(row) for row in found] == [(1, "HALTED"), (2, "CLAIMED")]
+    assert [tuple(row) for row in found] == [(1, "HALTED"), (2, "RECOVERING")]
