@@ -79,8 +79,13 @@ class Fuse:
         self.moments += 1
 
 
-def in_child(work: Callable[[], Json], answer: Path) -> Json:
-    """What a forked child answers; ``None`` when it was killed before it could."""
+def in_child(
+    work: Callable[[], Json], answer: Path, meanwhile: Callable[[int], None] = lambda child: None
+) -> Json:
+    """What a forked child answers; ``None`` when it was killed before it could.
+
+    ``meanwhile`` is called with the child's number once it runs.
+    """
     answer.unlink(missing_ok=True)
     sys.stdout.flush()
     child = os.fork()
@@ -93,6 +98,7 @@ def in_child(work: Callable[[], Json], answer: Path) -> Json:
             traceback.print_exc()
         finally:
             os._exit(status)
+    meanwhile(child)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         if os.WTERMSIG(status) != signal.SIGKILL:
