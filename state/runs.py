@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from engine.errors import InvariantError, RefusedError, SupersededError
 from engine.model.context import Mode, RunKey, RunKind, RunStatus
@@ -26,6 +26,20 @@ from state.tables import control, run_attempts, runs
 LEASE_SECONDS = 60
 
 _FINAL = (RunStatus.COMPLETED, RunStatus.ABANDONED)
+
+# Built once: building one of them costs more than running it.
+_RUN = select(runs).where(runs.c.run_id == bindparam("run_id"))
+_RUN_LOCKED = _RUN.with_for_update(key_share=True)
+_ATTEMPT = select(run_attempts).where(
+    run_attempts.c.run_id == bindparam("run_id"), run_attempts.c.attempt == bindparam("attempt")
+)
+_NEW_RUN, _NEW_ATTEMPT = insert(runs), insert(run_attempts)
+_EPOCH_LOCKED = (
+    select(control.c.epoch).where(control.c.account == bindparam("account")).with_for_update(key_share=True)
+)
+_SET_EPOCH = (
+    update(control).where(control.c.account == bindparam("this_account")).values(epoch=bindparam("new_epoch"))
+)
 
 
 class ClaimOutcome(Enum):
@@ -101,9 +115,7 @@ class RunStore(Journal):
         run_id = run_identifier(key)
         with self._database.transaction() as connection:
             epoch = _lock_account(connection, key.account)
-            found = connection.execute(
-                select(runs).where(runs.c.run_id == run_id).with_for_update(key_share=True)
-            ).one_or_none()
+            found = connection.execute(_RUN_LOCKED, {"run_id": run_id}).one_or_none()
             outcome = self._outcome(connection, found, now)
             if found is not None and outcome in (ClaimOutcome.COMPLETED, ClaimOutcome.HELD):
                 return _claim(outcome, found)
@@ -120,13 +132,13 @@ class RunStore(Journal):
                 "status": status.value,
             }
             if found is None:
-                connection.execute(insert(runs).values(**state, **_key_columns(run_id, key)))
+                connection.execute(_NEW_RUN, {**state, **_key_columns(run_id, key)})
             else:
                 connection.execute(
                     update(runs).where(runs.c.run_id == run_id).values(**state, finished_at=None)
                 )
             lease = {"lease_until": now + timedelta(seconds=lease_seconds)}
-            connection.execute(insert(run_attempts).values(**state, **lease, **self._columns(run_id)))
+            connection.execute(_NEW_ATTEMPT, {**state, **lease, **self._columns(run_id)})
         return RunClaim(outcome=outcome, run_id=run_id, attempt=attempt, epoch=epoch, status=status)
 
     def heartbeat(self, run_id: str, attempt: int, now: datetime, lease_seconds: int = LEASE_SECONDS) -> None:
@@ -198,11 +210,7 @@ class RunStore(Journal):
             return ClaimOutcome.COMPLETED
         if not status.is_held:
             return ClaimOutcome.RESUMED
-        holder = connection.execute(
-            select(run_attempts).where(
-                run_attempts.c.run_id == found.run_id, run_attempts.c.attempt == found.attempt
-            )
-        ).one()
+        holder = connection.execute(_ATTEMPT, {"run_id": found.run_id, "attempt": found.attempt}).one()
         token = ProcessToken(host=holder.host, process=holder.process, started=holder.process_started)
         if holder.lease_until <= now or is_dead(token):
             return ClaimOutcome.TAKEN_OVER
@@ -228,19 +236,16 @@ def _claimed(run_id: str, found: Row[tuple[object, ...]] | None) -> RunStatus:
 def _lock_account(connection: Connection, account: str) -> int:
     """Make the account known, hold its control row, and say its epoch."""
     ensure_account(connection, account)
-    wanted = select(control.c.epoch).where(control.c.account == account).with_for_update(key_share=True)
-    return int(connection.execute(wanted).scalar_one())
+    return int(connection.execute(_EPOCH_LOCKED, {"account": account}).scalar_one())
 
 
 def _bump_epoch(connection: Connection, account: str, epoch: int) -> int:
-    connection.execute(update(control).where(control.c.account == account).values(epoch=epoch + 1))
+    connection.execute(_SET_EPOCH, {"this_account": account, "new_epoch": epoch + 1})
     return epoch + 1
 
 
 def _run_row(connection: Connection, run_id: str) -> Row[tuple[object, ...]]:
-    found = connection.execute(
-        select(runs).where(runs.c.run_id == run_id).with_for_update(key_share=True)
-    ).one_or_none()
+    found = connection.execute(_RUN_LOCKED, {"run_id": run_id}).one_or_none()
     if found is None:
         raise InvariantError(f"expected a claimed run, found none called {run_id}")
     return found

@@ -244,8 +244,15 @@ class Table(Generic[T]):
         """Read a row back from its record."""
         self._rows[record.key] = decode(self._type, record.body)
 
+    def forget(self) -> None:
+        """Let go of the changes, for an account that nobody writes down."""
+        if self._changed:
+            self._changed = {}
+
     def drain(self) -> list[BrokerRecord]:
         """Records changed since the last call."""
+        if not self._changed:
+            return []
         changed, self._changed = self._changed, {}
         return [
             BrokerRecord(kind=self.kind, key=key, body=encode(row).decode(), live=live)

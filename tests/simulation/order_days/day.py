@@ -23,6 +23,7 @@ from engine.model.universe import ContractBook
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
 from engine.simulation.interventions import change_execution
+from engine.simulation.journal import MemoryJournal
 from state.control import ControlStore
 from state.gate import OrderLimits
 from state.order_reading import account_orders
@@ -31,9 +32,9 @@ from state.processes import ProcessToken
 from state.runs import RunStore
 from tasks.execute import JobObserver, unfinished_jobs
 from tests.engine.execution.market import execution_policy, safety_policy
-from tests.engine.simulation.exchange_world import CONTRACTS, UNIVERSE, World, new_broker
+from tests.engine.simulation.exchange_world import CONTRACTS, UNIVERSE, World, broker_terms, opening
 from tests.simulation.order_days.drawing import Dice, DrawnDay, Fault, ProcessDeath
-from tests.simulation.order_days.faulted import FaultedDatabase, FaultedTransport, empty_book
+from tests.simulation.order_days.faulted import FaultedDatabase, FaultedTransport, UnwrittenBroker, empty_book
 
 ACCOUNT = "SIM-test-7"
 BOOK = ContractBook(universe=UNIVERSE, contracts=CONTRACTS)
@@ -64,7 +65,8 @@ class FaultedDay:
     def begin(cls, drawn: DrawnDay, kills: Iterable[int] = ()) -> FaultedDay:
         """The morning of a day: an account with its deposit, and the day's jobs in the book."""
         dice = Dice(drawn, frozenset(kills))
-        broker = new_broker(World(depth=drawn.depth, drift=drawn.drift), at=drawn.starts)
+        terms = broker_terms(World(depth=drawn.depth, drift=drawn.drift))
+        broker = UnwrittenBroker.create(terms, MemoryJournal(), opening(drawn.starts))
         day = cls(drawn, dice, broker, None)  # type: ignore[arg-type]
         day.database = empty_book(dice, day.interrupt)
         dice.faults_on = False

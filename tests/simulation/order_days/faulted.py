@@ -11,15 +11,16 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from engine.errors import BrokerUnavailable
 from engine.model.market import Quote
 from engine.model.orders import ChildOrder, Fill, OpenOrder, TransportEvent, TransportEventKind
+from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
-from state.database import Database, _begin_sqlite, upgrade
+from state.database import Database, upgrade
 from tests.simulation.order_days.drawing import Dice, Fault
 
 Interruption = Callable[[], None]
@@ -37,16 +38,31 @@ class FaultedDatabase(Database):
     def __init__(self, engine: Engine, dice: Dice, interrupt: Interruption) -> None:
         for name, value in (("engine", engine), ("dice", dice), ("interrupt", interrupt)):
             object.__setattr__(self, name, value)
+        engine.dialect.do_execute = self._execute
 
     dice: Dice
     interrupt: Interruption
+
+    def _execute(
+        self, cursor: sqlite3.Cursor, statement: str, parameters: object, context: object = None
+    ) -> None:
+        """One statement, of a write or of a read, which may be the one that fails."""
+        if self.dice.strikes(Fault.STATEMENT):
+            raise sqlite3.OperationalError("disk I/O error")
+        cursor.execute(statement, parameters)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One view for reading; in memory there is nobody to be shut out."""
+        with self.engine.connect() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One write transaction, which may fail, or succeed and say that it failed."""
         with self.engine.begin() as connection:
             yield connection
-            if self.dice.strikes(Fault.STATEMENT) or self.dice.strikes(Fault.COMMIT_LOST):
+            if self.dice.strikes(Fault.COMMIT_LOST):
                 raise _database_error("the connection was lost before the commit")
         if self.dice.strikes(Fault.COMMIT_UNKNOWN):
             raise _database_error("the connection was lost at the commit")
@@ -66,9 +82,14 @@ def _memory() -> tuple[Engine, bytes]:
         poolclass=StaticPool,
         connect_args={"isolation_level": None, "check_same_thread": False},
     )
-    event.listen(engine, "begin", _begin_sqlite)
+    # A listener would cost every statement; one connection needs no lock that shuts others out.
+    engine.dialect.do_begin = _begin
     upgrade(Database(engine))
     return engine, _driver(engine).serialize()
+
+
+def _begin(connection: object) -> None:
+    connection.execute("BEGIN")
 
 
 def _driver(engine: Engine) -> sqlite3.Connection:
@@ -85,6 +106,20 @@ def empty_book(dice: Dice, interrupt: Interruption) -> FaultedDatabase:
     driver.deserialize(template)
     driver.execute("PRAGMA foreign_keys=ON")
     return FaultedDatabase(engine, dice, interrupt)
+
+
+class UnwrittenBroker(SimulatedBroker):
+    """A broker that keeps its account in memory alone: it outlives every process of the fund, and writes no file."""
+
+    def commit(self) -> None:
+        """Count the change and forget what a journal would be given."""
+        state = self.state
+        state.head = replace(state.head, commit=state.head.commit + 1)
+        for table in (
+            state.cash, state.positions, state.orders, state.executions, state.inbox,
+            state.receivables, state.depth, state.faults, state.postings, state.unsettled,
+        ):  # fmt: skip
+            table.forget()
 
 
 class FaultedTransport:
