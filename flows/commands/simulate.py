@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import ConfigurationError
-from tasks.options import ROOT
+from tasks.options import ROOT, fund_home
 
 application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -26,20 +26,36 @@ def simulate(
     ] = "0..200",
     without: Annotated[str, typer.Option(metavar="FAULT,...", help="leave these faults out")] = "",
     jobs: Annotated[str, typer.Option(metavar="N,...", help="keep only these jobs of a day")] = "",
+    campaign: Annotated[
+        bool, typer.Option("--campaign", help="all seeds and all kills; killed at any time it goes on")
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="where the campaign keeps its parts")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="write the findings as JSON")
     ] = None,
 ) -> int:
     """Live days under faults: deaths, broken lines, lost messages, bad quotes. 1 when an invariant broke.
 
-    Every failure is printed with the one command that lives its day again.
+    Every failure is printed with the one command that lives its day again. The whole campaign takes hours on two
+    processes and writes docs/campaign.json, or the file of --json.
     """
+    if campaign:
+        parts = (fund_home() / "campaign" if folder is None else folder).absolute()
+        return _live(
+            "--campaign", str(parts), *(() if json_file is None else ("--result", str(json_file.absolute())))
+        )
     found = _SEEDS.fullmatch(seeds)
     if found is None or int(found[1]) >= int(found[2]):
         raise ConfigurationError(f"expected seeds like 0..200, the first below the last, found {seeds!r}")
     arguments = ["--seeds", seeds, "--without", without, "--jobs", jobs]
     if json_file is not None:
         arguments += ["--json", str(json_file.absolute())]
-    # A process of its own: the simulation replaces clocks and lines, and nothing of that belongs into this one.
+    return _live(*arguments)
+
+
+def _live(*arguments: str) -> int:
+    """A process of its own: the simulation replaces clocks and lines, and nothing of that belongs into this one."""
     command = [sys.executable, "-m", _CAMPAIGN, *arguments]
     return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603  this interpreter, our module

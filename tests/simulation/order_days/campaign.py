@@ -33,6 +33,7 @@ class Findings:
     violations: list[Violation] = field(default_factory=list)
     fired: Counter[Fault] = field(default_factory=Counter)
     arrows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    size: Counter[str] = field(default_factory=Counter)
     digest: str = ""
     seconds: float = 0.0
 
@@ -64,6 +65,7 @@ class Findings:
             "transitions_visited": {f"{a}->{b}": count for (a, b), count in sorted(self.arrows.items())},
             "transitions_unvisited": self.unvisited,
             "log_digest": self.digest,
+            "size": dict(sorted(self.size.items())),
             "cpu_seconds": round(self.seconds, 1),
         }
 
@@ -77,6 +79,7 @@ def simulate(drawn: Iterable[DrawnDay]) -> Findings:
         found.violations += judge(day)
         found.fired.update(day.dice.fired)
         found.arrows.update(arrows(day))
+        found.size.update(day.size)
         digest.update(day.digest.encode())
     found.digest, found.seconds = digest.hexdigest(), time.process_time() - started
     return found
@@ -139,7 +142,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--without", default="", help="faults to leave out, by name")
     parser.add_argument("--jobs", default="", help="numbers of the jobs to keep")
     parser.add_argument("--json", type=Path, default=None, help="write the findings to this file")
+    parser.add_argument("--campaign", type=Path, default=None, help="live the whole campaign in this folder")
+    parser.add_argument("--result", type=Path, default=None, help="where the campaign's result goes")
     asked = parser.parse_args(arguments)
+    if asked.campaign is not None:
+        from tests.simulation.order_days import whole  # it lives days with this module
+
+        return whole.campaign(asked.campaign, whole.SEEDS, asked.result or whole.RESULT)
     unknown = set(filter(None, asked.without.split(","))) - {fault.name for fault in Fault}
     if unknown:
         known = ", ".join(fault.name for fault in Fault)

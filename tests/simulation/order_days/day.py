@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -58,7 +59,7 @@ class FaultedDay:
     claimed_before: set[str] = field(default_factory=set)
     ended: bool = False
     errors: list[str] = field(default_factory=list)
-    _attempts: int = 0
+    attempts: int = 0
     _nested: bool = False
 
     @classmethod
@@ -76,6 +77,7 @@ class FaultedDay:
         RunStore(day.database).finish(claim.run_id, RunStatus.COMPLETED, drawn.starts, b"")
         dice.moments, dice.faults_on, dice.kills = 0, True, kills_later
         dice.log.clear()
+        dice.counted.clear()
         return day
 
     def key(self, kind: RunKind) -> RunKey:
@@ -102,6 +104,7 @@ class FaultedDay:
     def calm_down(self) -> None:
         """Faults end, and an operator lifts what they stopped."""
         self.dice.faults_on, self.dice.kills, self.dice.is_dead = False, frozenset(), False
+        self.dice.choice = None
         if self.halted_at is not None and self.resumed_at is None:
             self.resumed_at = self.broker.state.head.orders
             ControlStore(self.database).release_kill_switch(ACCOUNT, "looked", "operator", self.now)
@@ -113,9 +116,9 @@ class FaultedDay:
 
     def attempt(self) -> bool:
         """One attempt of the run in a process of its own; whether the run is over."""
-        self._attempts += 1
+        self.attempts += 1
         self.dice.is_dead = False
-        self.dice.note(f"attempt {self._attempts} at {self.now:%H:%M:%S}")
+        self.dice.note(f"attempt {self.attempts} at {self.now:%H:%M:%S}")
         try:
             return self._run()
         except ProcessDeath:
@@ -133,7 +136,7 @@ class FaultedDay:
 
     def _run(self) -> bool:
         runs = RunStore(
-            self.database, ProcessToken(host="simulated", process=self._attempts, started=str(self._attempts))
+            self.database, ProcessToken(host="simulated", process=self.attempts, started=str(self.attempts))
         )
         claim = runs.claim(self.key(RunKind.EXECUTION), self.now, "code", "config")
         if not claim.is_owner:
@@ -226,6 +229,15 @@ class FaultedDay:
             recover(orders, SimulatedTransport(self.broker))
         except Exception as error:
             self.errors.append(f"{type(error).__name__}: {error}")
+
+    @property
+    def size(self) -> Counter[str]:
+        """How much happened: orders that the broker took, messages, transactions, statements, turns of the loop."""
+        head = self.broker.state.head
+        return (
+            Counter(orders=head.orders, executions=head.executions, attempts=self.attempts)
+            + self.dice.counted
+        )
 
     @property
     def digest(self) -> str:

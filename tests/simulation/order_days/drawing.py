@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -176,7 +176,10 @@ class ProcessDeath(BaseException):
 
 @dataclass
 class Dice:
-    """Draws the faults of one day and keeps the log of what happened, from which its digest is made."""
+    """Draws the faults of one day and keeps the log of what happened, from which its digest is made.
+
+    ``kills`` are the effects after which the process ends; ``choice`` is asked after every other one.
+    """
 
     drawn: DrawnDay
     kills: frozenset[int] = frozenset()
@@ -184,8 +187,10 @@ class Dice:
     is_dead: bool = False
     faults_on: bool = True
     fired: Counter[Fault] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
     log: list[str] = field(default_factory=list)
-    _streams: dict[Fault, random.Random] = field(default_factory=dict)
+    choice: Callable[[], bool] | None = None
+    streams: dict[Fault, random.Random] = field(default_factory=dict)
 
     def strikes(self, fault: Fault) -> bool:
         """Whether a fault strikes on this occasion."""
@@ -205,7 +210,8 @@ class Dice:
         if self.is_dead:
             raise ProcessDeath
         self.moments += 1
-        if self.moments in self.kills or self.strikes(Fault.DEATH):
+        chosen = self.choice is not None and self.choice()
+        if chosen or self.moments in self.kills or self.strikes(Fault.DEATH):
             self.fired[Fault.DEATH] += self.moments in self.kills
             self.note(f"death at {name}")
             self.is_dead = True
@@ -216,6 +222,6 @@ class Dice:
         self.log.append(text)
 
     def _stream(self, fault: Fault) -> random.Random:
-        if fault not in self._streams:
-            self._streams[fault] = random.Random(f"{self.drawn.seed}|{fault.name}")
-        return self._streams[fault]
+        if fault not in self.streams:
+            self.streams[fault] = random.Random(f"{self.drawn.seed}|{fault.name}")
+        return self.streams[fault]

@@ -47,6 +47,7 @@ class FaultedDatabase(Database):
         self, cursor: sqlite3.Cursor, statement: str, parameters: object, context: object = None
     ) -> None:
         """One statement, of a write or of a read, which may be the one that fails."""
+        self.dice.counted["statements"] += 1
         if self.dice.strikes(Fault.STATEMENT):
             raise sqlite3.OperationalError("disk I/O error")
         cursor.execute(statement, parameters)
@@ -64,6 +65,7 @@ class FaultedDatabase(Database):
             yield connection
             if self.dice.strikes(Fault.COMMIT_LOST):
                 raise _database_error("the connection was lost before the commit")
+        self.dice.counted["transactions"] += 1
         if self.dice.strikes(Fault.COMMIT_UNKNOWN):
             raise _database_error("the connection was lost at the commit")
         self.dice.moment("after a transaction")
@@ -97,6 +99,11 @@ def _driver(engine: Engine) -> sqlite3.Connection:
     driver = raw.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver
+
+
+def image(database: Database) -> bytes:
+    """The whole book, byte for byte."""
+    return _driver(database.engine).serialize()
 
 
 def empty_book(dice: Dice, interrupt: Interruption) -> FaultedDatabase:
@@ -190,6 +197,7 @@ class FaultedTransport:
 
     def next_event(self, until: datetime) -> TransportEvent | None:
         """The next message, after everything that can happen to one."""
+        self._dice.counted["turns" if self._dice.faults_on else "calm turns"] += 1
         while True:
             bound = min(until - self._ahead, self._late[0][0]) if self._late else until - self._ahead
             event = self._inner.next_event(bound)
@@ -232,6 +240,7 @@ class FaultedTransport:
             raise BrokerUnavailable("expected an answer within its time, found none")
 
     def _tell(self, event: TransportEvent) -> TransportEvent:
+        self._dice.counted["messages"] += 1
         self._dice.moment("after a message left the line")
         self._dice.note(f"told {event.kind.value} {event.order_ref} at {event.at:%H:%M:%S.%f}")
         return event

@@ -18,6 +18,9 @@ from tests.simulation.order_days.day import ACCOUNT, BOOK, FaultedDay
 WIDEST = Decimal("1.5")
 """The widest collar of any urgency drawn here (HIGH), in collars."""
 
+CALM_TURNS = 600
+"""Turns of the loop within which a day is over once its faults are: a day of thirty orders takes less than half."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -148,6 +151,9 @@ def _doubt_is_told(day: FaultedDay) -> Iterator[str]:
 
 
 def _ends(day: FaultedDay) -> Iterator[str]:
+    """With the faults gone the day is over within a bounded number of turns of the loop, and no job is left open."""
+    if (turns := day.dice.counted["calm turns"]) > CALM_TURNS:
+        yield f"{turns} turns of the loop after the last fault, more than {CALM_TURNS}"
     if not day.ended:
         yield f"the day did not end; errors: {day.errors}"
     for record in JobStore(day.database, ACCOUNT, "judge").jobs(trade_date=day.drawn.day):
