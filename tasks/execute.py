@@ -8,7 +8,7 @@ from functools import partial
 
 from engine.composition.stages import DayInputs
 from engine.composition.trading import TradeListDecision, price_book
-from engine.errors import InvariantError
+from engine.errors import RefusedError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import ExecutionReport, ExecutionWorld, Progress, ProgressKind
@@ -55,11 +55,11 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
 
 
 def decision_inputs(day: TradingDay) -> DayInputs:
-    """What the decision of this date read; raises `InvariantError` when there is none."""
+    """What the decision of this date read; raises `RefusedError` when there is none."""
     run_id = run_identifier(run_key(day.world, day.trade_date, RunKind.DECISION))
     recorded = day.world.runs.inputs(run_id).get(INPUTS)
     if recorded is None:
-        raise InvariantError(f"expected the decision of {day.trade_date} before its execution, found none")
+        raise RefusedError(f"expected the decision of {day.trade_date} before its execution, found none")
     return day.world.recorded(DayInputs, recorded.payload)
 
 

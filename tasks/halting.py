@@ -7,6 +7,7 @@ from typing import TypeAlias
 from engine.errors import (
     BrokerUnavailable,
     HaltError,
+    InvariantError,
     MissingFxRate,
     MissingMark,
     NonFiniteValue,
@@ -23,10 +24,16 @@ from tasks.day_record import record_incidents
 from tasks.halt_evidence import halt_evidence
 from tasks.known import BROKER
 from tasks.step import step
+from tasks.unforeseen import unforeseen, unforeseen_row
 
-Stop: TypeAlias = HaltError | BrokerUnavailable | NonFiniteValue | MissingMark | MissingFxRate
-STOPS = (HaltError, BrokerUnavailable, NonFiniteValue, MissingMark, MissingFxRate)
-"""What ends a flow until a person, or the broker, has answered: without a single figure the fund has no value."""
+Stop: TypeAlias = (
+    HaltError | BrokerUnavailable | NonFiniteValue | MissingMark | MissingFxRate | InvariantError
+)
+STOPS = (HaltError, BrokerUnavailable, NonFiniteValue, MissingMark, MissingFxRate, InvariantError)
+"""What ends a flow until a person, or the broker, has answered.
+
+Without a single figure the fund has no value; and after what no table of a state machine knows, nothing may leave.
+"""
 
 
 @step("join open halts")
@@ -58,7 +65,7 @@ def stop(day: TradingDay, error: Stop) -> HaltError:
     """
     halt = _as_halt(error, day.world.contracts)
     kind = HaltKind(halt.kind)
-    evidence = halt_evidence(day, halt)
+    evidence = (unforeseen_row(error),) if isinstance(error, InvariantError) else halt_evidence(day, halt)
     told = str(halt) if halt.halt_id else f"{halt}; {WHAT_TO_DO[kind]}"
     halt_id = halt.halt_id or day.world.halts.raise_halt(
         day.key.account,
@@ -81,11 +88,16 @@ def stop(day: TradingDay, error: Stop) -> HaltError:
 
 
 def _as_halt(error: Stop, contracts: ContractBook) -> HaltError:
-    """A figure's halt goes by whose it is: the broker's, a rate's, a contract's, or a row of the data."""
+    """A figure's halt goes by whose it is: the broker's, a rate's, a contract's, or a row of the data.
+
+    A rule of our own that broke is nobody's figure: what it says is all that is known.
+    """
     if isinstance(error, HaltError):
         return error
     if isinstance(error, BrokerUnavailable):
         return _unanswered(error)
+    if isinstance(error, InvariantError):
+        return unforeseen(error)
     if isinstance(error, MissingFxRate):
         return HaltError(HaltKind.STALE_FX.value, str(error), subject=error.subject)
     if error.subject.partition(".")[0] == BROKER:

@@ -24,6 +24,7 @@ from engine.execution.ticket import (
     TicketState,
 )
 from engine.model.money import ZERO
+from engine.model.order_states import child_transition
 from engine.model.orders import ChildOrder, ChildStatus, Fill, TransportEvent, TransportEventKind
 from engine.model.policy import ExecutionPolicy
 from engine.ports import GateOutcome
@@ -33,6 +34,9 @@ _ENDS: Mapping[TransportEventKind, ChildStatus] = {
     TransportEventKind.EXPIRED: ChildStatus.EXPIRED,
     TransportEventKind.REJECTED: ChildStatus.REJECTED,
 }
+
+_NEWS = {**_ENDS, TransportEventKind.ACKNOWLEDGED: ChildStatus.WORKING}
+_NOTHING_THERE = (ChildStatus.ABANDONED, ChildStatus.ABSENT)
 
 
 def claimed(
@@ -51,6 +55,7 @@ def claimed(
     if outcome is GateOutcome.ALREADY_CLAIMED:
         return ask(core, _with_unknown(without, child, TicketState()), now, policy)
     abandoned = RecordStatus(child.order_ref, ChildStatus.ABANDONED, outcome.value)
+    without = _with_end(without, (abandoned,))
     if outcome in (GateOutcome.HALTED, GateOutcome.REDUCE_ONLY):
         rested, commands = rest(core, without, now, policy, f"the send gate answered {outcome.value}")
         return rested, (abandoned, *commands)
@@ -66,7 +71,13 @@ def claimed(
 def broker_message(
     core: OrderCore, state: TicketState, message: TransportEvent, now: datetime, policy: ExecutionPolicy
 ) -> Result:
-    """The broker reported on a child; news of children that ended long ago change nothing."""
+    """The broker reported on a child.
+
+    Raises
+    ------
+    IllegalTransition
+        When the child ended, and ended otherwise than is told now; an end that is told again changes nothing.
+    """
     if message.kind is TransportEventKind.FILL:
         if message.fill is None:
             raise InvariantError("a fill message carries its execution")
@@ -75,6 +86,7 @@ def broker_message(
     if ref is not None and ref in state.unknown:
         return _unknown_child(core, state, ref, message, now, policy)
     if state.child is None or ref != state.child.order_ref:
+        _refuse_contradiction(core, state, message)
         return state, ()
     if message.kind is TransportEventKind.VISIBILITY_LOST:
         return visibility_lost(state, message.text)
@@ -87,6 +99,36 @@ def broker_message(
         goal = state.goal if state.phase is Phase.CANCELLING else Goal.REST
         return state._replace(phase=Phase.CANCELLING, goal=goal, ending=message), ()
     return _ended(core, state, message, now, policy)
+
+
+def _refuse_contradiction(core: OrderCore, state: TicketState, message: TransportEvent) -> None:
+    """Raise `IllegalTransition` for news that its child's end does not allow; a late acknowledgement is allowed.
+
+    Where nothing can have been sent (ABANDONED), or it was proved that nothing is there (ABSENT), any life is too much.
+    """
+    status = _end_of(core, state, message.order_ref)
+    if status is None or message.kind not in _NEWS:
+        return
+    wanted = _NEWS[message.kind]
+    if wanted is status or (wanted is ChildStatus.WORKING and status not in _NOTHING_THERE):
+        return
+    child_transition(status, wanted, f"order {message.order_ref}")
+
+
+def _end_of(core: OrderCore, state: TicketState, ref: str | None) -> ChildStatus | None:
+    """How a child ended, here or in an earlier attempt; ``None`` for one that has not."""
+    if ref is None or ref in state.ended:
+        return None if ref is None else state.ended[ref]
+    known = (row.status for row in core.own_children if row.child.order_ref == ref)
+    return next((status for status in known if status.is_terminal), None)
+
+
+def _with_end(state: TicketState, records: Commands) -> TicketState:
+    """Remember how a child ended, by the last of the states that are written of it."""
+    last = records[-1] if records else None
+    if not isinstance(last, RecordStatus):
+        return state
+    return state._replace(ended={**state.ended, last.order_ref: last.status})
 
 
 def _misses_executions(message: TransportEvent, executed: tuple[Decimal, ...]) -> bool:
@@ -110,7 +152,7 @@ def _acknowledged(state: TicketState) -> Result:
 
 
 def _records(ref: str, current: ChildStatus | None, target: ChildStatus, text: str) -> Commands:
-    path = transition_path(ChildStatus.PLANNED if current is None else current, target)
+    path = transition_path(ChildStatus.PLANNED if current is None else current, target, f"order {ref}")
     return tuple(RecordStatus(ref, status, text) for status in path)
 
 
@@ -123,7 +165,7 @@ def _ended(
     ref, target, text = state.child.order_ref, _ENDS[message.kind], message.text
     records = _records(ref, state.status, target, text)
     goal = state.goal if state.phase is Phase.CANCELLING else Goal.REST
-    state = state._replace(child=None, status=None, reprice_at=None, ending=None)
+    state = _with_end(state._replace(child=None, status=None, reprice_at=None, ending=None), records)
     if target is ChildStatus.REJECTED:
         if state.is_spread:
             state, commands = leave_spread(core, state, now, policy, text)
@@ -168,6 +210,7 @@ def _released(
     policy: ExecutionPolicy,
 ) -> Result:
     state = state._replace(unknown={name: left for name, left in state.unknown.items() if name != ref})
+    state = _with_end(state, records)
     if state.phase is not Phase.BLOCKED:
         return state, records
     state, commands = ask(core, state, now, policy)
@@ -202,6 +245,9 @@ def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy
     if is_near or state.attempt == 0:
         # A spread's other leg: the order is its partner's, and so is what follows.
         return state, ()
+    status = _end_of(core, state, ref)
+    if status in (*_NOTHING_THERE, ChildStatus.REJECTED):
+        child_transition(status, ChildStatus.FILLED, f"order {ref}, execution {fill.execution_id}")
     late = Alarm(f"late fill {fill.execution_id} of {ref}")
     alive = child.quantity - state.child_filled if child is not None else ZERO
     if state.phase is Phase.WORKING and state.filled + alive > core.quantity:
@@ -236,7 +282,8 @@ def _child_fill(
     if least < child.quantity:
         return _acknowledged(state)
     records = _records(child.order_ref, state.status, ChildStatus.FILLED, "")
-    state, commands = ask(core, state._replace(child=None, status=None, reprice_at=None), now, policy)
+    state = _with_end(state._replace(child=None, status=None, reprice_at=None), records)
+    state, commands = ask(core, state, now, policy)
     return state, (*records, *commands)
 
 

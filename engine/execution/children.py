@@ -15,13 +15,27 @@ from engine.model.orders import ChildStatus
 _INTERMEDIATE = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
 
 
-@cache
-def transition_path(current: ChildStatus, target: ChildStatus) -> tuple[ChildStatus, ...]:
+def transition_path(
+    current: ChildStatus, target: ChildStatus, subject: str = "a child order"
+) -> tuple[ChildStatus, ...]:
     """States to write, one after another, until a child is in ``target``; empty when it is there already.
 
     A broker may skip messages (a cancel without an acknowledgement): the skipped working states are written.
     Raises `IllegalTransition` when no such path exists.
     """
+    path = _path(current, target)
+    if path is None:
+        raise IllegalTransition(
+            f"{subject} cannot go from {current.value} to {target.value}",
+            subject=subject,
+            before=current.value,
+            after=target.value,
+        )
+    return path
+
+
+@cache
+def _path(current: ChildStatus, target: ChildStatus) -> tuple[ChildStatus, ...] | None:
     if current is target and target not in CHILD_TRANSITIONS[current]:
         return ()
     paths: list[tuple[ChildStatus, ...]] = [()]
@@ -35,4 +49,4 @@ def transition_path(current: ChildStatus, target: ChildStatus) -> tuple[ChildSta
                 (*path, via) for via in _INTERMEDIATE if via in CHILD_TRANSITIONS[last] and via not in path
             ]
         paths = extended
-    raise IllegalTransition(f"a child order cannot go from {current.value} to {target.value}")
+    return None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from engine.errors import BrokerUnavailable, HaltError, SupersededError
+from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution import ticket as t
 from engine.execution.legging import LeggingWatch
 from engine.execution.lifecycle import step
@@ -41,6 +41,8 @@ def execute(jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> ExecutionRep
     ------
     HaltError
         When more was filled than ordered; working orders are asked to cancel first.
+    InvariantError
+        When something came that no state machine knows an arrow for; the same is asked first.
     """
     return OrderManager(jobs, world).run()
 
@@ -76,6 +78,9 @@ class OrderManager:
                 self._turn()
         except SupersededError:
             self._fenced = True
+        except InvariantError:  # what no table knows: nothing new may leave, and what works is taken back
+            self._cancel_all()
+            raise
         return ExecutionReport(
             jobs=tuple(self._schedule.results.values()),
             parents=tuple(ParentResult.of(ticket) for ticket in self._tickets.values()),

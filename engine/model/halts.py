@@ -27,6 +27,7 @@ class HaltKind(Enum):
     DATA_QUALITY = "data-quality"
     BRIDGE_RESIDUAL = "bridge-residual"
     OVERFILL = "overfill"
+    UNFORESEEN = "unforeseen"
     DRAWDOWN = "drawdown"
     KILL_SWITCH = "kill-switch"
     OPERATOR = "operator"
@@ -68,6 +69,7 @@ ALLOWED_CHOICES: Mapping[HaltKind, tuple[HaltChoice, ...]] = MappingProxyType(
         HaltKind.DATA_QUALITY: _RETRY,
         HaltKind.BRIDGE_RESIDUAL: _RETRY,
         HaltKind.OVERFILL: _RETRY,
+        HaltKind.UNFORESEEN: _RETRY,
         HaltKind.DRAWDOWN: (HaltChoice.ABANDON_DAY, HaltChoice.FLATTEN),
         HaltKind.KILL_SWITCH: _RETRY,
         HaltKind.OPERATOR: _RETRY,
@@ -99,6 +101,7 @@ HALT_NAMES: Mapping[HaltKind, str] = MappingProxyType(
         HaltKind.DATA_QUALITY: "Data quality",
         HaltKind.BRIDGE_RESIDUAL: "Unexplained change of NAV",
         HaltKind.OVERFILL: "Overfill",
+        HaltKind.UNFORESEEN: "Unforeseen event",
         HaltKind.DRAWDOWN: "Drawdown limit",
         HaltKind.KILL_SWITCH: "Kill switch",
         HaltKind.OPERATOR: "Halt by an operator",
@@ -129,6 +132,8 @@ WHAT_TO_DO: Mapping[HaltKind, str] = MappingProxyType(
         HaltKind.DATA_QUALITY: "correct the rows that are named, then retry",
         HaltKind.BRIDGE_RESIDUAL: "find the posting or the price that is missing, then retry",
         HaltKind.OVERFILL: "settle with the broker what was filled, then retry",
+        HaltKind.UNFORESEEN: "compare what is named with the broker's own list of orders and executions, then retry: "
+        "the next attempt finds what became of every order before it sends anything",
         HaltKind.DRAWDOWN: "decide for today: abandon the day (what is held may only shrink), or flatten (all of it is closed)",
         HaltKind.KILL_SWITCH: "release the kill switch, then retry",
         HaltKind.OPERATOR: "retry when whoever stopped the fund agrees",

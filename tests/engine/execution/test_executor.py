@@ -1,3 +1,4 @@
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import HaltError
+from engine.errors import HaltError, IllegalTransition
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import (
@@ -246,6 +247,23 @@ def test_overfill_halts_after_booking_and_cancels_the_rest() -> None:
         execute([job(*parents)], made)
     assert book.records[REF1].filled == 101
     assert order_reference("parent-2", 1) in broker.cancelled
+
+
+def test_message_that_no_machine_knows_ends_the_run_and_takes_the_other_orders_back() -> None:
+    parents = (intent(), intent(name="parent-2", contract_id="MSFT"))
+    made, broker, book = world(*parents)
+
+    def filled_then_rejected(b: ScriptedTransport, child: ChildOrder) -> None:
+        fakes.acknowledge(b, child)
+        if child.contract_id == "CSPX":
+            b.execute(child, D(100), after=1)
+            b.report(TransportEventKind.REJECTED, child.order_ref, after=2)
+
+    broker.on_send = filled_then_rejected
+    with pytest.raises(IllegalTransition, match=f"order {REF1}: no arrow leads from FILLED to REJECTED"):
+        execute([job(*parents)], made)
+    assert (book.records[REF1].status, book.records[REF1].filled) == (ChildStatus.FILLED, 100)
+    assert broker.cancelled == [order_reference("parent-2", 1)]
 
 
 def test_halt_cancels_and_goes_on_when_it_is_resolved() -> None:
@@ -632,7 +650,8 @@ def run_script(
 
     broker.quote_at = price
     broker.on_send = answer
-    execute([job(parent, minutes=20)], made)
+    with contextlib.suppress(IllegalTransition):  # a second end that contradicts the first stops everything
+        execute([job(parent, minutes=20)], made)
     committed.append(book.committed("parent-1"))
     arrival = broker.sent[0].arrival_mid
     assert arrival is not None

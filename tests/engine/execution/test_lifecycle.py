@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal as D
 
@@ -9,9 +10,9 @@ from engine.errors import IllegalTransition, InvariantError
 from engine.execution import ticket as t
 from engine.execution.lifecycle import step
 from engine.execution.slicing import Slices
-from engine.model.orders import ChildStatus, Fill, TransportEvent, TransportEventKind, Urgency
+from engine.model.orders import ChildOrder, ChildStatus, Fill, TransportEvent, TransportEventKind, Urgency
 from engine.model.policy import ExecutionPolicy
-from engine.ports import GateOutcome, Permission
+from engine.ports import ChildRecord, GateOutcome, Permission
 from tests.engine.execution.market import NOON, UNIVERSE, execution_policy, intent, quote
 
 POLICY: ExecutionPolicy = execution_policy()
@@ -109,6 +110,81 @@ def test_rejection_of_a_child_being_cancelled_is_illegal() -> None:
         step(ticket, told(TransportEventKind.REJECTED, ticket), NOON, POLICY)
 
 
+def told_of(ref: str, kind: TransportEventKind) -> t.Broker:
+    return t.Broker(TransportEvent(kind=kind, at=NOON, order_ref=ref))
+
+
+def filled_child() -> tuple[t.OrderTicket, str]:
+    """A parent whose one child of 100 filled."""
+    ticket, _ = after(*SENT)
+    whole = execution(ticket, "100", "E1.01")
+    ticket, _ = step(ticket, whole, NOON, POLICY)
+    return ticket, whole.event.order_ref or ""
+
+
+@pytest.mark.parametrize(
+    "kind", [TransportEventKind.REJECTED, TransportEventKind.CANCELLED, TransportEventKind.EXPIRED]
+)
+def test_other_end_of_a_filled_child_is_illegal_and_says_whose_it_is(kind: TransportEventKind) -> None:
+    ticket, ref = filled_child()
+    with pytest.raises(
+        IllegalTransition, match=f"order {ref}: no arrow leads from FILLED to {kind.name}"
+    ) as told_:
+        step(ticket, told_of(ref, kind), NOON, POLICY)
+    assert (told_.value.subject, told_.value.before, told_.value.after) == (
+        f"order {ref}",
+        "FILLED",
+        kind.name,
+    )
+
+
+def test_news_that_comes_again_or_late_of_a_child_that_ended_changes_nothing() -> None:
+    ticket, ref = filled_child()
+    for kind in (TransportEventKind.ACKNOWLEDGED, TransportEventKind.NOTICE):
+        assert step(ticket, told_of(ref, kind), NOON, POLICY) == (ticket, ())
+    cancelled, _ = after(*SENT)
+    again = told(TransportEventKind.CANCELLED, cancelled)
+    cancelled, _ = step(cancelled, again, NOON, POLICY)
+    assert step(cancelled, again, NOON, POLICY) == (cancelled, ())
+
+
+def after_an_attempt(status: ChildStatus) -> tuple[t.OrderTicket, ChildOrder]:
+    """A parent that starts with a child of an earlier attempt in a state."""
+    core = fresh().core
+    _, commands = after(t.Start(), market(5))
+    child = next(command.child for command in commands if isinstance(command, t.ClaimAndSend))
+    record = ChildRecord(child=child, status=status, filled=D(0), sent_at=None)
+    ticket, _ = step(t.new_ticket(replace(core, children=(record,))), t.Start(), NOON, POLICY)
+    return ticket, child
+
+
+@pytest.mark.parametrize("status", [ChildStatus.ABANDONED, ChildStatus.ABSENT])
+@pytest.mark.parametrize(
+    "kind",
+    [TransportEventKind.ACKNOWLEDGED, TransportEventKind.CANCELLED, TransportEventKind.REJECTED],
+)
+def test_any_life_of_a_child_that_was_never_there_is_illegal(
+    status: ChildStatus, kind: TransportEventKind
+) -> None:
+    ticket, child = after_an_attempt(status)
+    with pytest.raises(IllegalTransition, match=f"from {status.value} to"):
+        step(ticket, told_of(child.order_ref, kind), NOON, POLICY)
+
+
+@pytest.mark.parametrize("status", [ChildStatus.ABANDONED, ChildStatus.ABSENT, ChildStatus.REJECTED])
+def test_execution_of_a_child_that_can_not_have_traded_is_illegal(status: ChildStatus) -> None:
+    ticket, child = after_an_attempt(status)
+    with pytest.raises(IllegalTransition, match=f"{status.value} to FILLED"):
+        step(ticket, execution_of(child.order_ref, "40", "E1.01"), NOON, POLICY)
+
+
+@pytest.mark.parametrize("status", [ChildStatus.CANCELLED, ChildStatus.EXPIRED])
+def test_execution_that_comes_after_the_end_is_counted_and_alarmed(status: ChildStatus) -> None:
+    ticket, child = after_an_attempt(status)
+    ticket, commands = step(ticket, execution_of(child.order_ref, "40", "E1.01"), NOON, POLICY)
+    assert (ticket.state.filled, [type(command) for command in commands]) == (40, [t.Alarm])
+
+
 def test_child_claimed_by_another_is_never_sent_and_blocks() -> None:
     ticket, commands = after(t.Start(), market(5), t.ClaimResult(GateOutcome.ALREADY_CLAIMED))
     assert ticket.state.phase is t.Phase.BLOCKED
@@ -117,9 +193,15 @@ def test_child_claimed_by_another_is_never_sent_and_blocks() -> None:
 
 
 def execution(ticket: t.OrderTicket, quantity: str, execution_id: str) -> t.Broker:
+    ref = ticket.state.child.order_ref if ticket.state.child else None
+    told_ = execution_of(ref, quantity, execution_id)
+    return told(TransportEventKind.FILL, ticket, told_.event.fill)
+
+
+def execution_of(ref: str | None, quantity: str, execution_id: str) -> t.Broker:
     fill = Fill(
         execution_id=execution_id,
-        order_ref=ticket.state.child.order_ref if ticket.state.child else None,
+        order_ref=ref,
         contract_id="CSPX",
         side=intent().side,
         quantity=D(quantity),
@@ -128,7 +210,7 @@ def execution(ticket: t.OrderTicket, quantity: str, execution_id: str) -> t.Brok
         commission=None,
         commission_currency=None,
     )
-    return told(TransportEventKind.FILL, ticket, fill)
+    return t.Broker(TransportEvent(kind=TransportEventKind.FILL, at=NOON, order_ref=ref, fill=fill))
 
 
 def test_correction_of_an_execution_replaces_it() -> None:
