@@ -154,6 +154,8 @@ _ORDERS = {
     "safety.max_adv_fraction": "execution_safety.max_adv_pct",
     "safety.max_orders_per_day": "execution_safety.max_orders_per_day",
     "safety.near_open_minutes": "execution_safety.near_open_minutes",
+    "safety.retarget_move_fraction": "execution_safety.retarget_price_move_pct",
+    "safety.future_move_fraction": "execution_safety.recheck_future_move_pct",
     "safety.minimum_excess_liquidity_fraction": "execution_safety.min_excess_liquidity_pct",
     "execution.allow_market_orders": "execution.allow_market_orders",
     "execution.order_ttl_seconds": "execution.order_ttl_seconds",

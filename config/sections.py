@@ -335,6 +335,8 @@ class ExecutionSafety(Section):
     max_adv_pct: Fraction
     max_orders_per_day: CountFromOne
     near_open_minutes: Count
+    retarget_price_move_pct: Fraction
+    recheck_future_move_pct: Fraction
     min_excess_liquidity_pct: Fraction
 
     @model_validator(mode="after")

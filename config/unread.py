@@ -19,7 +19,6 @@ UNREAD: Mapping[str, str] = {
     "execution.atomic": "atomic groups over several venues",
     "execution.avoid_first_minutes_after_open": "venues without a window of their own in venues.yaml",
     "execution.avoid_last_minutes_before_close": "venues without a window of their own in venues.yaml",
-    "execution_safety.fat_finger_price_pct": "the check of an arriving quote against the price of the decision",
     "execution_phase2.enabled": "switching phase 2 off as a whole",
     "execution_phase2.session_scheduler": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",
     "execution_phase2.market_data.live_provider": "live market data",

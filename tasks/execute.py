@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 
 from engine.composition.stages import DayInputs
 from engine.composition.trading import TradeListDecision, price_book
+from engine.composition.window_risk import fund_futures
 from engine.errors import RefusedError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import ExecutionReport, ExecutionWorld, Progress, ProgressKind
 from engine.execution.recovery import RecoveryReport
+from engine.execution.revalidation import Wanted, WindowVerdict
 from engine.model.context import RunKind
 from engine.model.encoding import decode
+from engine.model.money import ZERO
 from engine.model.orders import ExecutionJob, JobStatus
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.open_orders import find_orders
 from tasks.step import step
 
-WindowCheck = Callable[[TradingDay, DayInputs, datetime], None]
-"""Compares book and broker before a window opens; raises `HaltError`."""
+WindowCheck = Callable[[TradingDay, DayInputs, datetime], WindowVerdict]
+"""Compares book and broker before a window opens and says what may still be entered; raises `HaltError`."""
+
+_PUT_OFF = frozenset({"caps", "balance"})
+"""Stages of the decision that put a part of a wish off and do not give it up."""
 
 
 @step("recover open orders", read_retries=2)
@@ -36,6 +43,7 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
     """Run the executor over every job of the date that is not finished, each window after its check."""
     jobs = unfinished_jobs(day)
     observer = JobObserver(day)
+    changes = wished_changes(decision_trades(day))
     report = execute(
         jobs,
         ExecutionWorld(
@@ -47,6 +55,8 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
             liquidity=LiquidityEstimator(average_daily_volume=inputs.market.average_daily_volume),
             observer=observer,
             before_window=partial(check_window, day, inputs),
+            wanted=partial(_wanted, inputs, changes),
+            futures=fund_futures(day.setup, inputs),
         ),
     )
     for alarm in report.alarms:
@@ -68,6 +78,20 @@ def decision_trades(day: TradingDay) -> TradeListDecision | None:
     run_id = run_identifier(run_key(day.world, day.trade_date, RunKind.DECISION))
     found = day.world.runs.step(run_id, "trades")
     return None if found is None else decode(TradeListDecision, found.output)
+
+
+def wished_changes(decided: TradeListDecision | None) -> Mapping[str, Decimal]:
+    """Signed change that the decision wanted of each traded contract: what goes today and what its caps deferred."""
+    wished: dict[str, Decimal] = {}
+    for row in () if decided is None else decided.decisions:
+        if row.done or row.stage in _PUT_OFF:
+            wished[row.contract_id] = wished.get(row.contract_id, ZERO) + row.quantity
+    return wished
+
+
+def _wanted(inputs: DayInputs, changes: Mapping[str, Decimal], contract_id: str) -> Wanted | None:
+    change = changes.get(contract_id)
+    return None if change is None else Wanted(inputs.portfolio.quantity(contract_id), change)
 
 
 def unfinished_jobs(day: TradingDay) -> tuple[ExecutionJob, ...]:

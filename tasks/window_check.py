@@ -1,4 +1,4 @@
-"""Compare the account at the broker with our book before a window opens.
+"""Compare the account at the broker with our book, and the market with the decision, before a window opens.
 
 Quantities, cash by currency and our quantities at the broker's marks are compared as at 06:00 (R-106). Our own prices
 are those of the decision, so price by price only what trades now is compared.
@@ -20,6 +20,7 @@ from engine.accounting.sides import KnownOrders, OurPrices, Sides
 from engine.composition.comparison import evidence_of
 from engine.composition.stages import DayInputs, contract_book, day_marks, fx_hedge_instruments
 from engine.errors import DataError, HaltError
+from engine.execution.revalidation import WindowVerdict
 from engine.model.encoding import encode
 from engine.model.halts import HaltKind
 from engine.model.market import Mark, Source
@@ -31,13 +32,17 @@ from tasks.day import TradingDay
 from tasks.known import known_orders, own_orders
 from tasks.reconcile import STEP_NAME, keep_comparison, reconciliation_text
 from tasks.sync import live_quotes
+from tasks.window_risk import judge_window
 
 ON_ITS_WAY = timedelta(minutes=1)
 """An execution younger than this may be told to us at any moment: it is no missed fill yet."""
 
 
-def check_window(day: TradingDay, inputs: DayInputs, at: datetime) -> None:
-    """Compare book and broker at a time; raises `HaltError` where they differ or the broker's answer is not known."""
+def check_window(day: TradingDay, inputs: DayInputs, at: datetime) -> WindowVerdict:
+    """Compare book and broker at a time, then look at what the market left of the decision.
+
+    Raises `HaltError` where book and broker differ or the broker's answer is not known.
+    """
     try:
         report = compare_at(day, inputs, at)
     except DataError as error:
@@ -45,7 +50,7 @@ def check_window(day: TradingDay, inputs: DayInputs, at: datetime) -> None:
     day.world.observer("reconcile", f"{at:%H:%M} {report.status.value}")
     keep_comparison(day, at, report)
     if report.can_trade:
-        return
+        return judge_window(day, inputs, at)
     day.world.runs.record_step(day.run_id, STEP_NAME, day.claim.attempt, f"{at:%H:%M:%S}", encode(report))
     kind = report.halt_kind or HaltKind.UNANSWERED
     raise HaltError(

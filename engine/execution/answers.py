@@ -22,6 +22,7 @@ from engine.execution.ticket import (
     RecordStatus,
     Result,
     TicketState,
+    quantity_to_work,
 )
 from engine.model.money import ZERO
 from engine.model.order_states import child_transition
@@ -250,7 +251,7 @@ def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy
         child_transition(status, ChildStatus.FILLED, f"order {ref}, execution {fill.execution_id}")
     late = Alarm(f"late fill {fill.execution_id} of {ref}")
     alive = child.quantity - state.child_filled if child is not None else ZERO
-    if state.phase is Phase.WORKING and state.filled + alive > core.quantity:
+    if state.phase is Phase.WORKING and state.filled + alive > quantity_to_work(core, state):
         state, commands = cancel_child(state, Goal.REPRICE)
         return state, (late, *commands)
     return state, (late,)

@@ -24,6 +24,7 @@ from engine.execution.outcome import (
     Progress,
     ProgressKind,
 )
+from engine.execution.revalidation import UNCHANGED, MarketView, PriceReference, price_reference
 from engine.execution.schedule import Action, JobSchedule, order_core
 from engine.execution.spreads import traded_prices
 from engine.model.money import ZERO, round_money
@@ -60,7 +61,7 @@ class OrderManager:
         self._alarms: list[str] = []
         self._checked: set[datetime] = set()
         self._pushed, self._fenced, self._ended = 0, False, False
-        self._permission = Permission.ALL
+        self._permission, self._verdict = Permission.ALL, UNCHANGED
         self._look_at = world.transport.now()
         unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
         self._blocked = {
@@ -133,7 +134,8 @@ class OrderManager:
         self._check_window(job.window.start)
         self._tell(ProgressKind.JOB_STARTED, job.job_id, job.group, JobStatus.RUNNING)
         cores = [
-            order_core(job, intent, self._world, self._schedule.jobs, self._tickets) for intent in job.intents
+            order_core(job, intent, self._world, self._schedule.jobs, self._tickets, self._verdict)
+            for intent in job.intents
         ]
         waiting = {core.near.intent_id for core in cores if core.near is not None}
         for intent, core in zip(job.intents, cores, strict=True):
@@ -164,7 +166,7 @@ class OrderManager:
             return
         self._checked.add(start)
         try:
-            self._world.before_window(self._now())
+            self._verdict = self._verdict.with_later(self._world.before_window(self._now()))
         except HaltError:
             self._cancel_all()
             raise
@@ -258,7 +260,21 @@ class OrderManager:
         quotes = [self._world.transport.quote(name) for name in names]
         if quotes[0] is None:
             return t.NoQuote("no quote")
-        return t.QuoteArrived(quotes[0], None if near is None else quotes[1])
+        return t.QuoteArrived(quotes[0], None if near is None else quotes[1], self._reference(ticket))
+
+    def _reference(self, ticket: t.OrderTicket) -> PriceReference | None:
+        """What a first price is judged by; later ones stand inside the collar of the first."""
+        if ticket.state.plan is not None or ticket.state.is_spread:
+            return None
+        world = self._world
+        view = MarketView(
+            world.prices,
+            world.futures,
+            world.transport.quote,
+            self._now(),
+            world.execution.quote_age_plan_seconds,
+        )
+        return price_reference(ticket.core.intent, view, world.safety.fat_finger_price_fraction)
 
     def _send(self, intent_id: str, child: ChildOrder) -> None:
         """Claim, and write once what was claimed; a broken write leaves the outcome open, never a second try."""

@@ -10,6 +10,7 @@ from enum import Enum
 
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
+from engine.execution.revalidation import UNCHANGED, IndexFutures, Wanted, WindowVerdict
 from engine.execution.slippage import SlippageModel
 from engine.execution.ticket import FinishReason, OrderTicket
 from engine.model.orders import JobStatus
@@ -49,12 +50,21 @@ def unobserved(_: Progress) -> None:
     """Observer of a run that nobody watches."""
 
 
-WindowCheck = Callable[[datetime], None]
-"""Asked once before each window; it raises `HaltError` where nothing may be sent."""
+WindowCheck = Callable[[datetime], WindowVerdict]
+"""Asked once before each window what it leaves of the decision; it raises `HaltError` where nothing may be sent."""
+
+WantedBy = Callable[[str], Wanted | None]
+"""What the decision wanted of a contract, ``None`` where only the trade itself is known."""
 
 
-def unchecked(_: datetime) -> None:
+def unchecked(_: datetime) -> WindowVerdict:
     """Window check of a run without an account to compare with."""
+    return UNCHANGED
+
+
+def not_known(_: str) -> Wanted | None:
+    """Wishes of a run whose trades stand for themselves."""
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +73,8 @@ class ExecutionWorld:
 
     ``control_poll_seconds`` bounds how late a halt is noticed while orders work; ``drain_seconds`` is how long
     after its window a job waits for confirmations before the outcome counts as not known. ``before_window`` is asked
-    before the first order of each window.
+    before the first order of each window, ``wanted`` once of each contract; ``futures`` are those that say what an
+    equity should cost by now.
     """
 
     transport: OrderTransport
@@ -75,6 +86,8 @@ class ExecutionWorld:
     slippage: SlippageModel = field(default_factory=SlippageModel)
     observer: Observer = unobserved
     before_window: WindowCheck = unchecked
+    wanted: WantedBy = not_known
+    futures: IndexFutures = field(default_factory=dict)
     control_poll_seconds: float = 5.0
     drain_seconds: float = 60.0
 

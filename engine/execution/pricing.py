@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from engine.execution.pace import Pace, pace_of, widest_collar
 from engine.model.instruments import CollarClass, Instrument
-from engine.model.market import Quote
+from engine.model.market import Quote, Source
 from engine.model.orders import OrderIntent, OrderPlan, OrderType, Side, Urgency
 from engine.model.policy import ExecutionPolicy
 
@@ -30,6 +30,7 @@ class RefusalCode(Enum):
     STALE_QUOTE = "stale_quote"
     MARKET_ORDERS_DISABLED = "market_orders_disabled"
     TOO_LARGE = "too_large_for_volume"
+    NOT_BELIEVED = "price_far_from_reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class PlanRefusal:
     @property
     def is_transient(self) -> bool:
         """Whether a later quote may lift the refusal."""
-        return self.code in (RefusalCode.NO_QUOTES, RefusalCode.STALE_QUOTE)
+        return self.code in (RefusalCode.NO_QUOTES, RefusalCode.STALE_QUOTE, RefusalCode.NOT_BELIEVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +129,13 @@ def planned(
 
 
 def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> Quote | PlanRefusal:
-    """The quote if it is two-sided, positive and young enough; no price is made from half a market."""
-    if quote is None or quote.bid is None or quote.ask is None or quote.bid <= 0 or quote.bid > quote.ask:
+    """The quote if it is two-sided, positive, live and young enough; no price is made from half a market."""
+    if quote is None or not _is_market(quote.bid, quote.ask):
         return PlanRefusal(
             code=RefusalCode.NO_QUOTES, text="expected a two-sided quote that is not crossed, found none"
         )
+    if quote.source is Source.DELAYED:
+        return PlanRefusal(code=RefusalCode.STALE_QUOTE, text="expected a live quote, found a delayed one")
     age = quote.age_seconds(now)
     if age > max_age_seconds:
         return PlanRefusal(
@@ -140,6 +143,12 @@ def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> 
             text=f"expected a quote of at most {max_age_seconds:g} s, found one of {age:g} s",
         )
     return quote
+
+
+def _is_market(bid: Decimal | None, ask: Decimal | None) -> bool:
+    if bid is None or ask is None or not (bid.is_finite() and ask.is_finite()):
+        return False
+    return 0 < bid <= ask
 
 
 def collar(

@@ -21,6 +21,7 @@ from engine.execution.pricing import (
     limit_price,
     usable_quote,
 )
+from engine.execution.revalidation import judged, retarget
 from engine.execution.slicing import Slices
 from engine.execution.spreads import SpreadMids, plan_spread, spread_quote
 from engine.execution.ticket import (
@@ -41,6 +42,7 @@ from engine.execution.ticket import (
     SetDeadline,
     StartLeg,
     TicketState,
+    quantity_to_work,
 )
 from engine.model.market import Quote
 from engine.model.money import ZERO
@@ -72,16 +74,16 @@ def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPol
 
     Spreads whose fate is open block both legs: whatever they filled may not be traded again.
     """
-    if state.unknown and (state.is_spread or state.filled < core.quantity):
+    wanted = quantity_to_work(core, state)
+    if state.unknown and (state.is_spread or state.filled < wanted):
         text = f"blocked: the outcome of {', '.join(sorted(state.unknown))} is not known"
         return state._replace(phase=Phase.BLOCKED, text=text), (Alarm(text),)
     if state.is_spread and state.filled >= _wanted(core, state):
         return leave_spread(core, state, now, policy, "")
     if state.filled >= core.intent.quantity:
         return finish(state, FinishReason.FILLED, "")
-    if state.filled >= core.quantity:
-        text = f"only {core.quantity} of {core.intent.quantity} is wanted after what its legs filled"
-        return finish(state, FinishReason.NOTHING_LEFT, text)
+    if state.filled >= wanted:
+        return finish(state, FinishReason.NOTHING_LEFT, core.less)
     if core.slices is not None and state.filled >= state.released:
         if state.next_slice_at is not None and now < state.next_slice_at:
             return _wait_for_slice(state, state.next_slice_at)
@@ -92,7 +94,7 @@ def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPol
 
 def _wanted(core: OrderCore, state: TicketState) -> Decimal:
     """Quantity that may be worked in the way in which the parent is worked now."""
-    return core.near.quantity if core.near is not None and state.is_spread else core.quantity
+    return core.near.quantity if core.near is not None and state.is_spread else quantity_to_work(core, state)
 
 
 def leave_spread(
@@ -137,7 +139,9 @@ def _release_slice(core: OrderCore, state: TicketState, slices: Slices, now: dat
 
 
 def finish(state: TicketState, reason: FinishReason, text: str) -> Result:
-    """End the parent; its clocks stop."""
+    """End the parent; its clocks stop. What was not wanted any more is told with why the rest stayed open."""
+    if state.less and reason is not FinishReason.FILLED:
+        text = f"{state.less}; {text}" if text else state.less
     ended = state._replace(
         phase=Phase.DONE, finish=reason, text=text, quote_at=None, reprice_at=None, expires_at=None
     )
@@ -167,14 +171,18 @@ def quote_arrived(
     core: OrderCore, state: TicketState, offered: QuoteArrived, now: datetime, policy: ExecutionPolicy
 ) -> Result:
     """Make the next child at this quote, or decide whether the working one gets a new price."""
-    if state.phase not in (Phase.QUOTING, Phase.WORKING):
+    phase = state.phase
+    if phase not in (Phase.QUOTING, Phase.WORKING):
         return state, ()
     if state.is_spread and state.mids is None:
         state = state._replace(mids=_arrival_mids(core, offered, now, policy))
     plan = state.plan if state.plan is not None else _plan(core, state, offered, now, policy)
     if isinstance(plan, PlanRefusal):
         return _unpriced(core, state, plan, now, policy)
-    state = state._replace(plan=plan)
+    if state.plan is None:
+        state, commands = _retargeted(core, state._replace(plan=plan), plan)
+        if state.phase is not phase:
+            return state, commands
     quote = _usable(state, offered, now, policy.quote_age_price_seconds)
     if isinstance(quote, PlanRefusal):
         return _unpriced(core, state, quote, now, policy)
@@ -185,6 +193,28 @@ def quote_arrived(
         # It rested at its collar once; more orders that can not trade would only use up the day's count.
         return no_quote(core, state, "the market is outside the collar of the arrival", now, policy)
     return _new_child(core, state, plan, price)
+
+
+def _retargeted(core: OrderCore, state: TicketState, plan: OrderPlan) -> Result:
+    """What the price on arrival leaves of the wish; a restart finds the same, for its arrival is the first one's.
+
+    An order found alive from an earlier attempt is cancelled where it would trade more than that.
+    """
+    if core.wish is None or state.is_spread:
+        return state, ()
+    found = retarget(core.intent, core.wish, plan.arrival_mid, core.instrument.lot)
+    if found is None:
+        return state, ()
+    state = state._replace(wanted=found.quantity, less=found.text)
+    notes = (Alarm(f"{core.intent.contract_id}: {found.text}"),) if found.is_turned else ()
+    wanted, child = quantity_to_work(core, state), state.child
+    if child is None and state.filled >= wanted:
+        state, commands = finish(state, FinishReason.NOTHING_LEFT, "")
+    elif child is not None and state.filled + child.quantity - state.child_filled > wanted:
+        state, commands = cancel_child(state, Goal.REPRICE)
+    else:
+        return state, notes
+    return state, (*notes, *commands)
 
 
 def _usable(state: TicketState, offered: QuoteArrived, now: datetime, age: float) -> Quote | PlanRefusal:
@@ -224,8 +254,13 @@ def _plan(
         if mids is None:
             return PlanRefusal(code=RefusalCode.NO_QUOTES, text="expected two-sided quotes of both legs")
         return plan_spread(core.intent, core.near, quote, mids, core.instrument, policy)
+    first = state.arrival_mid if state.arrival_mid is not None else _first_mid(core)
+    if first is None and offered.reference is not None:
+        refusal = judged(offered.quote, offered.reference, now, policy.quote_age_plan_seconds)
+        if refusal is not None:
+            return refusal
     arrival = Arrival(
-        mid=state.arrival_mid if state.arrival_mid is not None else _first_mid(core),
+        mid=first,
         model_bps=core.model_bps,
         largest_quantity=core.largest_quantity,
     )
@@ -277,7 +312,7 @@ def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Deci
         attempt=attempt,
         contract_id=core.intent.contract_id,
         side=core.intent.side,
-        quantity=(_wanted(core, state) if core.slices is None else state.released) - state.filled,
+        quantity=_released(core, state) - state.filled,
         order_type=plan.order_type,
         limit_price=price,
         time_in_force=plan.time_in_force,
@@ -297,6 +332,11 @@ def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Deci
         attempt=attempt,
     )
     return claiming, (PlanChild(child), ClaimAndSend(child))
+
+
+def _released(core: OrderCore, state: TicketState) -> Decimal:
+    wanted = _wanted(core, state)
+    return wanted if core.slices is None else min(wanted, state.released)
 
 
 def _reprice(
@@ -328,7 +368,7 @@ def reprice_due(core: OrderCore, state: TicketState, now: datetime, policy: Exec
 
 def _ladder_ended(core: OrderCore, state: TicketState) -> Result:
     """Nothing wider may be paid: a person has to hedge or to decide what is left (R-61)."""
-    left = core.quantity - state.filled
+    left = quantity_to_work(core, state) - state.filled
     return state, (Alarm(f"{core.intent.contract_id}: {left} unfilled on the last rung of the emergency"),)
 
 

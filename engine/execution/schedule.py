@@ -8,6 +8,7 @@ from functools import partial
 
 from engine.execution.jobs import followed_fraction
 from engine.execution.outcome import ExecutionWorld, JobResult, ParentResult, job_note
+from engine.execution.revalidation import UNCHANGED, WindowVerdict, wish_of
 from engine.execution.slicing import plan_slices
 from engine.execution.spreads import spread_part
 from engine.execution.ticket import OrderCore, OrderTicket
@@ -89,8 +90,9 @@ def order_core(
     world: ExecutionWorld,
     jobs: Mapping[str, ExecutionJob],
     tickets: Mapping[str, OrderTicket],
+    verdict: WindowVerdict = UNCHANGED,
 ) -> OrderCore:
-    """What a parent starts with: its earlier children, and a hedge no larger than what its legs still justify."""
+    """What a parent starts with: earlier children, its frozen wish, and a hedge no larger than its legs justify."""
     instrument = world.prices.contracts.instrument(intent.contract_id)
     legs = [
         (leg, tickets[leg.intent_id].state.filled)
@@ -100,6 +102,7 @@ def order_core(
         if leg.intent_id in tickets
     ]
     wanted = intent.quantity * followed_fraction(intent, legs, world.prices)
+    quantity = wanted // instrument.lot * instrument.lot if wanted < intent.quantity else wanted
     children = world.book.children(intent.intent_id)
     near = None
     if intent.near_intent_id is not None:
@@ -110,7 +113,7 @@ def order_core(
         intent=intent,
         instrument=instrument,
         window_end=job.window.end,
-        quantity=wanted // instrument.lot * instrument.lot if wanted < intent.quantity else wanted,
+        quantity=quantity,
         children=children,
         spent_attempts=world.book.spent_attempts(intent.intent_id),
         model_bps=world.slippage.offset_bps(instrument),
@@ -119,4 +122,8 @@ def order_core(
         ),
         slices=plan_slices(intent, volume, instrument.lot, seconds, world.execution.slicing),
         near=near,
+        wish=wish_of(intent, world.wanted(intent.contract_id), verdict, world.safety.retarget_move_fraction),
+        less=""
+        if quantity == intent.quantity
+        else f"only {quantity} of {intent.quantity} is wanted after what its legs filled",
     )

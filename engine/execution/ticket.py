@@ -10,6 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from engine.execution.revalidation import PriceReference, Wish
 from engine.execution.slicing import Slices
 from engine.execution.spreads import SpreadMids, SpreadPart
 from engine.model.instruments import Instrument
@@ -100,6 +101,7 @@ class TicketState(NamedTuple):
 
     While ``is_spread`` the parent is worked together with that of the old contract. ``child_near`` and
     ``executed_near`` say of the child's near leg what is said of its own; ``mids`` is where the legs arrived.
+    ``wanted`` is what the price on arrival left of the quantity, ``None`` while that is all of it, and ``less`` why.
     """
 
     phase: Phase = Phase.NEW
@@ -129,6 +131,8 @@ class TicketState(NamedTuple):
     executed_near: Decimal = ZERO
     mids: SpreadMids | None = None
     ended: Mapping[str, ChildStatus] = MappingProxyType({})
+    wanted: Decimal | None = None
+    less: str = ""
 
     @property
     def executions(self) -> tuple[Decimal, ...]:
@@ -143,7 +147,8 @@ class OrderCore:
 
     ``spent_attempts`` is the last attempt that a lost database made: its reference stands for an order of its own.
     With a ``near`` part the parent of a roll's new contract is first worked as calendar spreads, and the other parent
-    waits until they end.
+    waits until they end. ``wish`` is what the quantity follows where the price moved, and ``less`` says why
+    ``quantity`` is below the intent's.
     """
 
     intent: OrderIntent
@@ -156,6 +161,8 @@ class OrderCore:
     largest_quantity: Decimal | None = None
     slices: Slices | None = None
     near: SpreadPart | None = None
+    wish: Wish | None = None
+    less: str = ""
 
     @property
     def own_children(self) -> tuple[ChildRecord, ...]:
@@ -183,6 +190,11 @@ class OrderTicket:
         return self.state.phase is Phase.DONE
 
 
+def quantity_to_work(core: OrderCore, state: TicketState) -> Decimal:
+    """What may be traded outright now, at most the intent's quantity."""
+    return core.quantity if state.wanted is None else min(core.quantity, state.wanted)
+
+
 def new_ticket(core: OrderCore) -> OrderTicket:
     """A parent that has not started."""
     filled = sum((record.filled_of(core.intent.intent_id) for record in core.children), ZERO)
@@ -199,10 +211,11 @@ class Start(NamedTuple):
 
 
 class QuoteArrived(NamedTuple):
-    """A quote that was asked for, for spreads with that of the old contract."""
+    """A quote that was asked for, for spreads with that of the old contract; ``reference`` judges a first one."""
 
     quote: Quote
     near: Quote | None = None
+    reference: PriceReference | None = None
 
 
 class NoQuote(NamedTuple):

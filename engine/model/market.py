@@ -18,11 +18,12 @@ BASE_CURRENCY = "USD"
 
 
 class Source(Enum):
-    """Where a price comes from; live code accepts IBKR only."""
+    """Where a price comes from; live code accepts IBKR only. No order is priced from what the broker sends late."""
 
     IBKR = "IBKR"
     SIMULATED = "SIMULATED"
     RESEARCH = "RESEARCH"
+    DELAYED = "DELAYED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

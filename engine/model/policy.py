@@ -256,7 +256,11 @@ class CostPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyPolicy:
-    """Guards before anything is sent (SAFE-01…06, R-37, R-113)."""
+    """Guards before anything is sent (SAFE-01…06, JOBS-07, R-37, R-113, R-117).
+
+    Beyond a move of ``retarget_move_fraction`` since the decision a quantity follows the price, and beyond one of
+    ``future_move_fraction`` of an index future the fund's risk is judged again before a window.
+    """
 
     max_order_fraction: Decimal
     max_daily_turnover_fraction: Decimal
@@ -267,6 +271,8 @@ class SafetyPolicy:
     max_adv_fraction: Decimal
     max_orders_per_day: int
     near_open_minutes: int
+    retarget_move_fraction: Decimal
+    future_move_fraction: Decimal
     minimum_excess_liquidity_fraction: Decimal
 
 

@@ -188,6 +188,8 @@ def safety_policy(**changes: object) -> SafetyPolicy:
         max_adv_fraction=D("0.10"),
         max_orders_per_day=200,
         near_open_minutes=15,
+        retarget_move_fraction=D("0.02"),
+        future_move_fraction=D("0.03"),
         minimum_excess_liquidity_fraction=D("0.25"),
     )
     return replace(policy, **changes)  # type: ignore[arg-type]
