@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
-from engine.execution.analytics import ExecutionAnalytics, ExecutionRecord
+from engine.execution.analytics import (
+    ExecutionAnalytics,
+    ExecutionRecord,
+    GroupFill,
+    unhedged_usd_seconds,
+)
 from engine.execution.pace import pace_of
 from engine.execution.pricing import collar
 from engine.execution.slippage import compute_slippage_bps
 from engine.model.encoding import encode, significant
 from engine.model.market import FxRates
 from engine.model.money import ZERO, round_money
-from engine.model.orders import ChildStatus, Fill, OrderPlan
+from engine.model.orders import ChildStatus, Fill, OrderPlan, Reason
 from engine.model.policy import ExecutionPolicy, TransactionTax
 from engine.model.universe import ContractBook
 from engine.ports import ChildRecord
 from state.executions import ExecutedParent
 from state.record_values import Record, RunRows, Tables
 
+_CUTS = frozenset({Reason.CRISIS, Reason.DERISK, Reason.LIMIT_BREACH})
+"""Trades that make the fund smaller because its risk or a limit asks for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradedDay:
-    """A date whose windows are over. ``fx`` are the rates of its decision, which turn costs into USD."""
+    """A date whose windows were over at ``ended_at``. ``fx`` are the rates of its decision, which turn costs into USD."""
 
     run_id: str
     account: str
@@ -34,6 +42,7 @@ class TradedDay:
     fx: FxRates
     policy: ExecutionPolicy
     taxes: tuple[TransactionTax, ...]
+    ended_at: datetime
 
 
 def execution_rows(day: TradedDay) -> RunRows:
@@ -158,6 +167,7 @@ def _daily_rows(day: TradedDay, records: Sequence[ExecutionRecord]) -> list[Reco
         instrument = day.contracts.instrument(parent.intent.contract_id)
         for fill in parent.fills:
             traded += abs(day.fx.to_base(instrument.notional(fill.quantity, fill.price), instrument.currency))
+    cuts = {parent.intent.intent_id for parent in day.parents if parent.intent.reason in _CUTS}
     sums = {
         "parents": Decimal(len(records)),
         "parents_filled": Decimal(sum(1 for row in records if row.filled == row.ordered)),
@@ -169,6 +179,8 @@ def _daily_rows(day: TradedDay, records: Sequence[ExecutionRecord]) -> list[Reco
         "commission_usd": sum((row.commission_usd for row in records), ZERO),
         "tax_usd": sum((row.tax_usd for row in records), ZERO),
         "shortfall_usd": sum((row.total_usd for row in records), ZERO),
+        "derisk_cost_usd": sum((row.total_usd for row in records if row.intent_id in cuts), ZERO),
+        "unhedged_usd_seconds": _unhedged(day),
     }
     return [
         {
@@ -180,6 +192,31 @@ def _daily_rows(day: TradedDay, records: Sequence[ExecutionRecord]) -> list[Reco
         }
         for metric, figure in sums.items()
     ]
+
+
+def _unhedged(day: TradedDay) -> Decimal:
+    """What the groups of the date stood open for, in USD times seconds, at the prices of the decision."""
+    groups: dict[str, list[ExecutedParent]] = {}
+    for parent in day.parents:
+        if parent.intent.group is not None:
+            groups.setdefault(parent.intent.group, []).append(parent)
+    total = ZERO
+    for legs in groups.values():
+        planned = [_decided_usd(day, leg, leg.intent.quantity) for leg in legs]
+        fills = [
+            GroupFill(fill.executed_at, _decided_usd(day, leg, fill.quantity))
+            for leg in legs
+            for fill in leg.fills
+        ]
+        total += unhedged_usd_seconds(planned, fills, day.ended_at)
+    return total
+
+
+def _decided_usd(day: TradedDay, parent: ExecutedParent, quantity: Decimal) -> Decimal:
+    intent = parent.intent
+    instrument = day.contracts.instrument(intent.contract_id)
+    value = instrument.notional(quantity * intent.side.sign, intent.decision_price)
+    return day.fx.to_base(value, instrument.currency)
 
 
 def _ticket_rows(day: TradedDay) -> list[Record]:

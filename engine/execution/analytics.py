@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
+from typing import NamedTuple
 
 from engine.accounting.charges import tax_of
 from engine.execution.slippage import compute_slippage_bps
@@ -117,3 +120,28 @@ class ExecutionAnalytics:
             ),
             ZERO,
         )
+
+
+class GroupFill(NamedTuple):
+    """One execution of a leg of a group: its time, and its signed value in USD at the decision's price."""
+
+    at: datetime
+    usd: Decimal
+
+
+def unhedged_usd_seconds(
+    planned_usd: Sequence[Decimal], fills: Sequence[GroupFill], until: datetime
+) -> Decimal:
+    """How much a group stood open and for how long, in USD times seconds (R-117).
+
+    ``planned_usd`` are the signed values of its legs. Open is what the executed legs' net exceeds the planned net by;
+    it counts from each execution to the next, and from the last one until the windows are over.
+    """
+    aim = abs(sum(planned_usd, ZERO))
+    ordered = sorted(fills)
+    times = [fill.at for fill in ordered] + [max((until, *(fill.at for fill in ordered)))]
+    net, total = ZERO, ZERO
+    for fill, (start, end) in zip(ordered, pairwise(times), strict=True):
+        net += fill.usd
+        total += max(ZERO, abs(net) - aim) * Decimal(str((end - start).total_seconds()))
+    return total
