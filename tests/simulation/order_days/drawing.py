@@ -24,7 +24,7 @@ from engine.model.orders import (
     Side,
     Urgency,
 )
-from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, NEXT, UNIVERSE, utc
+from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, NEXT, UNIVERSE, World, utc
 
 
 class Fault(Enum):
@@ -159,7 +159,7 @@ def _order(name: str, contract_id: str, side: Side, quantity: Decimal, urgency: 
         group=None,
         reduce_only=False,
         sleeves={"core_index_rv": quantity * side.sign},
-        decision_price=Decimal(1),
+        decision_price=World().closes[contract_id],
     )
 
 

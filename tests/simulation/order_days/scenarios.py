@@ -16,7 +16,7 @@ from engine.model.orders import (
     Side,
     Urgency,
 )
-from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, UNIVERSE, utc
+from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, UNIVERSE, World, utc
 from tests.simulation.order_days.drawing import DrawnDay, Fault, roll_intents
 
 DAY = date(2024, 3, 5)
@@ -39,7 +39,7 @@ def _intent(number: int, urgency: Urgency, side: Side) -> OrderIntent:
         group=None,
         reduce_only=False,
         sleeves={"core_index_rv": quantity * side.sign},
-        decision_price=Decimal(1),
+        decision_price=World().closes[contract_id],
     )
 
 
