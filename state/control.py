@@ -1,7 +1,8 @@
 """What may leave the fund: the control state of an account, its kill switch, and what an open HALT makes of both.
 
 The send gate reads the same row under a lock, so after a change commits nothing new can be claimed against it.
-The change is *requested* when its row commits and *effective* once the sender has confirmed that it stopped.
+The change is *requested* when its row commits and *effective* once the latch was free for a moment: an order that was
+claimed before has been written by then, and from then on only cancels leave.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from sqlalchemy import update
 
 from engine.errors import ConfigurationError
 from engine.model.context import ControlState
-from state.control_row import ControlRecord, lock_control, read_control
+from state.control_row import (
+    ControlRecord,
+    confirm_effective,
+    lock_control,
+    may_be_sending,
+    read_control,
+)
 from state.database import Database
 from state.halts import HaltRecord, HaltSeverity, HaltStatus, HaltStore
 from state.tables import control
@@ -54,10 +61,16 @@ class ControlStore:
             )
         return self._change(account, {"kill_switch": False}, reason, operator, now)
 
-    def confirm_effective(self, account: str, now: datetime) -> None:
-        """The sender has seen the change and sends accordingly."""
-        with self._database.transaction() as connection:
-            connection.execute(update(control).where(control.c.account == account).values(effective_at=now))
+    def confirm_effective(self, account: str, now: datetime) -> bool:
+        """Make the last change effective as soon as nothing claimed before it is on its way; see `state.latch`.
+
+        Every change asks this itself; ask again for one that could not become effective at once.
+        """
+        return confirm_effective(self._database, account, now)
+
+    def may_be_sending(self, account: str) -> tuple[str, ...]:
+        """Who may keep a change from becoming effective: attempts at runs whose process may live."""
+        return may_be_sending(self._database, account)
 
     def _change(
         self, account: str, values: dict[str, str | bool], reason: str, operator: str, now: datetime
@@ -69,8 +82,8 @@ class ControlStore:
                 .where(control.c.account == account)
                 .values(**values, reason=reason, operator=operator, requested_at=now)
             )
-            changed = read_control(connection, account)
-        return changed if changed is not None else _fresh(account)
+        self.confirm_effective(account, now)
+        return self.control(account)
 
 
 def _fresh(account: str) -> ControlRecord:

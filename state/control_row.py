@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select, update
 
-from engine.model.context import ControlState
+from engine.model.context import ControlState, RunStatus
 from state.accounts import ensure_account
-from state.tables import control, halts
+from state.database import Database
+from state.processes import ProcessToken, is_dead
+from state.tables import control, halts, run_attempts, runs
 
 # Statements that run for every order are built once: building one costs more than running it.
 _OPEN_HALTS = (
@@ -25,6 +28,15 @@ _CONTROL = select(
     _EMERGENCIES.scalar_subquery().label("emergencies"),
 ).where(control.c.account == bindparam("account"))
 _CONTROL_SHARED = _CONTROL.with_for_update(read=True, of=control)
+_UNDER_WAY = (
+    select(run_attempts)
+    .join(runs, runs.c.run_id == run_attempts.c.run_id)
+    .where(
+        runs.c.account == bindparam("account"),
+        run_attempts.c.status.in_((RunStatus.CLAIMED.value, RunStatus.RUNNING.value)),
+    )
+    .order_by(run_attempts.c.claimed_at.desc())
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +99,34 @@ def read_control(connection: Connection, account: str, *, share: bool = False) -
         operator=row.operator,
         requested_at=row.requested_at,
         effective_at=row.effective_at,
+    )
+
+
+def confirm_effective(database: Database, account: str, now: datetime) -> bool:
+    """Wait until nothing claimed before the last change is on its way, and write that the change holds from then on.
+
+    ``now`` is when the waiting begins. ``False`` when an executor held the latch for as long as one would wait: the
+    change stays requested, and who asks again may find it effective.
+    """
+    begun = time.monotonic()
+    if not database.latch(account).was_free():
+        return False
+    waited = timedelta(milliseconds=int(1000 * (time.monotonic() - begun)))
+    with database.transaction() as connection:
+        connection.execute(
+            update(control).where(control.c.account == account).values(effective_at=now + waited)
+        )
+    return True
+
+
+def may_be_sending(database: Database, account: str) -> tuple[str, ...]:
+    """Attempts at runs whose process may live, the latest first: who may hold the latch."""
+    with database.read() as connection:
+        found = connection.execute(_UNDER_WAY, {"account": account}).all()
+    return tuple(
+        f"process {row.process} on {row.host.partition('|')[0]}, {row.run_id} attempt {row.attempt}"
+        for row in found
+        if not is_dead(ProcessToken(host=row.host, process=row.process, started=row.process_started))
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 
@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from engine.errors import ConfigurationError
+from state.latch import Latch, latch_of
 from state.tables import metadata
 from state.write_ahead import use_write_ahead
 
@@ -33,6 +34,7 @@ class Database:
     """Connections of one book."""
 
     engine: Engine
+    latches: dict[str, Latch] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_postgresql(self) -> bool:
@@ -52,8 +54,16 @@ class Database:
         with self.engine.connect() as connection:
             yield connection.execution_options(**isolation)
 
+    def latch(self, account: str) -> Latch:
+        """The latch between the send gate of an account and the wire."""
+        if account not in self.latches:
+            self.latches[account] = latch_of(self.engine, account)
+        return self.latches[account]
+
     def close(self) -> None:
         """Close all connections."""
+        for latch in self.latches.values():
+            latch.close()
         self.engine.dispose()
 
 

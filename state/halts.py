@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from engine.accounting.ledger import LedgerEntry
 from engine.errors import ConfigurationError, InvariantError, RefusedError
 from engine.model.halts import HaltChoice
-from state.control_row import lock_control
+from state.control_row import confirm_effective, lock_control
 from state.database import Database
 from state.ledger import post_entries
 from state.tables import control, halts, runs
@@ -83,32 +83,37 @@ class HaltStore:
         """Stop the account and say under which id.
 
         A halt of the same kind that is open already is joined: its id is returned and its first evidence stays,
-        but a worse severity is taken over. The id follows from the run's key and the kind.
+        but a worse severity is taken over. The id follows from the run's key and the kind. The halt is requested when
+        this commits; the control row says whether it has become effective as well.
         """
         with self._database.transaction() as connection:
             lock_control(connection, account)  # after the commit no claim passes the send gate
             joined = _open_of_kind(connection, account, kind)
             if joined is not None:
+                halt_id = joined
                 if severity is HaltSeverity.EMERGENCY:
                     _update(connection, joined, severity=severity.value)
-                return joined
-            halt_id = _identifier(connection, run_id, kind)
-            row = {
-                "halt_id": halt_id,
-                "account": account,
-                "run_id": run_id,
-                "kind": kind,
-                "severity": severity.value,
-                "status": HaltStatus.OPEN.value,
-                "message": message,
-                "evidence": evidence,
-                "choices": ",".join(choice.value for choice in choices),
-                "raised_at": now,
-            }
-            connection.execute(insert(halts).values(**row))
-            connection.execute(
-                update(control).where(control.c.account == account).values(requested_at=now, reason=message)
-            )
+            else:
+                halt_id = _identifier(connection, run_id, kind)
+                row = {
+                    "halt_id": halt_id,
+                    "account": account,
+                    "run_id": run_id,
+                    "kind": kind,
+                    "severity": severity.value,
+                    "status": HaltStatus.OPEN.value,
+                    "message": message,
+                    "evidence": evidence,
+                    "choices": ",".join(choice.value for choice in choices),
+                    "raised_at": now,
+                }
+                connection.execute(insert(halts).values(**row))
+                connection.execute(
+                    update(control)
+                    .where(control.c.account == account)
+                    .values(requested_at=now, reason=message)
+                )
+        confirm_effective(self._database, account, now)
         return halt_id
 
     def halt(self, halt_id: str) -> HaltRecord | None:

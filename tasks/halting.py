@@ -77,7 +77,8 @@ def stop(day: TradingDay, error: Stop) -> HaltError:
         choices=ALLOWED_CHOICES[kind],
         now=wall_clock(),
     )
-    day.world.control.confirm_effective(day.key.account, wall_clock())
+    if not day.world.control.control(day.key.account).is_effective:
+        day.world.control.confirm_effective(day.key.account, wall_clock())
     record_incidents(day)
     day.alert("CRITICAL", f"{halt_id}: {told}")
     day.finish(halted_status(halt), encode({"halt_id": halt_id, "message": told}))

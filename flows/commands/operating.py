@@ -5,10 +5,10 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -16,8 +16,10 @@ from rich.console import Console
 from engine.errors import ConfigurationError, RefusedError
 from engine.model.encoding import to_json
 from engine.model.halts import HaltChoice
+from flows.commands.errors import EXIT_DONE, EXIT_UNEXPECTED
 
 if TYPE_CHECKING:
+    from flows.book import Book
     from state.halts import HaltRecord
 
 application = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -100,12 +102,14 @@ def halt(
     person = operator.strip() or _user()
     with open_book() as book:
         halts = {name: stop_account(book, name, reason, person) for name in chosen_accounts(book, account)}
+        effects = _effects(book, halts)
     lines = [
-        f'{name} is HALTED: only cancels leave; ./fund resolve {halt_id} --choice retry --reason "why" ends it'
+        f"{name}: HALT {effects[name].text}: only cancels leave; "
+        f'./fund resolve {halt_id} --choice retry --reason "why" ends it'
         for name, halt_id in halts.items()
     ]
     _tell(halts, lines, as_json=as_json)
-    return 0
+    return _pending(effects)
 
 
 @application.command()
@@ -128,9 +132,11 @@ def kill(
         for name in chosen_accounts(book, account):
             change = book.control.release_kill_switch if release else book.control.engage_kill_switch
             states[name] = change(name, reason, person, wall_clock()).state.value
+        effects = _effects(book, states)
     word = "released" if release else "set"
-    _tell(states, [f"{name}: kill switch {word}, {state}" for name, state in states.items()], as_json=as_json)
-    return 0
+    lines = [f"{name}: kill switch {word}, {state}; {effects[name].text}" for name, state in states.items()]
+    _tell(states, lines, as_json=as_json)
+    return EXIT_DONE if release else _pending(effects)
 
 
 @application.command()
@@ -208,6 +214,31 @@ def _require_confirmation(halt_id: str, *, yes: bool, can_ask: bool) -> None:
             f"expected --yes to resolve {halt_id} without a terminal to ask, found none; nothing changed"
         )
     typer.confirm("Make this choice?", abort=True)
+
+
+class _Effect(NamedTuple):
+    """What is told of a change of what may leave, and whether it holds by now."""
+
+    text: str
+    holds: bool
+
+
+def _effects(book: Book, accounts: Iterable[str]) -> Mapping[str, _Effect]:
+    from flows.commands.situation import in_effect
+
+    found = {name: book.control.control(name) for name in accounts}
+    return {name: _Effect(in_effect(book, row), row.is_effective) for name, row in found.items()}
+
+
+def _pending(effects: Mapping[str, _Effect]) -> int:
+    """Say of every stop that does not hold yet what to do; such a command has not done what it is for."""
+    waiting = [name for name, effect in effects.items() if not effect.holds]
+    for name in waiting:
+        print(
+            f"fund: {name}: {effects[name].text}; give the command again, or end that process",
+            file=sys.stderr,
+        )
+    return EXIT_UNEXPECTED if waiting else EXIT_DONE
 
 
 def _require_reason(reason: str) -> None:

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.model.context import RunKind, RunStatus
+from engine.model.context import ControlState, RunKind, RunStatus
 from engine.report import ComparisonRow
 from flows.book import Book
 from flows.commands.effect import money, number
 from flows.planning import trading_days
+from state.control import ControlRecord
 from state.halts import HaltRecord, HaltSeverity
 from state.records import Record
 from state.runs import RunRecord
@@ -66,13 +67,15 @@ class HoldingLine:
 class Situation:
     """One account now. NAV in USD as of ``nav_date``; ``next_step`` says what to do or to wait for.
 
-    ``comparisons`` are those of book and broker on the latest trade date.
+    ``in_effect`` says since when nothing but what ``control`` allows leaves, or who still may send; empty where
+    everything may. ``comparisons`` are those of book and broker on the latest trade date.
     """
 
     account: str
     control: str
     kill_switch: bool
     control_reason: str
+    in_effect: str
     nav: Decimal | None
     nav_date: date | None
     cash: dict[str, Decimal]
@@ -98,6 +101,7 @@ def situation(book: Book, account: str) -> Situation:
         control=control.state.value,
         kill_switch=control.kill_switch,
         control_reason=control.reason if control.kill_switch else "",
+        in_effect="" if control.state is ControlState.ACTIVE else in_effect(book, control),
         nav=None if worth is None else Decimal(str(worth["nav"])),
         nav_date=None if worth is None else date.fromisoformat(str(worth["trade_date"])),
         cash=dict(sorted(portfolio.cash.items())),
@@ -113,12 +117,25 @@ def situation(book: Book, account: str) -> Situation:
     )
 
 
+def in_effect(book: Book, control: ControlRecord) -> str:
+    """When the last change of what may leave was requested, and since when it holds or who may still be sending."""
+    if control.requested_at is None:
+        return ""
+    asked = f"requested at {control.requested_at:%Y-%m-%d %H:%M:%S}Z"
+    if control.is_effective:
+        return f"{asked}, effective at {control.effective_at:%H:%M:%S}Z"
+    holders = "; ".join(book.control.may_be_sending(control.account)) or "a process that is not recorded"
+    return f"{asked}, not effective yet: an order claimed before may still leave, held by {holders}"
+
+
 def print_situation(found: Situation, console: Console) -> None:
     """One account on the terminal."""
     say = _Printer(console)
     switch = ", kill switch SET" if found.kill_switch else ""
     because = f": {found.control_reason}" if found.control_reason else ""
     say.line(f"{found.account}: {found.control}{switch}{because}", style="bold")
+    if found.in_effect:
+        say.line(found.in_effect)
     nav = "not yet valued" if found.nav is None else f"{money(found.nav)} USD on {found.nav_date}"
     say.line(f"NAV {nav}")
     say.line("cash " + (", ".join(f"{money(v)} {name}" for name, v in found.cash.items()) or "none"))

@@ -1,3 +1,4 @@
+import os
 import threading
 from itertools import count
 
@@ -48,12 +49,42 @@ def test_state_is_what_was_set(database: Database, state: ControlState) -> None:
     assert (changed.state, store.state(ACCOUNT)) == (state, state)
 
 
-def test_change_is_requested_first_and_effective_once_confirmed(database: Database) -> None:
+def test_change_is_effective_at_once_while_nothing_is_on_its_way(database: Database) -> None:
+    changed = ControlStore(database).set_state(ACCOUNT, ControlState.HALTED, "stop", "me", NOW)
+    assert changed.is_effective
+    assert changed.effective_at is not None
+    assert changed.requested_at == NOW <= changed.effective_at <= later(1)
+
+
+def test_change_is_only_requested_while_an_order_is_on_its_way_and_effective_when_asked_again(
+    database: Database,
+) -> None:
     store = ControlStore(database)
-    assert not store.set_state(ACCOUNT, ControlState.HALTED, "stop", "me", NOW).is_effective
-    store.confirm_effective(ACCOUNT, later(1))
+    ControlStore(database).set_state(ACCOUNT, ControlState.ACTIVE, "begin", "me", NOW)
+    with database.latch(ACCOUNT).shared():
+        assert not store.set_state(ACCOUNT, ControlState.HALTED, "stop", "me", later(1)).is_effective
+        assert store.state(ACCOUNT) is ControlState.HALTED, "the gate is closed from the request on"
+    assert store.confirm_effective(ACCOUNT, later(2))
+    effective = store.control(ACCOUNT).effective_at
+    assert effective is not None
+    assert later(2) <= effective <= later(3)
+
+
+def test_halt_and_kill_switch_become_effective_like_every_change(database: Database) -> None:
+    store = ControlStore(database)
+    stop(database)
     assert store.control(ACCOUNT).is_effective
-    assert not store.set_state(ACCOUNT, ControlState.ACTIVE, "go on", "me", later(2)).is_effective
+    with database.latch(ACCOUNT).shared():
+        assert not store.engage_kill_switch(ACCOUNT, "stop", "me", later(1)).is_effective
+    stop(database, seconds=2)  # joins the halt that is open, and asks again
+    assert store.control(ACCOUNT).is_effective
+
+
+def test_process_that_may_still_send_is_named(database: Database) -> None:
+    run = run_id(database)
+    (holder,) = ControlStore(database).may_be_sending(ACCOUNT)
+    assert f"process {os.getpid()} on " in holder
+    assert f"{run} attempt 1" in holder
 
 
 def test_kill_switch_halts_and_its_release_gives_the_set_state_back(database: Database) -> None:

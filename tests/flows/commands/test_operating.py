@@ -1,7 +1,9 @@
 """What an operator types: status, resolve, halt, kill, report, and the reset of the simulated account."""
 
 import json
+import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from flows.commands.__main__ import main
 from state.halts import HaltStatus
 from tests.factories import new_world, row_counts
 from tests.halted_days import DAY_BEFORE, HALTED_DAY, home_after_a_day, home_halted_by
+from tests.latch_holder import holding_process
 
 ACCOUNT = "SIM-fund-1"
 HALT = "cash-break"
@@ -196,6 +199,35 @@ def test_kill_switch_is_released_only_by_a_named_operator(
     assert main(["kill", "--release", "--reason", "all clear"]) == 2
     assert main(["kill", "--release", "--reason", "all clear", "--operator", "Ada"]) == 0
     assert "kill switch released, ACTIVE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["halt", "kill"])
+def test_stop_says_when_it_was_requested_and_became_effective(
+    command: str, calm_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--reason", "odd prices"]) == 0
+    told = capsys.readouterr().out
+    requested, effective = re.findall(r"requested at \S+ (\S+)Z, effective at (\S+)Z", told)[0]
+    assert requested <= effective
+
+
+@pytest.mark.parametrize("command", ["halt", "kill"])
+def test_stop_is_not_effective_while_another_process_is_about_to_write_an_order(
+    command: str, calm_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with holding_process(calm_home, None, ACCOUNT) as process:
+        process.send_signal(signal.SIGSTOP)
+        assert main([command, "--reason", "odd prices"]) == 1
+        assert "not effective yet: an order claimed before may still leave" in capsys.readouterr().err
+        assert main(["status"]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert f"{ACCOUNT}: HALTED" in told
+        assert "not effective yet" in told
+    assert main([command, "--reason", "odd prices"]) == 0, (
+        "the process has ended: asked again, it is effective"
+    )
+    assert main(["status"]) == 0
+    assert "not effective yet" not in " ".join(capsys.readouterr().out.split())
 
 
 def test_report_prints_a_day_again(calm_home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ class FaultedDatabase(Database):
     """A book whose statements and commits may fail, with a moment after every transaction."""
 
     def __init__(self, engine: Engine, dice: Dice, interrupt: Interruption) -> None:
-        for name, value in (("engine", engine), ("dice", dice), ("interrupt", interrupt)):
+        for name, value in (("engine", engine), ("latches", {}), ("dice", dice), ("interrupt", interrupt)):
             object.__setattr__(self, name, value)
         engine.dialect.do_execute = self._execute
 
