@@ -96,9 +96,12 @@ class InstrumentEntry(Section):
     yahoo: str | None
     issuer: Country | None = None
     calendar_spread: bool = False
+    auction_orders: tuple[Literal["LOC", "LOO"], ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> InstrumentEntry:
+        if self.auction_orders and self.sec_type != "STK":
+            raise refuse("expected auction_orders for shares and funds only")
         if (self.price_unit == "GBX") != (self.price_magnifier == 100):
             raise refuse("expected price_magnifier 100 for quotes in pence (GBX), and only for them")
         if (self.sec_type == "FUT") != bool(self.months):
@@ -187,6 +190,30 @@ class WindowEntry(Section):
     end_utc: Clock | None
 
 
+class AuctionEntry(Section):
+    """When an auction takes our orders, in minutes from the open or the close; negative before it."""
+
+    first_minutes: int
+    cutoff_minutes: int
+    result_minutes: Count
+    listed_only: bool
+
+    @model_validator(mode="after")
+    def _in_order(self) -> AuctionEntry:
+        if not self.first_minutes < self.cutoff_minutes < self.result_minutes:
+            raise refuse("expected first_minutes before cutoff_minutes before result_minutes")
+        return self
+
+
+class PhasesEntry(Section):
+    """Lengths of a venue's phases around its session, in minutes."""
+
+    pre_minutes: Count
+    open_auction_minutes: Count
+    close_auction_minutes: Count
+    post_minutes: Count
+
+
 class VenueEntry(Section):
     """One venue."""
 
@@ -194,6 +221,9 @@ class VenueEntry(Section):
     timezone: Timezone
     group: Literal["EU", "US", "FX", "FUT"]
     window: WindowEntry
+    open_auction: AuctionEntry | None
+    close_auction: AuctionEntry | None
+    phases: PhasesEntry
 
 
 class MaintenanceEntry(Section):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from config.carry_sections import CarryRealism
-from config.sections import ByCollar, ByRegime, InstrumentId, Section
+from config.sections import ByCollar, ByRegime, CollarName, InstrumentId, Section
 from config.units import (
     AtLeastOne,
     BasisPoints,
@@ -76,6 +76,20 @@ class UrgencyRules(Section):
     EMERGENCY: EmergencyUrgency
 
 
+class StyleChoice(Section):
+    """Trades that every given list names take this style; a list that is left out names all.
+
+    An order that has to finish soon does not wait for an auction unless its urgency is named.
+    """
+
+    style: Literal["MIDDAY", "OPEN_AUCTION", "CLOSE_AUCTION"]
+    instruments: tuple[InstrumentId, ...] = ()
+    venues: tuple[str, ...] = ()
+    asset_classes: tuple[CollarName, ...] = ()
+    reasons: tuple[Literal["rebalance", "close", "derisk", "limit_breach", "crisis", "hedge_tail"], ...] = ()
+    urgencies: tuple[Literal["LOW", "NORMAL", "HIGH", "EMERGENCY"], ...] = ("LOW", "NORMAL")
+
+
 class Execution(Section):
     """How a parent order is worked."""
 
@@ -104,6 +118,7 @@ class Execution(Section):
     poll_interval_seconds: Positive
     parent_retry_seconds: Positive
     urgency: UrgencyRules
+    styles: tuple[StyleChoice, ...]
     liquidity: LiquidityLimits
     atomic: Atomic
 

@@ -172,6 +172,7 @@ _ORDERS = {
     "execution.avoid_after_open_minutes": "execution.avoid_first_minutes_after_open",
     "execution.avoid_before_close_minutes": "execution.avoid_last_minutes_before_close",
     "execution.parent_retry_seconds": "execution.parent_retry_seconds",
+    "execution.styles": "execution.styles",
     "execution.max_legging_seconds": "execution.pair_max_legging_seconds",
     "execution.urgency.passive_seconds": "execution.urgency.LOW.passive_seconds",
     "execution.urgency.high_collar_multiple": "execution.urgency.HIGH.collar_multiple",

@@ -46,7 +46,9 @@ def fund_policy(settings: Settings, trade_date: date, root: Path | None = None) 
     tree = _plain_policies(settings)
     _section(tree, "sleeves").update(_legs(settings, trade_date, root))
     _section(tree, "tail").update(_dated_hedges(settings, trade_date))
-    tree["windows"] = to_json({venue.venue_id: venue.window for venue in load_venues(root).venues})
+    venues = load_venues(root)
+    tree["windows"] = to_json({venue.venue_id: venue.window for venue in venues.venues})
+    tree["resets"] = to_json(venues.maintenance)
     return cast(FundPolicy, from_json(FundPolicy, tree))
 
 

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Protocol
 
 from config.carry_sections import SettlementPeriod, WithholdingPeriod
+from config.execution_sections import StyleChoice
 from config.loading import nearest
 from config.sections import LegPeriod, Period, TaxPeriod
 from config.settings import Settings
@@ -28,6 +29,7 @@ def check_references(settings: Settings, universe: Universe) -> None:
             )
     for key, periods in _dated(settings):
         _check_periods(key, periods)
+    _check_styles(settings.execution.styles, universe)
     _check_taxes(settings.costs.transaction_tax, universe)
     carry = settings.execution_phase2.carry_realism
     _check_withholding(carry.dividends.withholding, universe)
@@ -126,6 +128,29 @@ def _check_settlement(cycles: Sequence[SettlementPeriod], universe: Universe) ->
         raise ConfigurationError(
             f'expected a cycle in force in "settlement" for each venue of shares, found none for {", ".join(missing)}'
         )
+
+
+def _check_styles(rules: Sequence[StyleChoice], universe: Universe) -> None:
+    """A rule names lines and venues that exist, and asks for an auction only where a line of them may trade in one."""
+    venues = sorted({row.venue for row in universe})
+    for rule in rules:
+        for name in rule.instruments:
+            if name not in universe:
+                raise ConfigurationError(
+                    f'expected an instrument of the universe in "execution.styles", found "{name}"'
+                    f"{nearest(name, universe.ids)}"
+                )
+        for venue in rule.venues:
+            if venue not in venues:
+                raise ConfigurationError(
+                    f'expected a venue of the universe in "execution.styles", found "{venue}"{nearest(venue, venues)}'
+                )
+        barred = [name for name in rule.instruments if not is_share(universe[name])]
+        if rule.style != "MIDDAY" and barred:
+            raise ConfigurationError(
+                f'expected shares and funds for {rule.style} in "execution.styles", found {", ".join(barred)}; '
+                "futures, currencies and options are worked MIDDAY"
+            )
 
 
 class _Dated(Protocol):

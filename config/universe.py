@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from config.entries import (
+    AuctionEntry,
     InstrumentEntry,
     InstrumentsFile,
     MaintenanceEntry,
@@ -25,45 +24,23 @@ from config.settings import CONFIG_ROOT, Settings, load_settings, validate
 from engine.errors import ConfigurationError
 from engine.model.encoding import digest
 from engine.model.instruments import CollarClass, ExpiryRule, Instrument, InstrumentType, TickBand, VenueGroup
-from engine.model.policy import WindowPolicy
 from engine.model.universe import Universe
+from engine.model.venues import AuctionPolicy, MaintenanceWindow, PhasePolicy, WindowPolicy
+from engine.model.windows import ExecutionStyle
 
 _ROLL_CATEGORIES = {"sovereign_bonds": "bonds"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Venue:
-    """One venue: its calendar, its job venue and the window in which its orders are worked."""
+    """One venue: its calendar, its job venue, the phases of its day and the window in which its orders are worked."""
 
     venue_id: str
     calendar: str
     timezone: str
     group: VenueGroup
     window: WindowPolicy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaintenanceWindow:
-    """When the broker may be away.
-
-    ``days`` are weekdays of the start (Monday 0); an end before the start lies on the next day. Times are
-    ``HH:MM`` of ``timezone``; the start is included, the end is not.
-    """
-
-    name: str
-    timezone: str
-    days: tuple[int, ...]
-    start: str
-    end: str
-
-    def contains(self, at: datetime) -> bool:
-        """Whether a time lies in the window, by the clock of the window's own zone."""
-        local = at.astimezone(ZoneInfo(self.timezone))
-        clock, today = f"{local:%H:%M}", local.weekday()
-        if self.start <= self.end:
-            return today in self.days and self.start <= clock < self.end
-        began_yesterday = (today - 1) % 7 in self.days and clock < self.end
-        return began_yesterday or (today in self.days and clock >= self.start)
+    phases: PhasePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +137,30 @@ def universe_of(settings: Settings, root: Path | None = None) -> Universe:
         found = {**_listed(catalogue, list_name, settings.roll), **found}
     universe = Universe(instruments=tuple(found[name] for name in sorted(found)))
     check_references(settings, universe)
+    _check_windows(settings, universe, catalogue.venues)
     return universe
+
+
+def _check_windows(settings: Settings, universe: Universe, venues: VenueBook) -> None:
+    """A style that names a venue finds its auction there, and no continuous window comes too near to an open or close."""
+    for rule in settings.execution.styles:
+        style = ExecutionStyle(rule.style)
+        closed = [name for name in rule.venues if venues.venue(name).window.auction(style) is None]
+        if style is not ExecutionStyle.MIDDAY and closed:
+            raise ConfigurationError(
+                f'expected venues with that auction for {rule.style} in "execution.styles", found {", ".join(closed)}'
+            )
+    orders = settings.execution
+    for name in sorted({row.venue for row in universe}):
+        window = venues.venue(name).window
+        first, last = orders.avoid_first_minutes_after_open, orders.avoid_last_minutes_before_close
+        near = window.open_offset_minutes < first or window.close_offset_minutes < last
+        if near and window.start_utc is None:  # a window by the clock has no daily open or close
+            raise ConfigurationError(
+                f"expected the window of {name} in venues.yaml to leave out {first} minutes after the open and {last} "
+                f"before the close, found {window.open_offset_minutes} and {window.close_offset_minutes}; widen its "
+                'offsets or lower "execution.avoid_first_minutes_after_open" and "avoid_last_minutes_before_close"'
+            )
 
 
 def with_names(universe: Universe, list_name: str, symbols: Iterable[str], settings: Settings) -> Universe:
@@ -234,6 +234,7 @@ def _instrument(instrument_id: str, entry: InstrumentEntry, catalogue: Catalogue
         yahoo=entry.yahoo,
         issuer_country=entry.issuer,
         calendar_spread=entry.calendar_spread,
+        auction_orders=entry.auction_orders,
     )
 
 
@@ -252,14 +253,23 @@ def _venue_book(file: VenuesFile) -> VenueBook:
 
 
 def _venue(name: str, entry: VenueEntry) -> Venue:
-    window = WindowPolicy(**dict(entry.window))
+    window = WindowPolicy(
+        **dict(entry.window),
+        open_auction=_auction(entry.open_auction),
+        close_auction=_auction(entry.close_auction),
+    )
     return Venue(
         venue_id=name,
         calendar=entry.calendar,
         timezone=entry.timezone,
         group=VenueGroup(entry.group),
         window=window,
+        phases=PhasePolicy(**dict(entry.phases)),
     )
+
+
+def _auction(entry: AuctionEntry | None) -> AuctionPolicy | None:
+    return None if entry is None else AuctionPolicy(**dict(entry))
 
 
 def _maintenance(entry: MaintenanceEntry) -> MaintenanceWindow:

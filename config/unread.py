@@ -17,8 +17,6 @@ UNREAD: Mapping[str, str] = {
     "execution.poll_interval_seconds": "brokers that must be polled; the simulated one sends its events",
     "execution.liquidity": "the choice of an execution algorithm by liquidity",
     "execution.atomic": "atomic groups over several venues",
-    "execution.avoid_first_minutes_after_open": "venues without a window of their own in venues.yaml",
-    "execution.avoid_last_minutes_before_close": "venues without a window of their own in venues.yaml",
     "execution_phase2.enabled": "switching phase 2 off as a whole",
     "execution_phase2.session_scheduler": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",
     "execution_phase2.market_data.live_provider": "live market data",

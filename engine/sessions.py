@@ -8,9 +8,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from enum import Enum
 
 from engine.errors import DataError, InvariantError
+from engine.model.venues import PhasePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,38 @@ class Session:
     def contains(self, at: datetime) -> bool:
         """Whether the venue trades at this time (open inclusive, close exclusive)."""
         return self.open <= at < self.close
+
+
+class SessionPhase(Enum):
+    """What a venue does at a time (EXEC-65)."""
+
+    PRE = "PRE"
+    OPEN_AUCTION = "OPEN_AUCTION"
+    CONTINUOUS = "CONTINUOUS"
+    CLOSE_AUCTION = "CLOSE_AUCTION"
+    POST = "POST"
+    CLOSED = "CLOSED"
+
+
+def avoided(session: Session, at: datetime, after_open: int, before_close: int) -> bool:
+    """Whether a time lies within so many minutes after the open or before the close."""
+    early = at < session.open + timedelta(minutes=after_open)
+    return early or at >= session.close - timedelta(minutes=before_close)
+
+
+def phase_of(session: Session, at: datetime, lengths: PhasePolicy) -> SessionPhase:
+    """Phase of one session at a time; CLOSED before its first and after its last."""
+    call = session.open - timedelta(minutes=lengths.open_auction_minutes)
+    cleared = session.close + timedelta(minutes=lengths.close_auction_minutes)
+    steps = (
+        (call - timedelta(minutes=lengths.pre_minutes), SessionPhase.CLOSED),
+        (call, SessionPhase.PRE),
+        (session.open, SessionPhase.OPEN_AUCTION),
+        (session.close, SessionPhase.CONTINUOUS),
+        (cleared, SessionPhase.CLOSE_AUCTION),
+        (cleared + timedelta(minutes=lengths.post_minutes), SessionPhase.POST),
+    )
+    return next((phase for ends, phase in steps if at < ends), SessionPhase.CLOSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +137,13 @@ class SessionTable:
             if candidate.contains(at):
                 return candidate
         return None
+
+    def phase(self, venue: str, at: datetime, lengths: PhasePolicy) -> SessionPhase:
+        """What a venue does at a time; what belongs to no session is CLOSED."""
+        _, row = self._row(venue, at.date())
+        around = self.venues[venue][max(0, row - 1) : row + 2]
+        phases = (phase_of(session, at, lengths) for session in around)
+        return next((phase for phase in phases if phase is not SessionPhase.CLOSED), SessionPhase.CLOSED)
 
     def any_session(self, day: date) -> bool:
         """Whether at least one venue trades on a date (R-24)."""

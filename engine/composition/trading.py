@@ -21,7 +21,7 @@ from engine.composition.trade_facts import gate_candidates, gate_inputs, held_by
 from engine.execution.caps import apply_caps
 from engine.execution.establishing import GateMemory, next_goals
 from engine.execution.gating import GateResult, gate_trades
-from engine.execution.jobs import JobPlan, WindowRules, precompute_jobs, unworkable
+from engine.execution.jobs import JobPlan, precompute_jobs, unworkable
 from engine.execution.netting import (
     DroppedTrade,
     InternalCross,
@@ -31,6 +31,7 @@ from engine.execution.netting import (
     reduces,
 )
 from engine.execution.safety import SafetyFacts, SafetyVerdict, TradeFacts, check_execution_safety
+from engine.execution.windows import WindowRules
 from engine.hedging.crisis import CrisisPlan
 from engine.hedging.flatten import flatten_proposals
 from engine.hedging.fx import FxHedgePlan
@@ -253,6 +254,8 @@ def _window_rules(setup: DaySetup) -> WindowRules:
         new_york="NYSE",
         urgent_roll_days=setup.policy.roll.critical_days + 1,
         last_roll_days=setup.policy.roll.critical_days,
+        styles=setup.policy.execution.styles,
+        resets=setup.policy.resets,
     )
 
 

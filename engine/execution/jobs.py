@@ -10,39 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from engine.errors import ConfigurationError
 from engine.execution.netting import DroppedTrade, PriceBook
 from engine.execution.spreads import joined, spread_pairs
+from engine.execution.windows import Slot, WindowRules, overlap, slot_of, style_of, together
 from engine.model.context import DayContext, RunKey, RunKind
 from engine.model.encoding import digest
-from engine.model.instruments import Instrument, VenueGroup
-from engine.model.market import BASE_CURRENCY
-from engine.model.orders import (
-    ExecutionJob,
-    ExecutionStyle,
-    LiquidityWindow,
-    OrderIntent,
-    Reason,
-    Side,
-    Trade,
-    Urgency,
-)
-from engine.model.policy import WindowPolicy
-from engine.sessions import Session, SessionTable
+from engine.model.orders import ExecutionJob, OrderIntent, Reason, Side, Trade, Urgency
+from engine.model.windows import ExecutionStyle
 
-Venue = VenueGroup
-
-_AUCTION_MINUTES: Mapping[tuple[VenueGroup, ExecutionStyle], tuple[int, int]] = {
-    # From the close (closing auction) or the open (opening auction). Europe calls after the close and matches
-    # within five minutes; New York takes no limit-on-close after its cutoff, so ours is earlier (R-42).
-    (VenueGroup.EU, ExecutionStyle.CLOSE_AUCTION): (-2, 5),
-    (VenueGroup.US, ExecutionStyle.CLOSE_AUCTION): (-35, -15),
-    (VenueGroup.EU, ExecutionStyle.OPEN_AUCTION): (-10, -1),
-    (VenueGroup.US, ExecutionStyle.OPEN_AUCTION): (-30, -3),
-}
 _PURPOSES: Mapping[Reason, str] = {
     Reason.ROLL: "roll",
     Reason.HEDGE_FX: "fxhedge",
@@ -64,85 +41,11 @@ STRATEGY_BOOK = "strategy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WindowRules:
-    """Sessions and window policies; a policy is found by venue id, else by venue group (``EU``, ``US`` …).
-
-    ``new_york`` is the venue id whose open starts the window of US underlyings listed in Europe (R-115).
-    ``urgent_roll_days`` are the sessions before a contract's end from which its roll may pay more to finish, and
-    ``last_roll_days`` those from which it is closed as in an emergency.
-    """
-
-    sessions: SessionTable
-    policies: Mapping[str, WindowPolicy]
-    new_york: str
-    urgent_roll_days: int = 2
-    last_roll_days: int = 1
-
-    def policy(self, instrument: Instrument) -> WindowPolicy:
-        """Window policy of an instrument's venue; raises `ConfigurationError`."""
-        group = instrument.venue_group.value
-        found = self.policies.get(instrument.venue) or self.policies.get(group)
-        if found is None:
-            raise ConfigurationError(f"expected a liquidity window for venue {instrument.venue} or {group}")
-        return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
     """Jobs of the day by start of window, and trades that no window takes, with the reason."""
 
     jobs: tuple[ExecutionJob, ...]
     skipped: tuple[DroppedTrade, ...]
-
-
-def liquidity_window(
-    instrument: Instrument, day: date, style: ExecutionStyle, rules: WindowRules
-) -> LiquidityWindow | None:
-    """Time in which an instrument's orders are worked on a date, ``None`` when its venue does not open for them.
-
-    Europe's lines with a US underlying wait for New York where it opens that day; their spreads are tighter then.
-    """
-    session = rules.sessions.session(instrument.venue, day)
-    if session is None:
-        return None
-    if style is not ExecutionStyle.MIDDAY:
-        return _auction(instrument, session, style)
-    policy = rules.policy(instrument)
-    start = session.open + timedelta(minutes=policy.open_offset_minutes)
-    end = session.close - timedelta(minutes=policy.close_offset_minutes)
-    if policy.start_utc is not None:
-        start = max(start, _at(day, policy.start_utc))
-    if policy.end_utc is not None:
-        end = min(end, _at(day, policy.end_utc))
-    if policy.after_new_york_open_minutes is not None and is_us_underlying(instrument):
-        new_york = rules.sessions.session(rules.new_york, day)
-        if new_york is not None:
-            later = new_york.open + timedelta(minutes=policy.after_new_york_open_minutes)
-            # On a European half-day New York opens after the close: the plain window is better than none.
-            start = max(start, later) if later < end else start
-    return _window(instrument.venue, style, start, end)
-
-
-def is_us_underlying(instrument: Instrument) -> bool:
-    """Whether a line listed in Europe moves with New York."""
-    return instrument.venue_group is VenueGroup.EU and instrument.exposure_currency == BASE_CURRENCY
-
-
-def _auction(instrument: Instrument, session: Session, style: ExecutionStyle) -> LiquidityWindow | None:
-    minutes = _AUCTION_MINUTES.get((instrument.venue_group, style))
-    if minutes is None:
-        return None
-    anchor = session.close if style is ExecutionStyle.CLOSE_AUCTION else session.open
-    start, end = (anchor + timedelta(minutes=offset) for offset in minutes)
-    return _window(instrument.venue, style, start, end)
-
-
-def _at(day: date, clock: str) -> datetime:
-    return datetime.combine(day, time.fromisoformat(clock), UTC)
-
-
-def _window(venue: str, style: ExecutionStyle, start: datetime, end: datetime) -> LiquidityWindow | None:
-    return LiquidityWindow(venue=venue, style=style, start=start, end=end) if start < end else None
 
 
 def generate_job_id(context: DayContext, venue: str, style: ExecutionStyle, book: str, group: str) -> str:
@@ -171,28 +74,23 @@ def generate_intent_id(context: DayContext, contract_id: str, reason: Reason) ->
 def precompute_jobs(
     trades: Sequence[Trade], prices: PriceBook, rules: WindowRules, context: DayContext
 ) -> JobPlan:
-    """Put every trade into a job of its venue and group; the FX hedge waits for the strategy's jobs.
+    """Put every trade into a job of its venue, style and group; the FX hedge waits for the strategy's jobs.
 
     A group that spans venues is worked while all of them are open, and is not opened when one is closed.
     """
-    windows = _windows(trades, prices, rules, context)
-    skipped = _unworkable(trades, windows, prices, context)
-    refused = {item.contract_id for item in skipped}
-    pairs = spread_pairs([trade for trade in trades if trade.contract_id not in refused], prices)
+    slots, skipped = _placed(trades, prices, rules, context)
+    pairs = spread_pairs([trade for trade in trades if trade.contract_id in slots], prices)
     jobs: dict[str, ExecutionJob] = {}
     for members in _groups(joined(trades, pairs)):
-        common = _common_window([windows[t.contract_id] for t in members])
         for trade in members:
-            window = windows[trade.contract_id]
-            if window is None or trade.contract_id in refused:
+            slot = slots.get(trade.contract_id)
+            if slot is None:
                 continue
-            if common is not None and trade.reason not in _ALONE:
-                window = replace(window, start=common[0], end=common[1])
             intent = _intent(trade, members, prices, rules, context)
             near = pairs.get(trade.contract_id)
             if near is not None:
                 intent = replace(intent, near_intent_id=generate_intent_id(context, near, Reason.ROLL))
-            _add(jobs, intent, window, prices, context)
+            _add(jobs, intent, slot, prices, context)
     return JobPlan(jobs=_linked(jobs), skipped=skipped)
 
 
@@ -200,37 +98,47 @@ def unworkable(
     trades: Sequence[Trade], prices: PriceBook, rules: WindowRules, context: DayContext
 ) -> tuple[DroppedTrade, ...]:
     """Trades that no window of the day takes, with the reason; legs of a group wait for each other."""
-    return _unworkable(trades, _windows(trades, prices, rules, context), prices, context)
+    return _placed(trades, prices, rules, context)[1]
 
 
-def _unworkable(
-    trades: Sequence[Trade],
-    windows: Mapping[str, LiquidityWindow | None],
-    prices: PriceBook,
-    context: DayContext,
-) -> tuple[DroppedTrade, ...]:
-    dropped = []
-    for members in _groups(trades):
-        broken = _closed_partner(members, windows)
-        for trade in members:
-            venue = prices.contracts.instrument(trade.contract_id).venue
-            why = _refusal(trade, venue, windows[trade.contract_id], broken, context)
-            if why is not None:
-                dropped.append(
-                    DroppedTrade(contract_id=trade.contract_id, quantity=trade.quantity, reason=why)
-                )
-    return tuple(dropped)
-
-
-def _windows(
+def _placed(
     trades: Sequence[Trade], prices: PriceBook, rules: WindowRules, context: DayContext
-) -> dict[str, LiquidityWindow | None]:
-    return {
-        trade.contract_id: liquidity_window(
-            prices.contracts.instrument(trade.contract_id), context.trade_date, ExecutionStyle.MIDDAY, rules
-        )
-        for trade in trades
-    }
+) -> tuple[dict[str, Slot], tuple[DroppedTrade, ...]]:
+    """Where each trade is worked, and which can not be."""
+    placed: dict[str, Slot] = {}
+    dropped: list[DroppedTrade] = []
+    for members in _groups(trades):
+        own = _own_slots(members, prices, rules, context)
+        bound = [trade.contract_id for trade in members if trade.reason not in _ALONE]
+        apart = _apart(members, own, context)
+        common = None if apart is not None else together([slot for slot in own.values() if slot is not None])
+        shared = {} if common is None else dict(zip(own, common, strict=True))
+        for trade in members:
+            name, slot = trade.contract_id, own[trade.contract_id]
+            why = _refusal(slot, prices.contracts.instrument(name).venue, context)
+            if why is None and name in bound and len(members) > 1 and common is None:
+                why = apart or "not traded: the windows of its legs do not meet"
+            if why is not None or slot is None:
+                dropped.append(DroppedTrade(contract_id=name, quantity=trade.quantity, reason=why or ""))
+            else:
+                placed[name] = shared.get(name, slot) if name in bound else slot
+    return placed, tuple(dropped)
+
+
+def _own_slots(
+    members: Sequence[Trade], prices: PriceBook, rules: WindowRules, context: DayContext
+) -> dict[str, Slot | None]:
+    """Each leg's slot; a group joins an auction with all of its legs or with none (R-95)."""
+    lines = {trade.contract_id: prices.contracts.instrument(trade.contract_id) for trade in members}
+    wanted = {style_of(trade, lines[trade.contract_id], urgency_of(trade.reason), rules) for trade in members}
+    style = wanted.pop() if len(wanted) == 1 else ExecutionStyle.MIDDAY
+    slots = {name: slot_of(line, style, context.trade_date, rules) for name, line in lines.items()}
+    if len({slot.window.style for slot in slots.values() if slot is not None}) > 1:
+        return {
+            name: slot_of(line, ExecutionStyle.MIDDAY, context.trade_date, rules)
+            for name, line in lines.items()
+        }
+    return slots
 
 
 def _groups(trades: Sequence[Trade]) -> list[list[Trade]]:
@@ -244,46 +152,38 @@ def _group_name(trade: Trade | OrderIntent) -> str:
     return trade.group if trade.group is not None else f"single:{trade.instrument_id}"
 
 
-def _common_window(windows: Sequence[LiquidityWindow | None]) -> tuple[datetime, datetime] | None:
-    """Time in which all legs of a group trade at once, ``None`` where there is none."""
-    open_windows = [window for window in windows if window is not None]
-    if not open_windows:
-        return None
-    start, end = max(w.start for w in open_windows), min(w.end for w in open_windows)
-    return (start, end) if start < end else None
+def _apart(members: Sequence[Trade], slots: Mapping[str, Slot | None], context: DayContext) -> str | None:
+    """Why the legs of a group are not traded together: a venue that is closed today, or has closed already."""
+    for name in sorted(trade.contract_id for trade in members):
+        slot = slots[name]
+        if slot is None:
+            return f"venue closed: not traded without {name}, whose venue is closed on {context.trade_date}"
+        if slot.last_send <= context.as_of:
+            return f"not traded without {name}, whose window ended at {slot.last_send:%H:%M}Z"
+    return None
 
 
-def _closed_partner(members: Sequence[Trade], windows: Mapping[str, LiquidityWindow | None]) -> str | None:
-    closed = sorted(t.contract_id for t in members if windows[t.contract_id] is None)
-    return closed[0] if closed and len(members) > 1 else None
-
-
-def _refusal(
-    trade: Trade, venue: str, window: LiquidityWindow | None, broken: str | None, context: DayContext
-) -> str | None:
-    if window is None:
+def _refusal(slot: Slot | None, venue: str, context: DayContext) -> str | None:
+    if slot is None:
         return f"venue closed: {venue} does not trade on {context.trade_date}"
-    if window.end <= context.as_of:
-        return f"the window of {window.venue} ended at {window.end:%H:%M}Z"
-    if broken is not None and trade.reason not in _ALONE:
-        return f"venue closed: not traded without {broken}, whose venue is closed on {context.trade_date}"
+    if slot.last_send <= context.as_of:
+        return f"the window of {venue} ended at {slot.last_send:%H:%M}Z"
     return None
 
 
 def _add(
     jobs: dict[str, ExecutionJob],
     intent: OrderIntent,
-    window: LiquidityWindow,
+    slot: Slot,
     prices: PriceBook,
     context: DayContext,
 ) -> None:
+    window = slot.window
     book, group = _BOOKS.get(intent.reason, STRATEGY_BOOK), _group_name(intent)
     job_id = generate_job_id(context, window.venue, window.style, book, group)
     job = jobs.get(job_id)
     if job is not None:
-        start, end = max(job.window.start, window.start), min(job.window.end, window.end)
-        if start < end:
-            window = replace(window, start=start, end=end)
+        window = overlap(job.window, window)
     intents = (*(job.intents if job is not None else ()), intent)
     jobs[job_id] = ExecutionJob(
         job_id=job_id,
@@ -296,6 +196,7 @@ def _add(
         after=(),
         intents=intents,
         content_digest=digest(intents),
+        fallback=slot.fallback if job is None else job.fallback,
     )
 
 
@@ -323,6 +224,11 @@ def _intent(
     return replace(made, urgency=Urgency.HIGH) if left <= rules.urgent_roll_days else made
 
 
+def urgency_of(reason: Reason) -> Urgency:
+    """How much a trade may pay to finish, by its reason."""
+    return _URGENCIES.get(reason, Urgency.NORMAL)
+
+
 def intent_of(trade: Trade, decision_price: Decimal, context: DayContext) -> OrderIntent:
     """Parent order of a net trade."""
     return OrderIntent(
@@ -332,7 +238,7 @@ def intent_of(trade: Trade, decision_price: Decimal, context: DayContext) -> Ord
         side=Side.of(trade.quantity),
         quantity=abs(trade.quantity),
         reason=trade.reason,
-        urgency=_URGENCIES.get(trade.reason, Urgency.NORMAL),
+        urgency=urgency_of(trade.reason),
         group=trade.group,
         reduce_only=trade.reduce_only,
         sleeves=trade.sleeves,

@@ -109,6 +109,7 @@ class Instrument:
     ``months`` are the delivery months of a future's listed cycle (1-12); empty for everything else.
     ``issuer_country`` (ISO 3166, two letters) is where the company or fund behind a share is resident for tax.
     ``calendar_spread`` says that its venue lists the spread of two expiries as an instrument of its own.
+    ``auction_orders`` are the order types for auctions (``LOC``, ``LOO``) that the contract was seen to list.
     """
 
     instrument_id: str
@@ -137,6 +138,7 @@ class Instrument:
     yahoo: str | None
     issuer_country: str | None = None
     calendar_spread: bool = False
+    auction_orders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.multiplier <= 0 or self.price_magnifier <= 0 or self.lot <= 0:

@@ -13,6 +13,7 @@ from enum import Enum
 from engine.errors import InvariantError
 from engine.model.instruments import VenueGroup
 from engine.model.spreads import NearLeg
+from engine.model.windows import ExecutionStyle, LiquidityWindow
 
 
 class Side(Enum):
@@ -71,14 +72,6 @@ class OrderType(Enum):
     MARKET = "MKT"
     LIMIT_ON_CLOSE = "LOC"
     LIMIT_ON_OPEN = "LOO"
-
-
-class ExecutionStyle(Enum):
-    """When inside a session a job trades (R-95)."""
-
-    MIDDAY = "MIDDAY"
-    OPEN_AUCTION = "OPEN_AUCTION"
-    CLOSE_AUCTION = "CLOSE_AUCTION"
 
 
 class JobStatus(Enum):
@@ -215,32 +208,13 @@ class OrderIntent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiquidityWindow:
-    """Time in UTC in which a venue's orders may be worked: start inclusive, end exclusive."""
-
-    venue: str
-    style: ExecutionStyle
-    start: datetime
-    end: datetime
-
-    def __post_init__(self) -> None:
-        if self.start >= self.end:
-            raise InvariantError(
-                f"{self.venue}: a window must end after it starts, found {self.start} to {self.end}"
-            )
-
-    def contains(self, at: datetime) -> bool:
-        """Whether orders may be worked at this time."""
-        return self.start <= at < self.end
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionJob:
     """Orders of one group for one venue window, decided at 06:00 and worked later.
 
     ``job_id`` = sha256(account | mode | trade_date | venue | style | book | group)[:16]; ``content_digest`` is
     separate, so a recomputation with other quantities is the same job. ``after`` lists job ids that must be
-    done first (the FX hedge follows the equity legs that create it).
+    done first (the FX hedge follows the equity legs that create it). What an auction did not take is worked in the
+    ``fallback``, a continuous window of the same day, as far as there is one.
     """
 
     job_id: str
@@ -253,6 +227,17 @@ class ExecutionJob:
     after: tuple[str, ...]
     intents: tuple[OrderIntent, ...]
     content_digest: str
+    fallback: LiquidityWindow | None = None
+
+    @property
+    def windows(self) -> tuple[LiquidityWindow, ...]:
+        """Its own window and the fallback's."""
+        return (self.window,) if self.fallback is None else (self.window, self.fallback)
+
+    @property
+    def last_send(self) -> datetime:
+        """From when on nothing of the job may leave any more."""
+        return max(window.last_send for window in self.windows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

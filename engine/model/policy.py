@@ -16,6 +16,7 @@ from engine.model.carry import CarryPolicy
 from engine.model.instruments import CollarClass
 from engine.model.orders import Side
 from engine.model.portfolio import CashBasis
+from engine.model.venues import MaintenanceWindow, StyleRule, WindowPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +304,10 @@ class SlicingPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionPolicy:
-    """How a parent order is worked (EXEC-02…17, R-38…R-40)."""
+    """How a parent order is worked (EXEC-02…17, R-38…R-40).
+
+    ``styles`` chooses the style of a trade by the first rule that names it; without one it is MIDDAY.
+    """
 
     allow_market_orders: bool
     order_ttl_seconds: float
@@ -323,26 +327,12 @@ class ExecutionPolicy:
     max_legging_seconds: float
     urgency: UrgencyPolicy
     slicing: SlicingPolicy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowPolicy:
-    """Liquidity window of a venue: minutes after the local open, minutes before the close (R-69, R-115).
-
-    ``after_new_york_open_minutes`` moves the start for lines whose underlying trades in New York; ``start_utc`` and
-    ``end_utc`` (``HH:MM``) fix the clock of venues without a daily open (FX).
-    """
-
-    open_offset_minutes: int
-    close_offset_minutes: int
-    after_new_york_open_minutes: int | None
-    start_utc: str | None
-    end_utc: str | None
+    styles: tuple[StyleRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FundPolicy:
-    """All policies of one fund and the size it starts with."""
+    """All policies of one fund and the size it starts with; ``resets`` is when the broker may be away."""
 
     initial_capital: Decimal
     initial_units: Decimal
@@ -360,3 +350,4 @@ class FundPolicy:
     execution: ExecutionPolicy
     windows: Mapping[str, WindowPolicy]
     carry: CarryPolicy
+    resets: tuple[MaintenanceWindow, ...] = ()

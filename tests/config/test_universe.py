@@ -1,10 +1,13 @@
 import csv
+import re
 from collections import Counter
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from config.policies import fund_policy
 from config.settings import load_settings
 from config.universe import (
     effective_digest,
@@ -15,7 +18,10 @@ from config.universe import (
     with_names,
 )
 from engine.errors import ConfigurationError
-from engine.model.instruments import InstrumentType, VenueGroup
+from engine.model.instruments import CollarClass, InstrumentType, VenueGroup
+from engine.model.orders import Reason, Urgency
+from engine.model.venues import StyleRule
+from engine.model.windows import ExecutionStyle
 from tests.config.folders import copied_configuration, edit
 
 CATEGORIES = {
@@ -321,3 +327,52 @@ def test_effective_digest_follows_instruments_and_venues(tmp_path: Path) -> None
     edit(root / "instruments.yaml", 'name: "Bund future"', 'name: "The Bund future"')
 
     assert effective_digest(settings, root) != before
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("{style: CLOSE_AUCTION, instruments: [ES]}", "expected shares and funds for CLOSE_AUCTION"),
+        ("{style: CLOSE_AUCTION, instruments: [AAPLE]}", 'found "AAPLE"'),
+        ("{style: CLOSE_AUCTION, venues: [NYSEE]}", 'found "NYSEE"'),
+        ("{style: OPEN_AUCTION, venues: [CME]}", "expected venues with that auction"),
+        ("{style: NOON}", "MIDDAY"),
+        ("{style: CLOSE_AUCTION, reasons: [roll]}", "rebalance"),
+    ],
+)
+def test_style_that_no_auction_can_serve_is_refused(rule: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        universe_of(load_settings("fund", [f"execution.styles=[{rule}]"]))
+
+
+def test_style_reaches_the_policy() -> None:
+    rule = "{style: CLOSE_AUCTION, venues: [NYSE], asset_classes: [STK], reasons: [rebalance]}"
+    policy = fund_policy(load_settings("fund", [f"execution.styles=[{rule}]"]), date(2026, 6, 15))
+
+    assert policy.execution.styles == (
+        StyleRule(
+            style=ExecutionStyle.CLOSE_AUCTION,
+            instruments=(),
+            venues=("NYSE",),
+            asset_classes=(CollarClass.STK,),
+            reasons=(Reason.REBALANCE,),
+            urgencies=(Urgency.LOW, Urgency.NORMAL),
+        ),
+    )
+    assert policy.windows["NYSE"].close_auction is not None
+    assert policy.windows["CME"].close_auction is None
+    assert [reset.name for reset in policy.resets] == [reset.name for reset in load_venues().maintenance]
+
+
+def test_window_too_near_to_an_open_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="leave out 30 minutes after the open"):
+        universe_of(load_settings("fund", ["execution.avoid_first_minutes_after_open=30"]))
+
+
+def test_auction_whose_cutoff_comes_before_its_first_minute_is_refused(tmp_path: Path) -> None:
+    root = copied_configuration(tmp_path)
+    venues = root / "venues.yaml"
+    text = venues.read_text(encoding="utf-8")
+    venues.write_text(text.replace("cutoff_minutes: -15", "cutoff_minutes: -40"), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="first_minutes before cutoff_minutes"):
+        load_venues(root)

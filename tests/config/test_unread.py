@@ -23,6 +23,8 @@ READ_BESIDE_POLICIES = {
     "fund.close_time_utc": "tasks/runtime.py",
     "fund.domicile": "config/policies.py",
     "fund.relief_at_source": "config/policies.py",
+    "execution.avoid_first_minutes_after_open": "config/universe.py",
+    "execution.avoid_last_minutes_before_close": "config/universe.py",
     "universe.sections": "config/universe.py",
     "universe.include": "config/universe.py",
     "universe.name_lists": "config/universe.py",

@@ -12,9 +12,7 @@ from engine.model.instruments import VenueGroup
 from engine.model.orders import (
     ChildOrder,
     ExecutionJob,
-    ExecutionStyle,
     Fill,
-    LiquidityWindow,
     OrderIntent,
     OrderType,
     Reason,
@@ -23,6 +21,7 @@ from engine.model.orders import (
     order_reference,
 )
 from engine.model.policy import TransactionTax
+from engine.model.windows import ExecutionStyle, LiquidityWindow
 from state.database import Database
 from state.gate import OrderLimits
 from state.orders import OrderStore

@@ -10,7 +10,8 @@ import pytest
 
 from engine.composition.trading import TradeDecision
 from engine.model.instruments import VenueGroup
-from engine.model.orders import ExecutionJob, ExecutionStyle, JobStatus, LiquidityWindow
+from engine.model.orders import ExecutionJob, JobStatus
+from engine.model.windows import ExecutionStyle, LiquidityWindow
 from state.jobs import JobRecord
 from tasks.reporting_trades import trade_outcome
 

@@ -21,16 +21,7 @@ from engine.model.instruments import (
     VenueGroup,
 )
 from engine.model.market import FxRate, FxRates, Quote, Source
-from engine.model.orders import (
-    ExecutionJob,
-    ExecutionStyle,
-    LiquidityWindow,
-    OrderIntent,
-    Reason,
-    Side,
-    Trade,
-    Urgency,
-)
+from engine.model.orders import ExecutionJob, OrderIntent, Reason, Side, Trade, Urgency
 from engine.model.policy import (
     CostPolicy,
     ExecutionPolicy,
@@ -38,10 +29,11 @@ from engine.model.policy import (
     SafetyPolicy,
     SlicingPolicy,
     UrgencyPolicy,
-    WindowPolicy,
 )
 from engine.model.portfolio import Portfolio, Position, Sleeve
 from engine.model.universe import ContractBook, Universe
+from engine.model.venues import AuctionPolicy, WindowPolicy
+from engine.model.windows import ExecutionStyle, LiquidityWindow
 from engine.sessions import Session, SessionTable
 from tests.fakes import MemoryOrderBook, ScriptedTransport
 
@@ -61,6 +53,7 @@ def instrument(
     venue: str = "LSE",
     group: VenueGroup = VenueGroup.EU,
     calendar_spread: bool = False,
+    auctions: tuple[str, ...] = (),
 ) -> Instrument:
     return Instrument(
         instrument_id=name,
@@ -89,11 +82,12 @@ def instrument(
         yahoo=None,
         issuer_country="US",
         calendar_spread=calendar_spread,
+        auction_orders=auctions,
     )
 
 
 INSTRUMENTS = (
-    instrument("CS51", currency="EUR", tick="0.01", venue="XETRA"),
+    instrument("CS51", currency="EUR", tick="0.01", venue="XETRA", auctions=("LOC",)),
     instrument("CSPX", tick="0.005"),
     instrument("ES", InstrumentType.FUT, CollarClass.FUT, tick="0.25", multiplier="50", venue="CME", group=VenueGroup.FUT, calendar_spread=True),
     instrument("M6E", InstrumentType.FUT, CollarClass.FX_FUT, exposure="EUR", tick="0.0001", multiplier="12500", venue="CME", group=VenueGroup.FUT),
@@ -351,6 +345,10 @@ def sessions(closed: frozenset[str] = frozenset(), day: date = DAY) -> SessionTa
 
 
 def window_policies() -> dict[str, WindowPolicy]:
+    """Europe's auctions take only what the contract lists; New York's cut-off is 15 minutes before the close."""
+    opening = AuctionPolicy(first_minutes=-30, cutoff_minutes=-3, result_minutes=10, listed_only=False)
+    closing = AuctionPolicy(first_minutes=-35, cutoff_minutes=-15, result_minutes=15, listed_only=False)
+
     def policy(after_new_york: int | None = None, start: str | None = None) -> WindowPolicy:
         return WindowPolicy(
             open_offset_minutes=15,
@@ -360,7 +358,14 @@ def window_policies() -> dict[str, WindowPolicy]:
             end_utc=None,
         )
 
-    return {"EU": policy(15), "US": policy(), "FUT": policy(start="07:00")}
+    return {
+        "EU": replace(
+            policy(15),
+            close_auction=replace(closing, first_minutes=-10, cutoff_minutes=-1, listed_only=True),
+        ),
+        "US": replace(policy(), open_auction=opening, close_auction=closing),
+        "FUT": policy(start="07:00"),
+    }
 
 
 def job(

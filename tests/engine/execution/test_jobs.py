@@ -7,16 +7,17 @@ import pytest
 from engine.errors import ConfigurationError
 from engine.execution.jobs import (
     JobPlan,
-    WindowRules,
     followed_fraction,
     generate_job_id,
-    is_us_underlying,
-    liquidity_window,
     precompute_jobs,
     unworkable,
 )
+from engine.execution.windows import WindowRules, is_us_underlying, liquidity_window
 from engine.model.context import Mode
-from engine.model.orders import ExecutionStyle, Reason, Side, Trade, Urgency
+from engine.model.instruments import CollarClass
+from engine.model.orders import Reason, Side, Trade, Urgency
+from engine.model.venues import MaintenanceWindow, StyleRule, guarded_start
+from engine.model.windows import ExecutionStyle
 from engine.sessions import SessionTable
 from tests.engine.execution.market import (
     DAY,
@@ -79,11 +80,21 @@ def test_us_underlying_trades_all_day_when_new_york_is_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("CS51", "15:28-15:35"), ("MSFT", "19:25-19:45"), ("ES", None)]
+    ("name", "expected", "cutoff"),
+    [
+        ("CS51", "15:20-15:45", "15:29"),
+        ("CSPX", None, None),
+        ("MSFT", "19:25-20:15", "19:45"),
+        ("ES", None, None),
+        ("SPX_OPT", None, None),
+    ],
 )
-def test_close_auction_window(name: str, expected: str | None) -> None:
-    # 17:28-17:35 in Frankfurt; New York's limit-on-close leaves before 15:45; futures have no auction job
+def test_close_auction_window(name: str, expected: str | None, cutoff: str | None) -> None:
+    # Frankfurt closes at 15:30, New York at 20:00 UTC. CSPX's contract does not list the order type; futures and
+    # options never join an auction.
     assert clock(name, CLOSE) == expected
+    window = liquidity_window(UNIVERSE[name], DAY, CLOSE, rules())
+    assert (None if window is None else f"{window.cutoff:%H:%M}") == cutoff
 
 
 def test_closed_venue_has_no_window() -> None:
@@ -210,3 +221,159 @@ def test_hedge_that_does_not_answer_to_a_leg_is_kept_whole() -> None:
     leg = intent(5000, contract_id="CS51")
     assert followed_fraction(bought, [(leg, D(0))], PRICES) == 1
     assert followed_fraction(replace(bought, reason=Reason.ROLL), [(leg, D(0))], PRICES) == 1
+
+
+# ---------------------------------------------------------------- styles
+
+
+def rule(style: ExecutionStyle = CLOSE, **named: object) -> StyleRule:
+    lists: dict[str, object] = dict.fromkeys(("instruments", "venues", "asset_classes", "reasons"), ())
+    lists["urgencies"] = (Urgency.LOW, Urgency.NORMAL)
+    return StyleRule(style=style, **(lists | named))  # type: ignore[arg-type]
+
+
+def styled(
+    *trades: Trade, styles: tuple[StyleRule, ...], table: SessionTable | None = None, **changes: object
+) -> JobPlan:
+    return precompute_jobs(trades, PRICES, replace(rules(table), styles=styles), context(**changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "expected", "why"),
+    [
+        ("MSFT", Reason.REBALANCE, CLOSE, "a share of a venue that takes the order type of every line"),
+        ("CS51", Reason.REBALANCE, CLOSE, "its contract lists the order type"),
+        ("CSPX", Reason.REBALANCE, MIDDAY, "its contract does not list the order type"),
+        (ES_SEP, Reason.REBALANCE, MIDDAY, "futures never join an auction"),
+        ("MSFT", Reason.DERISK, MIDDAY, "what has to finish soon does not wait for an auction"),
+    ],
+)
+def test_style_of_a_trade(name: str, reason: Reason, expected: ExecutionStyle, why: str) -> None:
+    (job,) = styled(trade(name, -5, reason=reason), styles=(rule(),)).jobs
+    assert (job.style, job.window.style) == (expected, expected), why
+    assert job.job_id == generate_job_id(context(), job.venue, expected, "strategy", job.group.split("/")[1])
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ({"instruments": ("MSFT",)}, CLOSE),
+        ({"instruments": ("CS51",)}, MIDDAY),
+        ({"venues": ("NYSE",)}, CLOSE),
+        ({"venues": ("XETRA",)}, MIDDAY),
+        ({"asset_classes": (CollarClass.STK,)}, CLOSE),
+        ({"asset_classes": (CollarClass.ETF,)}, MIDDAY),
+        ({"reasons": (Reason.REBALANCE,)}, CLOSE),
+        ({"reasons": (Reason.CLOSE,)}, MIDDAY),
+        ({"urgencies": (Urgency.HIGH,)}, MIDDAY),
+    ],
+)
+def test_rule_names_a_trade_by_every_list_it_gives(named: dict[str, object], found: ExecutionStyle) -> None:
+    assert styled(trade("MSFT", 5), styles=(rule(**named),)).jobs[0].style is found
+
+
+def test_first_rule_that_names_a_trade_holds() -> None:
+    first = rule(ExecutionStyle.OPEN_AUCTION, instruments=("MSFT",))
+    assert styled(trade("MSFT", 5), styles=(first, rule())).jobs[0].style is ExecutionStyle.OPEN_AUCTION
+
+
+def test_what_an_auction_leaves_is_worked_midday_while_that_window_is_open() -> None:
+    # New York: cut-off 19:45, MIDDAY until 19:50. Frankfurt: MIDDAY ends at 15:20, before the cut-off at 15:29.
+    new_york, frankfurt = (styled(trade(n, 5), styles=(rule(),)).jobs[0] for n in ("MSFT", "CS51"))
+    assert new_york.fallback is not None
+    assert (new_york.fallback.start, new_york.fallback.end) == (utc(DAY, "13:45"), utc(DAY, "19:50"))
+    assert new_york.last_send == utc(DAY, "19:50")
+    assert frankfurt.fallback is None
+    assert frankfurt.last_send == utc(DAY, "15:29")
+
+
+def test_late_decision_finds_the_same_jobs_and_drops_only_what_no_window_takes() -> None:
+    on_time = styled(trade("MSFT", 5), trade("CS51", 5), styles=(rule(),))
+    late = styled(trade("MSFT", 5), trade("CS51", 5), styles=(rule(),), as_of=utc(DAY, "19:47"))
+    assert {job.job_id for job in late.jobs} < {job.job_id for job in on_time.jobs}
+    assert [(drop.contract_id, drop.reason) for drop in late.skipped] == [
+        ("CS51", "the window of XETRA ended at 15:29Z")
+    ]
+
+
+def test_pair_joins_an_auction_with_both_legs_or_with_none() -> None:
+    mixed = styled(*PAIR, styles=(rule(),)).jobs
+    assert {job.style for job in mixed} == {MIDDAY}
+    both = styled(trade("MSFT", 6, group="g"), trade("CS51", -9, group="g"), styles=(rule(),)).jobs
+    assert {(job.venue, job.style) for job in both} == {("NYSE", CLOSE), ("XETRA", CLOSE)}
+    assert {job.window.cutoff for job in both} == {utc(DAY, "19:45"), utc(DAY, "15:29")}
+    assert all(job.fallback is None for job in both), "only one of the legs could go on"
+
+
+def test_pair_is_not_opened_when_the_windows_of_its_legs_do_not_meet() -> None:
+    # London closes at 13:00 on this day, when New York has not opened: [07:15, 12:50] and [13:45, 19:50]
+    early = {
+        "LSE": (session("LSE", DAY, "07:00", "13:00"),),
+        "NYSE": (session("NYSE", DAY, "13:30", "20:00"),),
+    }
+    table = SessionTable(first=DAY, last=DAY, venues=early)
+    pair = (trade("MSFT", 6, group="g"), trade("CSPX", -9, group="g"))
+    result = styled(*pair, styles=(), table=table)
+    assert result.jobs == ()
+    assert {drop.reason for drop in result.skipped} == {"not traded: the windows of its legs do not meet"}
+    alone = styled(*(replace(t, reason=Reason.DERISK) for t in pair), styles=(), table=table)
+    assert {job.venue for job in alone.jobs} == {"LSE", "NYSE"}, "what obeys a limit goes alone"
+
+
+def test_pair_is_not_opened_after_one_leg_s_venue_closed_early() -> None:
+    early = {
+        "LSE": (session("LSE", DAY, "07:00", "11:30"),),
+        "XETRA": (session("XETRA", DAY, "07:00", "15:30"),),
+    }
+    table = SessionTable(first=DAY, last=DAY, venues=early | {"NYSE": ()})
+    result = styled(*PAIR, styles=(), table=table, as_of=utc(DAY, "11:25"))
+    reasons = {drop.contract_id: drop.reason for drop in result.skipped}
+    assert result.jobs == ()
+    assert reasons == {
+        "CSPX": "the window of LSE ended at 11:20Z",
+        "CS51": "not traded without CSPX, whose window ended at 11:20Z",
+    }
+
+
+# ---------------------------------------------------------------- resets of the broker
+
+AWAY = MaintenanceWindow(
+    name="away", timezone="Europe/Berlin", days=(0, 1, 2, 3, 4), start="12:00", end="12:30"
+)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected", "why"),
+    [
+        ("12:00", "12:30", "10:30-15:20", "cut in two, the longer part holds: 12:00 in Berlin is 10:00 UTC"),
+        ("15:00", "15:30", "07:15-13:00", "the longer part may be the first"),
+        ("08:30", "12:30", "10:30-15:20", "the morning is lost"),
+        ("17:00", "23:00", "07:15-15:00", "the end is lost"),
+        ("08:00", "19:00", None, "nothing is left"),
+    ],
+)
+def test_window_never_meets_a_reset(start: str, end: str, expected: str | None, why: str) -> None:
+    away = replace(AWAY, start=start, end=end)
+    window = liquidity_window(UNIVERSE["CS51"], DAY, MIDDAY, replace(rules(), resets=(away,)))
+    assert (None if window is None else f"{window.start:%H:%M}-{window.end:%H:%M}") == expected, why
+
+
+def test_auction_that_meets_a_reset_is_left_out() -> None:
+    away = replace(AWAY, start="17:40", end="18:00")
+    (job,) = precompute_jobs(
+        (trade("CS51", 5),), PRICES, replace(rules(), styles=(rule(),), resets=(away,)), context()
+    ).jobs
+    assert job.style is MIDDAY
+
+
+@pytest.mark.parametrize(
+    ("planned", "starts", "why"),
+    [
+        ("09:30", "09:30", "before it"),
+        ("10:00", "10:30", "as it begins"),
+        ("10:29", "10:30", "in it"),
+        ("10:30", "10:30", "after it"),
+    ],
+)
+def test_run_waits_for_the_end_of_a_reset(planned: str, starts: str, why: str) -> None:
+    assert guarded_start(utc(DAY, planned), (AWAY,)) == utc(DAY, starts), why

@@ -13,17 +13,9 @@ from engine.execution.outcome import ExecutionReport, ExecutionWorld
 from engine.execution.recovery import recover
 from engine.model.context import ControlState
 from engine.model.instruments import VenueGroup
-from engine.model.orders import (
-    ChildStatus,
-    ExecutionJob,
-    ExecutionStyle,
-    LiquidityWindow,
-    OrderIntent,
-    Reason,
-    Side,
-    Urgency,
-)
+from engine.model.orders import ChildStatus, ExecutionJob, OrderIntent, Reason, Side, Urgency
 from engine.model.universe import ContractBook
+from engine.model.windows import ExecutionStyle, LiquidityWindow
 from engine.ports import Permission
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from engine.execution.jobs import WindowRules, precompute_jobs
+from engine.execution.jobs import precompute_jobs
 from engine.execution.netting import net_trades, proposals_from_targets
+from engine.execution.windows import WindowRules
 from engine.model.market import Mark, Source
 from engine.model.orders import OrderIntent, Reason, TargetBook, TargetLine, Trade, Urgency
 from engine.model.policy import RollPolicy

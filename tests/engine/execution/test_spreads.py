@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.execution.executor import execute
-from engine.execution.jobs import WindowRules, precompute_jobs
+from engine.execution.jobs import precompute_jobs
 from engine.execution.outcome import ExecutionReport, ExecutionWorld
 from engine.execution.recovery import recover
 from engine.execution.ticket import FinishReason
+from engine.execution.windows import WindowRules
 from engine.model.market import Quote
 from engine.model.orders import (
     ChildOrder,
