@@ -28,7 +28,7 @@ from engine.execution.revalidation import UNCHANGED, MarketView, PriceReference,
 from engine.execution.schedule import Action, JobSchedule, order_core
 from engine.execution.spreads import traded_prices
 from engine.model.money import ZERO, round_money
-from engine.model.orders import ORDER_REFERENCE_PREFIX, ChildOrder, ExecutionJob, JobStatus
+from engine.model.orders import ORDER_REFERENCE_PREFIX, ChildOrder, ExecutionJob, JobStatus, OrderIntent
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
 from engine.model.spreads import NearLeg
@@ -260,12 +260,17 @@ class OrderManager:
         quotes = [self._world.transport.quote(name) for name in names]
         if quotes[0] is None:
             return t.NoQuote("no quote")
-        return t.QuoteArrived(quotes[0], None if near is None else quotes[1], self._reference(ticket))
+        if ticket.state.plan is not None:
+            # Judged on arrival: later prices stand inside the collar of the first.
+            return t.QuoteArrived(quotes[0], None if near is None else quotes[1])
+        own = self._reference(intent)
+        if near is None:
+            return t.QuoteArrived(quotes[0], None, own)
+        other = self._reference(self._tickets[near.intent_id].core.intent)
+        return t.QuoteArrived(quotes[0], quotes[1], own, other)
 
-    def _reference(self, ticket: t.OrderTicket) -> PriceReference | None:
-        """What a first price is judged by; later ones stand inside the collar of the first."""
-        if ticket.state.plan is not None or ticket.state.is_spread:
-            return None
+    def _reference(self, intent: OrderIntent) -> PriceReference | None:
+        """What a first price of a parent is judged by."""
         world = self._world
         view = MarketView(
             world.prices,
@@ -274,7 +279,7 @@ class OrderManager:
             self._now(),
             world.execution.quote_age_plan_seconds,
         )
-        return price_reference(ticket.core.intent, view, world.safety.fat_finger_price_fraction)
+        return price_reference(intent, view, world.safety.fat_finger_price_fraction)
 
     def _send(self, intent_id: str, child: ChildOrder) -> None:
         """Claim, and write once what was claimed; a broken write leaves the outcome open, never a second try."""

@@ -219,10 +219,12 @@ def _implying(instrument: Instrument, contract_id: str, futures: IndexFutures) -
     return tuple(name for name in own or () if name != contract_id)
 
 
-def judged(quote: Quote, reference: PriceReference, now: datetime, age_seconds: float) -> PlanRefusal | None:
-    """Refusal of a usable quote that is too far from its reference; it is asked for again."""
+def judged(
+    quote: Quote | None, reference: PriceReference | None, now: datetime, age_seconds: float
+) -> Quote | PlanRefusal:
+    """The quote if it is usable and near its reference; else it is asked for again."""
     usable = usable_quote(quote, now, age_seconds)
-    if isinstance(usable, PlanRefusal):
+    if isinstance(usable, PlanRefusal) or reference is None:
         return usable
     text = reference.refusal(usable.mid)
-    return None if text is None else PlanRefusal(code=RefusalCode.NOT_BELIEVED, text=text)
+    return usable if text is None else PlanRefusal(code=RefusalCode.NOT_BELIEVED, text=text)

@@ -239,7 +239,8 @@ def _arrival_mids(
         if near is not None and mid is not None:
             return SpreadMids(mid, near.arrival_mid)
     age = policy.quote_age_plan_seconds
-    far_quote, near_quote = (usable_quote(leg, now, age) for leg in (offered.quote, offered.near))
+    far_quote = judged(offered.quote, offered.reference, now, age)
+    near_quote = judged(offered.near, offered.near_reference, now, age)
     if isinstance(far_quote, PlanRefusal) or isinstance(near_quote, PlanRefusal):
         return None
     return SpreadMids(far_quote.mid, near_quote.mid)
@@ -252,13 +253,16 @@ def _plan(
         quote = _usable(state, offered, now, policy.quote_age_plan_seconds)
         mids = state.mids
         if mids is None:
-            return PlanRefusal(code=RefusalCode.NO_QUOTES, text="expected two-sided quotes of both legs")
+            return PlanRefusal(
+                code=RefusalCode.NO_QUOTES,
+                text="expected two-sided quotes of both legs, near their references",
+            )
         return plan_spread(core.intent, core.near, quote, mids, core.instrument, policy)
     first = state.arrival_mid if state.arrival_mid is not None else _first_mid(core)
-    if first is None and offered.reference is not None:
-        refusal = judged(offered.quote, offered.reference, now, policy.quote_age_plan_seconds)
-        if refusal is not None:
-            return refusal
+    if first is None:
+        quote = judged(offered.quote, offered.reference, now, policy.quote_age_plan_seconds)
+        if isinstance(quote, PlanRefusal):
+            return quote
     arrival = Arrival(
         mid=first,
         model_bps=core.model_bps,

@@ -211,11 +211,12 @@ class Start(NamedTuple):
 
 
 class QuoteArrived(NamedTuple):
-    """A quote that was asked for, for spreads with that of the old contract; ``reference`` judges a first one."""
+    """A quote that was asked for, for spreads with that of the old contract; the references judge a first one."""
 
     quote: Quote
     near: Quote | None = None
     reference: PriceReference | None = None
+    near_reference: PriceReference | None = None
 
 
 class NoQuote(NamedTuple):
