@@ -26,6 +26,15 @@ REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "00
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 BUSY_SECONDS = 30
 DATABASE_FILE = "fund.sqlite"
+POSTGRESQL_OPTIONS = (
+    # Compiling a statement to machine code costs a day's record more than it takes to run.
+    "-c jit=off",
+    # Who waits for a lock gives up as on SQLite; who stands still inside a transaction loses its locks before that.
+    f"-c lock_timeout={BUSY_SECONDS}s",
+    f"-c idle_in_transaction_session_timeout={BUSY_SECONDS - 10}s",
+)
+"""Of every session; options of the address come after these and win."""
+
 _CREATE_LOCK = 0x46554E44
 
 
@@ -191,9 +200,8 @@ def _address(url: str | None, home: Path) -> URL:
 
 def _engine(address: URL) -> Engine:
     if address.get_backend_name() == "postgresql":
-        # Compiling a statement to machine code costs a day's record more than it takes to run.
         given = address.query.get("options", "")
-        options = " ".join(filter(None, (given if isinstance(given, str) else " ".join(given), "-c jit=off")))
+        options = " ".join((*POSTGRESQL_OPTIONS, given if isinstance(given, str) else " ".join(given)))
         return create_engine(address, pool_pre_ping=True, connect_args={"options": options})
     engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS, "isolation_level": None})
     event.listen(engine, "connect", _prepare_sqlite)

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from engine.composition.stages import PreviousDay
-from engine.errors import ConfigurationError, HaltError, InvariantError, NonFiniteValue
+from engine.errors import ConfigurationError, HaltError, InvariantError, NonFiniteValue, SupersededError
 from engine.model.context import DayContext, RunKey, RunKind, RunStatus
 from engine.model.encoding import decode, digest_bytes, encode
 from engine.model.impossible import impossible, impossible_figure
@@ -164,11 +164,20 @@ class TradingDay:
         self.world.runs.finish(self.run_id, status, wall_clock(), summary, self.claim.attempt)
 
     def fail(self) -> None:
-        """End this attempt after an unforeseen error; one that has ended, or was never ours, stays as it is."""
-        run = self.world.runs.run(self.run_id)
-        if run is None or not run.status.is_held:
+        """End this attempt after an unforeseen error; one that has ended, or was never ours, stays as it is.
+
+        Raises `SupersededError` when another attempt has the run by now: that is why this one failed.
+        """
+        if not self.claim.is_owner:
             return
-        if self.claim.is_owner and run.attempt == self.claim.attempt:
+        run = self.world.runs.run(self.run_id)
+        if run is None:
+            return
+        if run.attempt != self.claim.attempt:
+            raise SupersededError(
+                f"{self.run_id}: attempt {self.claim.attempt} was taken over by attempt {run.attempt}; it has stopped"
+            )
+        if run.status in (RunStatus.CLAIMED, RunStatus.RUNNING):
             self.finish(RunStatus.FAILED, b"")
 
     # ------------------------------------------------------------ memories

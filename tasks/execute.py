@@ -10,7 +10,7 @@ from functools import partial
 from engine.composition.stages import DayInputs
 from engine.composition.trading import TradeListDecision, price_book
 from engine.composition.window_risk import fund_futures
-from engine.errors import RefusedError
+from engine.errors import RefusedError, SupersededError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import ExecutionReport, ExecutionWorld, Progress, ProgressKind
@@ -61,6 +61,9 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
     )
     for alarm in report.alarms:
         day.alert("CRITICAL", alarm)
+    if report.fenced:
+        # What it left undone is the other run's: this one must neither book it nor call the date finished.
+        raise SupersededError(f"{day.run_id}: another run of this account took over; this one has stopped")
     return report
 
 

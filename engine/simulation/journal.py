@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from engine.errors import InvariantError
+from engine.errors import SupersededError
 
 
 class RecordKind(Enum):
@@ -46,7 +46,7 @@ class BrokerJournal(Protocol):
     """Durable memory of one simulated account."""
 
     def append(self, commit: int, records: Sequence[BrokerRecord]) -> None:
-        """Store all records or none; raises `InvariantError` unless ``commit`` follows the last one."""
+        """Store all records or none; raises `SupersededError` unless ``commit`` follows the last one."""
 
     def load(self) -> tuple[BrokerRecord, ...]:
         """Live records, ordered by kind and key; empty for a new account."""
@@ -59,9 +59,12 @@ class BrokerJournal(Protocol):
 
 
 def require_next_commit(last: int, commit: int) -> None:
-    """Raise `InvariantError` when a commit does not follow the last one."""
+    """Raise `SupersededError` when a commit does not follow the last one: somebody else has the line now.
+
+    So a broker refuses a session whose client number another one has taken.
+    """
     if commit != last + 1:
-        raise InvariantError(
+        raise SupersededError(
             f"expected commit {last + 1} of the simulated account, found {commit}; another process drives this "
             "account: end one of them, then run again"
         )

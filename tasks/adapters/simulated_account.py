@@ -68,7 +68,7 @@ class SqliteJournal:
             self._connection.execute("COMMIT")
 
     def append(self, commit: int, records: Sequence[BrokerRecord]) -> None:
-        """Store all records in one transaction; raises `InvariantError` unless ``commit`` follows the last one."""
+        """Store all records in one transaction; raises `SupersededError` unless ``commit`` follows the last one."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             (last,) = self._connection.execute("SELECT number FROM commits").fetchone()

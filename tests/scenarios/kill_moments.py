@@ -13,19 +13,22 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
+from engine.model.orders import ChildOrder
+from engine.simulation.exchange import SimulatedTransport
 from engine.simulation.journal import BrokerRecord
 from state.database import Database
 from tasks.adapters.simulated_account import SqliteJournal
 
 Moment = Callable[[str], None]
-"""Hears the name of every moment: before a transaction, before its commit, after it; before and after the broker's."""
+"""Hears the name of every moment: before a transaction, before its commit, after it; before and after the broker's;
+and, as ``send``, between the claim of an order and the only time that it is written."""
 
-BEGIN, COMMIT, DONE, BROKER, BROKER_DONE = "begin", "commit", "done", "broker", "broker done"
+BEGIN, COMMIT, DONE, BROKER, BROKER_DONE, SEND = "begin", "commit", "done", "broker", "broker done", "send"
 
 
 def hear_effects(hear: Moment) -> None:
     """Tell of every moment of this process from now on; only for a process that ends soon."""
-    transaction, append = Database.transaction, SqliteJournal.append
+    transaction, append, send = Database.transaction, SqliteJournal.append, SimulatedTransport.send
 
     @contextmanager
     def heard_transaction(self: Database) -> Iterator[Connection]:
@@ -40,8 +43,13 @@ def hear_effects(hear: Moment) -> None:
         append(self, commit, records)
         hear(BROKER_DONE)
 
+    def heard_send(self: SimulatedTransport, child: ChildOrder) -> None:
+        hear(SEND)
+        send(self, child)
+
     Database.transaction = heard_transaction  # type: ignore[method-assign]
     SqliteJournal.append = heard_append  # type: ignore[method-assign]
+    SimulatedTransport.send = heard_send  # type: ignore[method-assign]
 
 
 class Strike:

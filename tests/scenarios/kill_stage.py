@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import text
 
-from tests.postgresql import administration, running_server
+from tests.postgresql import administration, crash_and_restart, running_server
 
 BACKENDS = ("sqlite", "postgresql")
 ADDRESS = "FUND_DATABASE_URL"
@@ -32,7 +33,9 @@ class Stage:
         if self._server is None:
             return None
         own = self._server.replace("/postgres?", f"/{self._book}?")
-        return f"{own}&options=-c%20synchronous_commit%3Don"
+        # A process that stands still inside a transaction is cut off soon here, for nobody waits in a test.
+        options = "-c synchronous_commit=on -c idle_in_transaction_session_timeout=500ms"
+        return f"{own}&options={quote(options)}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -46,6 +49,21 @@ class Stage:
         os.environ.pop(ADDRESS, None)
         if self.address is not None:
             os.environ[ADDRESS] = self.address
+
+    def cut_off(self) -> None:
+        """End every connection to the book, as a restart of the server does; without a server there are none."""
+        if self._server is None:
+            return
+        with administration(self._server) as connection:
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+                {"name": self._book},
+            )
+
+    def crash_server(self) -> None:
+        """End the server without a checkpoint, and start it again: it recovers what was committed."""
+        assert self._server is not None
+        crash_and_restart(self._server)
 
     def keep(self, name: str) -> None:
         """Keep home and book as they stand; nobody may use them meanwhile."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ConfigurationError, InvariantError, RefusedError, StoreError
+from engine.errors import ConfigurationError, RefusedError, StoreError, SupersededError
 from engine.model.orders import Side
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
@@ -125,7 +125,7 @@ def test_two_processes_can_not_both_drive_one_account(path: Path) -> None:
     with _opened(path) as first, _opened(path) as second:
         first.submit(order())
 
-        with pytest.raises(InvariantError, match="another process"):
+        with pytest.raises(SupersededError, match="another process"):
             second.submit(order(ref="AF1.B.0"))
 
     with _opened(path) as broker:
