@@ -331,6 +331,7 @@ class ExecutionSafety(Section):
     planner_order_pct: Fraction
     planner_turnover_pct: Fraction
     fx_hedge_order_pct: Fraction
+    gate_order_pct_nav: Fraction
     fat_finger_price_pct: Fraction
     max_adv_pct: Fraction
     max_orders_per_day: CountFromOne
@@ -349,6 +350,8 @@ class ExecutionSafety(Section):
             raise refuse(
                 "expected planner_turnover_pct at or below max_daily_turnover_pct, or the guard blocks"
             )
+        if self.gate_order_pct_nav < max(self.max_order_pct_nav, self.fx_hedge_order_pct):
+            raise refuse("expected gate_order_pct_nav above every planned order, or the send gate stops them")
         return self
 
 

@@ -100,13 +100,14 @@ _COUNT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLimits:
-    """Most that may leave in one trade date: orders, and notional of both sides in USD."""
+    """Most that may leave: orders of a trade date, notional of one in USD, and of all, both sides of the market."""
 
     max_orders: int
+    max_order_usd: Decimal
     max_turnover_usd: Decimal
 
     def __post_init__(self) -> None:
-        if self.max_orders < 0 or self.max_turnover_usd < 0:
+        if self.max_orders < 0 or self.max_order_usd < 0 or self.max_turnover_usd < 0:
             raise InvariantError(f"expected limits of 0 or more, found {self}")
 
 
@@ -141,8 +142,10 @@ def judge(facts: GateFacts, limits: OrderLimits) -> GateOutcome:
     if facts.filled + facts.reserved + facts.quantity > facts.parent_quantity:
         return GateOutcome.OVER_RESERVED
     turnover = facts.turnover_today + facts.notional
-    if facts.reduce_only:  # the day's limits are on new risk: a fund that has to reduce may always do so
+    if facts.reduce_only:  # the limits are on new risk: a fund that has to reduce may always do so
         return GateOutcome.CLAIMED
+    if facts.notional > to_micros(limits.max_order_usd):
+        return GateOutcome.LIMIT
     if facts.orders_today + 1 > limits.max_orders or turnover > to_micros(limits.max_turnover_usd):
         return GateOutcome.LIMIT
     return GateOutcome.CLAIMED

@@ -18,7 +18,7 @@ from engine.errors import ConfigurationError, HaltError, InvariantError, NonFini
 from engine.model.context import DayContext, RunKey, RunKind, RunStatus
 from engine.model.encoding import decode, digest_bytes, encode
 from engine.model.impossible import impossible, impossible_figure
-from engine.model.money import ZERO
+from engine.model.money import ZERO, round_money
 from state.gate import OrderLimits
 from state.orders import OrderStore
 from state.runs import ClaimOutcome, RunClaim
@@ -98,12 +98,13 @@ class TradingDay:
     @cached_property
     def orders(self) -> OrderStore:
         """Order book of this run, behind its send gate."""
-        safety = self.policy.safety
-        nav = self.world.latest_nav() or self.policy.initial_capital
+        guard = self.world.configuration.settings.execution_safety
+        # A fund that is worth nothing may send nothing; that it is stopped says the comparison with the broker.
+        nav = max(ZERO, self.world.latest_nav() or self.policy.initial_capital)
         limits = OrderLimits(
-            max_orders=safety.max_orders_per_day,
-            # A fund that is worth nothing may send nothing; that it is stopped says the comparison with the broker.
-            max_turnover_usd=max(ZERO, nav) * Decimal(str(self.policy.risk.gross_leverage_max)),
+            max_orders=guard.max_orders_per_day,
+            max_order_usd=round_money(nav * guard.gate_order_pct_nav),
+            max_turnover_usd=round_money(nav * Decimal(str(self.policy.risk.gross_leverage_max))),
         )
         return OrderStore(
             self.world.database,

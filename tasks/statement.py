@@ -127,7 +127,7 @@ def row_digests(statement: Statement) -> Mapping[str, str]:
 
 def order_store(world: World) -> OrderStore:
     """The account's order book for a statement: no run stands behind it, so its gate lets nothing through."""
-    closed = OrderLimits(max_orders=0, max_turnover_usd=ZERO)
+    closed = OrderLimits(max_orders=0, max_order_usd=ZERO, max_turnover_usd=ZERO)
     taxes = world.policy(world.options.last).costs.transaction_taxes
     return OrderStore(world.database, world.account, "", None, closed, world.contracts, taxes)
 

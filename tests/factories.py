@@ -192,7 +192,7 @@ def order_store(world: World) -> OrderStore:
         world.account,
         "",
         None,
-        OrderLimits(max_orders=0, max_turnover_usd=ZERO),
+        OrderLimits(max_orders=0, max_order_usd=ZERO, max_turnover_usd=ZERO),
         world.contracts,
     )
 

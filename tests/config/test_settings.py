@@ -49,6 +49,8 @@ def test_unknown_key_names_the_nearest_the_file_and_the_line(tmp_path: Path) -> 
         ("vol_target_annual: 0.12", "", "vol_target_annual"),
         (", FUT: 0.5,", ",", "FUT"),
         ("  CRISIS: 0.3\n", "", "CRISIS"),
+        ("  gate_order_pct_nav: 0.30 ", "# ", "execution_safety.gate_order_pct_nav"),
+        ("  max_orders_per_day: 400 ", "# ", "execution_safety.max_orders_per_day"),
     ],
 )
 def test_limit_without_a_value_has_no_default(tmp_path: Path, old: str, new: str, missing: str) -> None:
@@ -110,6 +112,7 @@ def test_bad_value_is_refused_in_one_paragraph(override: str, words: str) -> Non
         (["loss_ladder.dd_kill=-0.05"], "each step of loss_ladder"),
         (["execution_safety.planner_order_pct=0.2"], "planner_order_pct at or below max_order_pct_nav"),
         (["execution_safety.planner_turnover_pct=0.6"], "planner_turnover_pct at or below"),
+        (["execution_safety.gate_order_pct_nav=0.2"], "gate_order_pct_nav above every planned order"),
         (["max_drawdown_pct=0.12"], "max_drawdown_pct and loss_ladder.dd_crisis to name the same limit"),
         (["crisis.vix_threshold=45"], "crisis.vix_threshold and hysteresis.vix_enter_crisis"),
         (

@@ -37,6 +37,7 @@ READ_BESIDE_POLICIES = {
     "portfolio.credit_weights": "config/policies.py",
     "hedges.spread": "config/policies.py",
     "hedges.volatility_future": "config/policies.py",
+    "execution_safety.gate_order_pct_nav": "tasks/day.py",
     "statement.time_zone": "tasks/statement.py",
     "statement.booked": "tasks/statement.py",
     "statement.booked_cash_limit_usd": "tasks/statement.py",

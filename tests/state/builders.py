@@ -68,7 +68,7 @@ def make_interest(name: str, amount: str = "1.5", booked_at: datetime = NOW) -> 
 STAMP = TransactionTax(
     venue="XNYS", side=Side.BUY, rate=D("0.005"), first=date(1986, 10, 27), last=None, source="test"
 )
-LIMITS = OrderLimits(max_orders=100, max_turnover_usd=D(10_000_000))
+LIMITS = OrderLimits(max_orders=100, max_order_usd=D(10_000_000), max_turnover_usd=D(10_000_000))
 
 
 def make_intent(

@@ -211,7 +211,9 @@ def test_cancelled_remainder_may_be_sent_again(database: Database) -> None:
 
 
 def test_limits_of_the_day_count_orders_and_what_traded(database: Database) -> None:
-    store = open_orders(database, OrderLimits(max_orders=3, max_turnover_usd=D(25_000)))
+    store = open_orders(
+        database, OrderLimits(max_orders=3, max_order_usd=D(25_000), max_turnover_usd=D(25_000))
+    )
     first = claimed(store, S.WORKING)  # counts 19,000 while it may trade
     intent = make_intent("second")
     second = planned(store, intent)
@@ -412,7 +414,9 @@ PATHS = {
 
 
 def test_child_moves_only_along_the_arrows_of_the_table(database: Database) -> None:
-    store = open_orders(database, OrderLimits(max_orders=1000, max_turnover_usd=D(10**9)))
+    store = open_orders(
+        database, OrderLimits(max_orders=1000, max_order_usd=D(10**9), max_turnover_usd=D(10**9))
+    )
     for number, (current, wanted) in enumerate(product(S, S)):
         intent = make_intent(f"parent {number}")
         unsent = current in (S.PLANNED, S.ABANDONED)

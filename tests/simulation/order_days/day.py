@@ -39,7 +39,9 @@ from tests.simulation.order_days.faulted import FaultedDatabase, FaultedTranspor
 
 ACCOUNT = "SIM-test-7"
 BOOK = ContractBook(universe=UNIVERSE, contracts=CONTRACTS)
-LIMITS = OrderLimits(max_orders=500, max_turnover_usd=Decimal(1_000_000_000))
+LIMITS = OrderLimits(
+    max_orders=500, max_order_usd=Decimal(1_000_000_000), max_turnover_usd=Decimal(1_000_000_000)
+)
 ATTEMPTS_WITH_FAULTS, ATTEMPTS_WITHOUT = 6, 4
 LEASE = timedelta(seconds=61)
 
