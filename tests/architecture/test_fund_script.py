@@ -248,7 +248,10 @@ def test_command_starts_from_any_folder_with_its_arguments_and_our_packages(
     assert answer.stderr == ""
 
 
-def test_environment_has_no_telemetry_and_one_blas_thread(fund: ModuleType) -> None:
+def test_environment_has_no_telemetry_and_one_blas_thread(
+    fund: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     given = {"PREFECT_SERVER_ANALYTICS_ENABLED": "true", "PREFECT_HOME": "/mine", "FUND_HOME": "here"}
     environment = fund.run_environment(given)
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
@@ -256,7 +259,7 @@ def test_environment_has_no_telemetry_and_one_blas_thread(fund: ModuleType) -> N
     assert environment["GX_ANALYTICS_ENABLED"] == "false"
     assert environment["OPENBLAS_NUM_THREADS"] == "1"
     assert environment["PREFECT_HOME"] == "/mine"
-    assert environment["FUND_HOME"] == str(Path.cwd() / "here")
+    assert environment["FUND_HOME"] == str(tmp_path / "here")
 
 
 def test_checks_fail_when_one_of_them_fails(fund: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
