@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.model.instruments import Contract
 from engine.model.market import Dividend, FxRates, MarketInputs, OptionRange, Quote, Split, SymbolChange
@@ -80,7 +80,10 @@ class OrderTransport(Protocol):
         """Ask for a cancel; the outcome arrives as an event."""
 
     def next_event(self, until: datetime) -> TransportEvent | None:
-        """Next message in order, or ``None`` when ``until`` has come (virtual time jumps there)."""
+        """Next message in order, or ``None`` when ``until`` has come (virtual time jumps there).
+
+        Until now, it answers with what is there and does not wait.
+        """
 
     def orders(self) -> tuple[OpenOrder, ...]:
         """All orders the broker lists, open and completed."""
@@ -148,14 +151,29 @@ class ChildRecord:
         return self.filled if intent_id == self.child.intent_id else self.near_filled
 
 
+class StatusChange(NamedTuple):
+    """A child's new state, and why."""
+
+    order_ref: str
+    status: ChildStatus
+    text: str
+
+
 class OrderBook(Protocol):
     """Durable order state: the send gate and the journal of the executor (architecture §6)."""
 
-    def plan_child(self, child: ChildOrder) -> None:
-        """Store a PLANNED child; storing the same child again changes nothing."""
+    def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
+        """One transaction: the PLANNED child, control state, epoch, reservation, limits, PLANNED→SENDING.
 
-    def claim(self, order_ref: str, notional_usd: Decimal, now: datetime) -> GateOutcome:
-        """One transaction: control state, epoch, reservation, limits, PLANNED→SENDING. Commits before it answers."""
+        Commits before it answers. A child that may not leave now stays PLANNED, unless another run took over.
+        """
+
+    def record(self, fills: Sequence[Fill], changes: Sequence[StatusChange], now: datetime) -> None:
+        """Journal one moment in one transaction: executions in their order, each booked once, then new states.
+
+        What can not be booked or recorded is left out and raised as `InvariantError` once the rest is committed;
+        when another run took over no state is touched, and `SupersededError` says so.
+        """
 
     def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
         """Store a child's new state.

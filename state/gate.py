@@ -1,4 +1,4 @@
-"""The send gate: whether a planned child may leave, decided and claimed in one transaction (REL-5.3).
+"""The send gate: whether a child may leave, planned, decided and claimed in one transaction (REL-5.3).
 
 The transaction holds the control row against changes, so that after a HALT commits no new claim can; it commits
 before the caller writes to the broker, and PLANNED→SENDING happens once for ever. All figures are whole
@@ -15,10 +15,12 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Row,
     Select,
     bindparam,
     case,
     func,
+    insert,
     select,
     type_coerce,
     update,
@@ -26,8 +28,9 @@ from sqlalchemy import (
 
 from engine.errors import InvariantError
 from engine.model.context import ControlState
-from engine.model.money import from_micros, to_micros
-from engine.model.orders import ChildStatus
+from engine.model.encoding import encode
+from engine.model.money import ZERO, from_micros, to_micros
+from engine.model.orders import ChildOrder, ChildStatus
 from engine.ports import GateOutcome
 from state.control_row import ControlRecord, read_control
 from state.tables import intents, order_counters, orders
@@ -37,17 +40,20 @@ _RESERVING = tuple(status.value for status in ChildStatus if status.holds_reserv
 
 # Built once: they run for every order, and building a statement costs more than running it.
 _ORDER_QUANTITY = type_coerce(orders.c.quantity, BigInteger)
-_CHILD = select(
-    orders.c.account,
-    orders.c.intent_id,
-    orders.c.near_intent_id,
-    orders.c.trade_date,
-    orders.c.status,
-    _ORDER_QUANTITY.label("quantity"),
-).where(orders.c.order_ref == bindparam("order_ref"))
-_PARENT = (
-    select(type_coerce(intents.c.quantity, BigInteger).label("quantity"), intents.c.reduce_only)
-    .where(intents.c.intent_id == bindparam("intent_id"))
+_CHILD = select(orders.c.status, orders.c.payload).where(orders.c.order_ref == bindparam("order_ref"))
+_PLAN = insert(orders)
+_PLAN_ANEW = update(orders).where(orders.c.order_ref == bindparam("planned_ref"))
+_PARENTS = (
+    select(
+        intents.c.intent_id,
+        intents.c.trade_date,
+        intents.c.contract_id,
+        intents.c.side,
+        type_coerce(intents.c.quantity, BigInteger).label("quantity"),
+        intents.c.reduce_only,
+    )
+    .where(intents.c.intent_id.in_(bindparam("intent_ids", expanding=True)))
+    .order_by(intents.c.intent_id)
     .with_for_update(key_share=True)
 )
 
@@ -112,6 +118,16 @@ class OrderLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """The run that asks to send; ``epoch`` is that of its claim, ``None`` for a person's work without a run."""
+
+    account: str
+    run_id: str
+    epoch: int | None
+    limits: OrderLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
     """What the gate looks at; ``filled``, ``reserved`` and ``used`` are of the parent and of the day, in micros."""
 
@@ -131,12 +147,12 @@ class GateFacts:
 def judge(facts: GateFacts, limits: OrderLimits) -> GateOutcome:
     """The gate's answer; only CLAIMED lets an order leave. A missing control row means HALTED."""
     control = facts.control
+    if control is not None and control.epoch != facts.epoch:
+        return GateOutcome.STALE_EPOCH
     if facts.status is not ChildStatus.PLANNED:
         return GateOutcome.ALREADY_CLAIMED
     if control is None or control.state is ControlState.HALTED:
         return GateOutcome.HALTED
-    if control.epoch != facts.epoch:
-        return GateOutcome.STALE_EPOCH
     if control.state is ControlState.REDUCING and not facts.reduce_only:
         return GateOutcome.REDUCE_ONLY
     if facts.filled + facts.reserved + facts.quantity > facts.parent_quantity:
@@ -152,40 +168,33 @@ def judge(facts: GateFacts, limits: OrderLimits) -> GateOutcome:
 
 
 def claim_child(
-    connection: Connection,
-    order_ref: str,
-    epoch: int | None,
-    limits: OrderLimits,
-    notional_usd: Decimal,
-    now: datetime,
+    connection: Connection, sender: Sender, child: ChildOrder, notional_usd: Decimal, now: datetime
 ) -> GateOutcome:
-    """Run the gate inside the caller's transaction; raises `InvariantError` for a child that was never planned."""
+    """Plan a child and run the gate for it inside the caller's transaction.
+
+    A child that may not leave now is kept PLANNED, unless another run took over: then nothing is kept. Raises
+    `InvariantError` when its parent is not committed or differs, or when it was claimed with another content.
+    """
     if notional_usd < 0:
-        raise InvariantError(f"{order_ref}: expected an unsigned notional, found {notional_usd}")
-    order = connection.execute(_CHILD, {"order_ref": order_ref}).one_or_none()
-    if order is None:
-        raise InvariantError(f"expected a planned child, found none called {order_ref}")
-    # Locks are always taken in this order: control, parent, parent of the near leg, counters.
-    control = read_control(connection, order.account, share=True)
-    parent = connection.execute(_PARENT, {"intent_id": order.intent_id}).one()
-    near = None
-    if order.near_intent_id is not None:
-        near = connection.execute(_PARENT, {"intent_id": order.near_intent_id}).one()
-    child = connection.execute(_CHILD, {"order_ref": order_ref}).one()
-    filled, reserved = _parent_totals(connection, order.intent_id)
-    room = parent.quantity
-    if near is not None:
-        # Both legs of a spread have to fit: the fuller parent decides.
-        near_filled, near_reserved = _parent_totals(connection, order.near_intent_id)
-        if near.quantity - near_filled - near_reserved < room - filled - reserved:
-            filled, reserved, room = near_filled, near_reserved, near.quantity
-    orders_today, turnover_today = _lock_counters(connection, order.account, order.trade_date)
+        raise InvariantError(f"{child.order_ref}: expected an unsigned notional, found {notional_usd}")
+    # Locks are always taken in this order: control, parents by id, orders, ledger, counters.
+    control = read_control(connection, sender.account, share=True)
+    parents = _lock_parents(connection, child)
+    known = connection.execute(_CHILD, {"order_ref": child.order_ref}).one_or_none()
+    status = ChildStatus.PLANNED if known is None else ChildStatus(known.status)
+    is_same = known is not None and known.payload == encode(child)
+    filled, reserved, room = min(
+        (_parent_room(connection, parent) for parent in parents),
+        key=lambda totals: totals[2] - sum(totals[:2]),
+    )
+    trade_date = parents[0].trade_date
+    orders_today, turnover_today = _lock_counters(connection, sender.account, trade_date)
     facts = GateFacts(
         control=control,
-        epoch=epoch,
-        status=ChildStatus(child.status),
-        reduce_only=parent.reduce_only,
-        quantity=child.quantity,
+        epoch=sender.epoch,
+        status=status,
+        reduce_only=parents[0].reduce_only,
+        quantity=to_micros(child.quantity),
         filled=filled,
         reserved=reserved,
         parent_quantity=room,
@@ -193,22 +202,72 @@ def claim_child(
         orders_today=orders_today,
         turnover_today=turnover_today,
     )
-    outcome = judge(facts, limits)
+    outcome = judge(facts, sender.limits)
+    if outcome is GateOutcome.ALREADY_CLAIMED and not is_same:
+        raise InvariantError(f"{child.order_ref} was claimed already and can not become another order")
+    if outcome is not GateOutcome.STALE_EPOCH and not is_same:
+        plan_child(connection, sender, child, trade_date, is_new=known is None)
     if outcome is not GateOutcome.CLAIMED:
         return outcome
     won = connection.execute(
         _CLAIM,
         {
-            "claimed_ref": order_ref,
-            "claimed_epoch": epoch,
+            "claimed_ref": child.order_ref,
+            "claimed_epoch": sender.epoch,
             "claimed_at": now,
             "claimed_usd": notional_usd,
         },
     )
     if won.rowcount != 1:
         return GateOutcome.ALREADY_CLAIMED
-    add_turnover(connection, order.account, order.trade_date, notional_usd, orders_sent=1)
+    add_turnover(connection, sender.account, trade_date, notional_usd, orders_sent=1)
     return GateOutcome.CLAIMED
+
+
+def _lock_parents(connection: Connection, child: ChildOrder) -> list[Row[tuple[object, ...]]]:
+    """The child's parent and that of its near leg, held until the transaction ends; both are as the child says."""
+    legs = [(child.intent_id, child.contract_id, child.side.value)]
+    if child.near is not None:
+        legs.append((child.near.intent_id, child.near.contract_id, child.side.opposite.value))
+    names = {"intent_ids": [intent_id for intent_id, _, _ in legs]}
+    found = {row.intent_id: row for row in connection.execute(_PARENTS, names)}
+    for number, (intent_id, contract_id, side) in enumerate(legs):
+        if intent_id not in found:
+            raise InvariantError(
+                f"expected a committed parent, found none called {intent_id}; save its job first"
+            )
+        if (found[intent_id].contract_id, found[intent_id].side) != (contract_id, side):
+            near = " of the near leg" if number else ""
+            raise InvariantError(f"{child.order_ref}: contract or side{near} is not that of {intent_id}")
+    return [found[intent_id] for intent_id, _, _ in legs]
+
+
+def plan_child(
+    connection: Connection, sender: Sender, child: ChildOrder, trade_date: date, *, is_new: bool = True
+) -> None:
+    """Keep a child PLANNED inside the caller's transaction, or one that was never claimed with its new content."""
+    row = {
+        "order_ref": child.order_ref,
+        "account": sender.account,
+        "intent_id": child.intent_id,
+        "run_id": sender.run_id,
+        "trade_date": trade_date,
+        "attempt": child.attempt,
+        "contract_id": child.contract_id,
+        "side": child.side.value,
+        "quantity": child.quantity,
+        "filled": ZERO,
+        "limit_price": child.limit_price,
+        "status": ChildStatus.PLANNED.value,
+        "near_intent_id": None if child.near is None else child.near.intent_id,
+        "near_contract_id": None if child.near is None else child.near.contract_id,
+        "near_filled": ZERO,
+        "payload": encode(child),
+    }
+    if is_new:
+        connection.execute(_PLAN, row)
+    else:
+        connection.execute(_PLAN_ANEW.values(**row), {"planned_ref": child.order_ref})
 
 
 def add_turnover(
@@ -236,12 +295,13 @@ def counted_notional(
     return from_micros(-(-part // to_micros(quantity)))
 
 
-def _parent_totals(connection: Connection, intent_id: str) -> tuple[int, int]:
+def _parent_room(connection: Connection, parent: Row[tuple[object, ...]]) -> tuple[int, int, int]:
+    """Filled, reserved and whole quantity of a parent; of a spread's two parents the fuller decides."""
     filled = reserved = 0
     for wanted in (_PARENT_TOTALS, _NEAR_TOTALS):
-        totals = connection.execute(wanted, {"intent_id": intent_id}).one()
+        totals = connection.execute(wanted, {"intent_id": parent.intent_id}).one()
         filled, reserved = filled + int(totals[0]), reserved + int(totals[1])
-    return filled, reserved
+    return filled, reserved, parent.quantity
 
 
 def _lock_counters(connection: Connection, account: str, trade_date: date) -> tuple[int, int]:

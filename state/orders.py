@@ -6,25 +6,24 @@ execution; a correction takes the earlier version back and books the new one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
-from engine.errors import InvariantError, SupersededError
+from engine.errors import FundError, InvariantError, SupersededError
 from engine.model.context import ControlState
-from engine.model.encoding import encode
-from engine.model.money import ZERO
 from engine.model.order_states import CHILD_TRANSITIONS, child_transition
 from engine.model.orders import ChildOrder, ChildStatus, Fill
 from engine.model.policy import TransactionTax
 from engine.model.universe import ContractBook
-from engine.ports import ChildRecord, GateOutcome, Permission
+from engine.ports import ChildRecord, GateOutcome, Permission, StatusChange
 from state.control_row import ControlRecord, read_control
 from state.database import Database
 from state.fills import FilledParent, book_fill, fill_of, filled_quantity, take_back
-from state.gate import OrderLimits, add_turnover, claim_child, counted_notional
+from state.gate import OrderLimits, Sender, add_turnover, claim_child, counted_notional
 from state.jobs import JobStore, read_intent
 from state.order_reading import account_fills, child_record, order_references
 from state.spent_references import keep_spent, last_spent_attempt, read_spent
@@ -41,16 +40,27 @@ _UNRESOLVED = tuple(
 
 # Built once: they run for every order, and building a statement costs more than running it.
 _ORDER = select(orders).where(orders.c.order_ref == bindparam("order_ref"))
-_PARENT = select(intents).where(intents.c.intent_id == bindparam("intent_id")).with_for_update(key_share=True)
-_PARENT_OF = (
-    select(intents.c.intent_id)
-    .where(
-        intents.c.intent_id
-        == select(orders.c.intent_id).where(orders.c.order_ref == bindparam("order_ref")).scalar_subquery()
-    )
+_LOCK_ORDERS = (
+    select(orders.c.order_ref)
+    .where(orders.c.order_ref.in_(bindparam("order_refs", expanding=True)))
+    .order_by(orders.c.order_ref)
     .with_for_update(key_share=True)
 )
-_PLAN = insert(orders)
+_LOCK_PARENTS = (
+    select(intents.c.intent_id)
+    .where(
+        or_(
+            *(
+                intents.c.intent_id.in_(
+                    select(parent).where(orders.c.order_ref.in_(bindparam("order_refs", expanding=True)))
+                )
+                for parent in (orders.c.intent_id, orders.c.near_intent_id)
+            )
+        )
+    )
+    .order_by(intents.c.intent_id)
+    .with_for_update(key_share=True)
+)
 _THIS_ORDER = orders.c.order_ref == bindparam("this_order")
 _SET_STATUS = update(orders).where(_THIS_ORDER).values(status=bindparam("new_status"))
 _SET_FILLED = update(orders).where(_THIS_ORDER).values(filled=bindparam("new_filled"))
@@ -70,6 +80,7 @@ _NOTE = insert(order_events).from_select(
     ),
 )
 _EPOCH = select(control.c.epoch).where(control.c.account == bindparam("account"))
+_EPOCH_SHARED = _EPOCH.with_for_update(read=True)
 _UNRESOLVED_ORDERS = (
     select(orders)
     .where(orders.c.account == bindparam("account"), orders.c.status.in_(_UNRESOLVED))
@@ -94,52 +105,50 @@ class OrderStore(JobStore):
         taxes: Sequence[TransactionTax] = (),
     ) -> None:
         super().__init__(database, account, run_id)
-        self._epoch = epoch
-        self._limits = limits
+        self._sender = Sender(account=account, run_id=run_id, epoch=epoch, limits=limits)
         self._contracts = contracts
         self._taxes = taxes
         self._spent: frozenset[str] | None = None
 
-    def plan_child(self, child: ChildOrder) -> None:
-        """Store a PLANNED child; a child that was planned and never claimed may be planned anew.
+    def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
+        """Plan a child and ask the send gate for it; see `state.gate`. What it answers is committed.
 
-        Raises `InvariantError` when its parent is not committed or differs, or when the child was claimed and
-        comes with another content; `SupersededError` when another run took over.
+        A child that was planned and never claimed may be planned anew. Raises `InvariantError` when its parent is not
+        committed or differs, or when it was claimed with another content.
         """
         if child.order_ref in self._spent_references():
             raise InvariantError(
                 f"{child.order_ref} is the name of an order that this database has lost; a new order needs another"
             )
         with self._database.transaction() as connection:
-            self._refuse_superseded(connection)
-            parent = _lock_parent(connection, child.intent_id)
-            if (child.contract_id, child.side.value) != (parent.contract_id, parent.side):
-                raise InvariantError(f"{child.order_ref}: contract and side are not those of its parent")
-            if child.near is not None:
-                near = _lock_parent(connection, child.near.intent_id)
-                if (child.near.contract_id, child.side.opposite.value) != (near.contract_id, near.side):
-                    raise InvariantError(f"{child.order_ref}: the near leg is not that of its parent")
-            known = _order(connection, child.order_ref)
-            payload = encode(child)
-            if known is not None and known.payload == payload:
-                return
-            if known is not None and known.status != ChildStatus.PLANNED.value:
-                raise InvariantError(
-                    f"{child.order_ref} was claimed already and can not become another order"
-                )
-            row = {**self._child_row(child, parent.trade_date), "payload": payload}
-            if known is None:
-                connection.execute(_PLAN, row)
-            else:
-                connection.execute(update(orders).where(orders.c.order_ref == child.order_ref).values(**row))
-
-    def claim(self, order_ref: str, notional_usd: Decimal, now: datetime) -> GateOutcome:
-        """Ask the send gate; see `state.gate`. What it answers is committed."""
-        with self._database.transaction() as connection:
-            outcome = claim_child(connection, order_ref, self._epoch, self._limits, notional_usd, now)
+            outcome = claim_child(connection, self._sender, child, notional_usd, now)
             if outcome is GateOutcome.CLAIMED:
-                _append_event(connection, order_ref, ChildStatus.SENDING, now, "claimed")
+                _append_event(connection, child.order_ref, ChildStatus.SENDING, now, "claimed")
         return outcome
+
+    def record(self, fills: Sequence[Fill], changes: Sequence[StatusChange], now: datetime) -> None:
+        """Journal one moment: executions, with their postings, in their order, then new states of orders.
+
+        What can not be booked or recorded takes nothing else down: it is left out, and raised as `InvariantError`
+        once the rest is committed. Raises `SupersededError`, with executions booked and no state touched, when another
+        run took over.
+        """
+        failed: list[FundError] = []
+        references = {fill.order_ref for fill in fills if fill.order_ref is not None}
+        with self._database.transaction() as connection:
+            try:
+                self._refuse_superseded(connection, share=True)
+            except SupersededError as error:
+                failed, changes = [error], ()
+            _lock_orders(connection, references | {change.order_ref for change in changes})
+            for fill in fills:
+                with _kept_apart(connection, failed):
+                    self._book(connection, fill)
+            for change in changes:
+                with _kept_apart(connection, failed):
+                    _change_status(connection, change, now)
+        if failed:
+            raise failed[0]
 
     def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
         """Store a child's new state; the same state again is only noted.
@@ -147,17 +156,9 @@ class OrderStore(JobStore):
         Raises `SupersededError` when another run took over: the orders are its own now.
         """
         with self._database.transaction() as connection:
-            self._refuse_superseded(connection)
-            known = _locked_order(connection, order_ref)
-            current = ChildStatus(known.status)
-            if status is ChildStatus.SENDING and status is not current:
-                raise InvariantError(f"order {order_ref}: only the send gate claims a child")
-            if status is not current or status in CHILD_TRANSITIONS[current]:
-                child_transition(current, status, f"order {order_ref}")
-            if status is not current:
-                connection.execute(_SET_STATUS, {"this_order": order_ref, "new_status": status.value})
-            _recount(connection, known, known.filled, status)
-            _append_event(connection, order_ref, status, now, text)
+            self._refuse_superseded(connection, share=True)
+            _lock_orders(connection, {order_ref})
+            _change_status(connection, StatusChange(order_ref, status, text), now)
 
     def record_fill(self, fill: Fill, booked_at: datetime | None = None) -> bool:
         """Book an execution into fills and ledger in one transaction; ``False`` when it was booked already.
@@ -166,21 +167,9 @@ class OrderStore(JobStore):
         later under the same execution id is booked then. Raises `InvariantError` for an execution of no order of
         ours, or one that comes again with other figures. It is booked at its own time unless ``booked_at`` is given.
         """
-        if fill.order_ref is None:
-            raise InvariantError(
-                f"{fill.execution_id}: expected an execution of our own order, found no reference"
-            )
         with self._database.transaction() as connection:
-            known = _locked_order(connection, fill.order_ref)
-            is_near = fill.contract_id == known.near_contract_id
-            intent = read_intent(connection, known.near_intent_id if is_near else known.intent_id)
-            parent = FilledParent(intent, known.intent_id)
-            if not book_fill(
-                connection, self._account, self._contracts, parent, fill, self._taxes, booked_at
-            ):
-                return False
-            _set_filled(connection, known, fill.contract_id)
-        return True
+            _lock_orders(connection, () if fill.order_ref is None else {fill.order_ref})
+            return self._book(connection, fill, booked_at)
 
     def take_back_fill(self, execution_id: str, at: datetime) -> bool:
         """Take an execution back that the broker cancelled; ``False`` when no valid one is booked under the id."""
@@ -193,7 +182,8 @@ class OrderStore(JobStore):
             booked = connection.execute(wanted).one_or_none()
             if booked is None:
                 return False
-            known = _locked_order(connection, booked.order_ref)
+            _lock_orders(connection, {booked.order_ref})
+            known = _order(connection, booked.order_ref)
             take_back(connection, self._account, execution_id, at)
             _set_filled(connection, known, booked.contract_id)
         return True
@@ -252,7 +242,7 @@ class OrderStore(JobStore):
         found = self._control()
         if found is None:
             return Permission.HALTED
-        if found.epoch != self._epoch:
+        if found.epoch != self._sender.epoch:
             return Permission.SUPERSEDED
         if found.stops_everything:
             return Permission.STOPPED
@@ -287,64 +277,76 @@ class OrderStore(JobStore):
                 .values(broker_order_id=broker_order_id, perm_id=perm_id)
             )
 
-    def _refuse_superseded(self, connection: Connection) -> None:
-        if self._epoch is None:
+    def _book(self, connection: Connection, fill: Fill, booked_at: datetime | None = None) -> bool:
+        if fill.order_ref is None:
+            raise InvariantError(
+                f"{fill.execution_id}: expected an execution of our own order, found no reference"
+            )
+        known = _order(connection, fill.order_ref)
+        is_near = fill.contract_id == known.near_contract_id
+        intent = read_intent(connection, known.near_intent_id if is_near else known.intent_id)
+        parent = FilledParent(intent, known.intent_id)
+        if not book_fill(connection, self._account, self._contracts, parent, fill, self._taxes, booked_at):
+            return False
+        _set_filled(connection, known, fill.contract_id)
+        return True
+
+    def _refuse_superseded(self, connection: Connection, *, share: bool = False) -> None:
+        """Stop a run that is no longer the one that sends; with ``share`` none can take over before the commit."""
+        if self._sender.epoch is None:
             return
-        newest = connection.execute(_EPOCH, {"account": self._account}).scalar()
-        if newest != self._epoch:
+        newest = connection.execute(_EPOCH_SHARED if share else _EPOCH, {"account": self._account}).scalar()
+        if newest != self._sender.epoch:
             raise SupersededError(
-                f"expected the run of epoch {self._epoch} to hold {self._account}, found epoch {newest}: another run "
-                "took over, and this one must stop"
+                f"expected the run of epoch {self._sender.epoch} to hold {self._account}, found epoch {newest}: "
+                "another run took over, and this one must stop"
             )
 
     def _control(self) -> ControlRecord | None:
         with self._database.read() as connection:
             return read_control(connection, self._account)
 
-    def _child_row(self, child: ChildOrder, trade_date: date) -> Mapping[str, object]:
-        return {
-            "order_ref": child.order_ref,
-            "account": self._account,
-            "intent_id": child.intent_id,
-            "run_id": self._run_id,
-            "trade_date": trade_date,
-            "attempt": child.attempt,
-            "contract_id": child.contract_id,
-            "side": child.side.value,
-            "quantity": child.quantity,
-            "filled": ZERO,
-            "limit_price": child.limit_price,
-            "status": ChildStatus.PLANNED.value,
-            "near_intent_id": None if child.near is None else child.near.intent_id,
-            "near_contract_id": None if child.near is None else child.near.contract_id,
-            "near_filled": ZERO,
-        }
 
-
-def _lock_parent(connection: Connection, intent_id: str) -> Row[tuple[object, ...]]:
-    found = connection.execute(_PARENT, {"intent_id": intent_id}).one_or_none()
-    if found is None:
-        raise InvariantError(
-            f"expected a committed parent, found none called {intent_id}; save its job first"
-        )
-    return found
-
-
-def _order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]] | None:
-    return connection.execute(_ORDER, {"order_ref": order_ref}).one_or_none()
-
-
-def _locked_order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]]:
-    """The order as it is once its parent is held; parents are always locked before their children.
-
-    SQLite has no locks of rows: there the transaction holds the whole database from its beginning.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_PARENT_OF, {"order_ref": order_ref})
-    known = _order(connection, order_ref)
+def _order(connection: Connection, order_ref: str) -> Row[tuple[object, ...]]:
+    known = connection.execute(_ORDER, {"order_ref": order_ref}).one_or_none()
     if known is None:
         raise InvariantError(f"expected an order of ours, found none called {order_ref}")
     return known
+
+
+def _lock_orders(connection: Connection, order_refs: Collection[str]) -> None:
+    """Hold some orders' parents, then the orders, each by its name, so that no two writers wait for each other.
+
+    SQLite has no locks of rows: there the transaction holds the whole database from its beginning.
+    """
+    if order_refs and connection.dialect.name == "postgresql":
+        names = {"order_refs": sorted(order_refs)}
+        connection.execute(_LOCK_PARENTS, names)
+        connection.execute(_LOCK_ORDERS, names)
+
+
+@contextlib.contextmanager
+def _kept_apart(connection: Connection, failed: list[FundError]) -> Iterator[None]:
+    """Undo what breaks a contract, and nothing else of the transaction."""
+    try:
+        with connection.begin_nested():
+            yield
+    except InvariantError as error:
+        failed.append(error)
+
+
+def _change_status(connection: Connection, change: StatusChange, now: datetime) -> None:
+    order_ref, status, text = change
+    known = _order(connection, order_ref)
+    current = ChildStatus(known.status)
+    if status is ChildStatus.SENDING and status is not current:
+        raise InvariantError(f"order {order_ref}: only the send gate claims a child")
+    if status is not current or status in CHILD_TRANSITIONS[current]:
+        child_transition(current, status, f"order {order_ref}")
+    if status is not current:
+        connection.execute(_SET_STATUS, {"this_order": order_ref, "new_status": status.value})
+    _recount(connection, known, known.filled, status)
+    _append_event(connection, order_ref, status, now, text)
 
 
 def _set_filled(connection: Connection, known: Row[tuple[object, ...]], contract_id: str) -> None:

@@ -21,7 +21,7 @@ from engine.model.orders import (
     TransportEventKind,
     order_reference,
 )
-from engine.ports import ChildRecord, GateOutcome, Permission
+from engine.ports import ChildRecord, GateOutcome, Permission, StatusChange
 
 ZERO = Decimal(0)
 
@@ -42,17 +42,19 @@ class MemoryOrderBook:
         self.history: list[tuple[str, ChildStatus]] = []
         self.spent: set[str] = set()
 
-    def plan_child(self, child: ChildOrder) -> None:
+    def plan(self, child: ChildOrder) -> ChildRecord:
+        """Keep a planned child; the same again changes nothing."""
         known = self.records.get(child.order_ref)
         if known is not None and known.child != child:
             raise InvariantError(f"{child.order_ref} is planned with other terms")
         if known is None:
-            self.records[child.order_ref] = ChildRecord(
-                child=child, status=ChildStatus.PLANNED, filled=ZERO, sent_at=None
-            )
+            known = ChildRecord(child=child, status=ChildStatus.PLANNED, filled=ZERO, sent_at=None)
+            self.records[child.order_ref] = known
+        return known
 
-    def claim(self, order_ref: str, notional_usd: Decimal, now: datetime) -> GateOutcome:
-        record = self.records[order_ref]
+    def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
+        order_ref = child.order_ref
+        record = self.plan(child)
         quantity, reduce_only = self.parents[record.child.intent_id]
         if not self.epoch_is_mine:
             return GateOutcome.STALE_EPOCH
@@ -83,6 +85,12 @@ class MemoryOrderBook:
             reserved = record.child.quantity - filled if record.status.holds_reservation else ZERO
             total += filled + reserved
         return total
+
+    def record(self, fills: Sequence[Fill], changes: Sequence[StatusChange], now: datetime) -> None:
+        for fill in fills:
+            self.record_fill(fill)
+        for change in changes:
+            self.record_status(change.order_ref, change.status, now, change.text)
 
     def record_status(self, order_ref: str, status: ChildStatus, now: datetime, text: str) -> None:
         record = self.records[order_ref]
@@ -187,10 +195,11 @@ class ScriptedTransport:
         self.on_cancel(self, order_ref)
 
     def next_event(self, until: datetime) -> TransportEvent | None:
-        while self.at_times and self.at_times[0][0] <= until:
+        self.queue.sort(key=lambda item: item[:2])
+        while self.at_times and self.at_times[0][0] <= min([until, *(at for at, _, _ in self.queue[:1])]):
             self.clock = max(self.clock, self.at_times[0][0])
             self.at_times.pop(0)[1]()
-        self.queue.sort(key=lambda item: item[:2])
+            self.queue.sort(key=lambda item: item[:2])
         if self.queue and self.queue[0][0] <= until:
             at, _, event = self.queue.pop(0)
             self.clock = max(self.clock, at)

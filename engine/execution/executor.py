@@ -1,21 +1,21 @@
-"""The one loop that works the day's jobs: next message or next deadline, step, journal, send.
+"""The one loop that works the day's jobs: the messages or deadlines of a moment, step, journal, send.
 
 It is synchronous, knows no clock but the transport's and sends only what the send gate has claimed, exactly
-once. The same loop runs on the broker, on the simulated exchange in virtual time, and in the backtest.
+once. What a moment changes is committed before anything leaves because of it. The same loop runs on the broker, on
+the simulated exchange in virtual time, and in the backtest.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution import ticket as t
+from engine.execution.inbox import Inbox
 from engine.execution.legging import LeggingWatch
-from engine.execution.lifecycle import step
 from engine.execution.outcome import (
     ExecutionReport,
     ExecutionWorld,
@@ -28,11 +28,21 @@ from engine.execution.revalidation import UNCHANGED, MarketView, PriceReference,
 from engine.execution.schedule import Action, JobSchedule, order_core
 from engine.execution.spreads import traded_prices
 from engine.model.money import ZERO, round_money
-from engine.model.orders import ORDER_REFERENCE_PREFIX, ChildOrder, ExecutionJob, JobStatus, OrderIntent
+from engine.model.orders import (
+    ORDER_REFERENCE_PREFIX,
+    ChildOrder,
+    ChildStatus,
+    ExecutionJob,
+    Fill,
+    JobStatus,
+    OrderIntent,
+)
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
-from engine.model.spreads import NearLeg
 from engine.ports import GateOutcome, Permission
+
+MOST_AT_ONCE = 500
+"""Messages that are taken, and journaled, together at most."""
 
 
 def execute(jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> ExecutionReport:
@@ -53,11 +63,9 @@ class OrderManager:
 
     def __init__(self, jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> None:
         self._world = world
-        self._tickets: dict[str, t.OrderTicket] = {}
-        self._routes: dict[str, str] = {}
-        self._near: dict[str, NearLeg] = {}
+        self._inbox = Inbox()
+        self._tickets = self._inbox.tickets
         self._heap: list[tuple[datetime, int, Action]] = []
-        self._inbox: deque[tuple[str, t.Event]] = deque()
         self._alarms: list[str] = []
         self._checked: set[datetime] = set()
         self._pushed, self._fenced, self._ended = 0, False, False
@@ -95,11 +103,10 @@ class OrderManager:
         self._check_control(now)
         while self._heap and self._heap[0][0] <= now and not self._fenced:
             heapq.heappop(self._heap)[2](now)
-            self._settle()
+            if not (self._heap and self._heap[0][0] <= now):
+                self._settle()
         if not (self._schedule.is_over or self._fenced):
-            event = self._world.transport.next_event(self._until(now))
-            if event is not None:
-                self._deliver(event)
+            self._receive(self._until(now))
 
     def _now(self) -> datetime:
         return self._world.transport.now()
@@ -111,7 +118,7 @@ class OrderManager:
     def _until(self, now: datetime) -> datetime:
         """Next deadline; while an order works, the control state is looked at more often."""
         at = self._heap[0][0]
-        if any(ticket.state.child is not None for ticket in self._tickets.values()):
+        if self._inbox.has_orders:
             at = min(at, max(now, self._look_at))
         return at
 
@@ -125,8 +132,9 @@ class OrderManager:
             self._fenced = True
             return
         if self._permission.is_stricter_than(before):
-            self._inbox.extend((name, t.HaltRequested(self._permission)) for name in self._tickets)
-        self._settle()
+            for name in self._tickets:
+                self._inbox.put(name, t.HaltRequested(self._permission))
+            self._settle()
 
     # ------------------------------------------------------------ jobs
 
@@ -140,25 +148,19 @@ class OrderManager:
         waiting = {core.near.intent_id for core in cores if core.near is not None}
         for intent, core in zip(job.intents, cores, strict=True):
             for record in core.children:
-                self._route(record.child)
+                self._inbox.route(record.child)
             self._tickets[intent.intent_id] = t.new_ticket(core)
             if intent.intent_id not in waiting:
-                self._inbox.append((intent.intent_id, t.Start()))
+                self._inbox.put(intent.intent_id, t.Start())
             if self._permission is not Permission.ALL:
                 # An order found alive from an earlier attempt has not heard of what was forbidden since.
-                self._inbox.append((intent.intent_id, t.HaltRequested(self._permission)))
+                self._inbox.put(intent.intent_id, t.HaltRequested(self._permission))
             self._push(self._now(), partial(self._legging.look, intent))
         self._ended = True  # A job without parents is over at once.
         self._push(job.window.end, lambda now: self._send_all(job, t.WindowClosing()))
         drained = job.window.end + timedelta(seconds=self._world.drain_seconds)
         lost = t.VisibilityLost("no confirmation after the window")
         self._push(drained, lambda now: self._send_all(job, lost))
-
-    def _route(self, child: ChildOrder) -> None:
-        """Remember whose child an order is, and whose the near leg of a spread."""
-        self._routes[child.order_ref] = child.intent_id
-        if child.near is not None:
-            self._near[child.order_ref] = child.near
 
     def _check_window(self, start: datetime) -> None:
         """Let the account be compared before a window's first order; where it breaks, what works is cancelled."""
@@ -172,8 +174,9 @@ class OrderManager:
             raise
 
     def _send_all(self, job: ExecutionJob, event: t.Event) -> None:
-        names = [intent.intent_id for intent in job.intents]
-        self._inbox.extend((name, event) for name in names if not self._tickets[name].is_done)
+        for intent in job.intents:
+            if not self._tickets[intent.intent_id].is_done:
+                self._inbox.put(intent.intent_id, event)
 
     def _job_closed(self, result: JobResult) -> None:
         if result.status is JobStatus.SKIPPED:
@@ -182,50 +185,82 @@ class OrderManager:
 
     # ------------------------------------------------------------ events and commands
 
-    def _deliver(self, event: Message) -> None:
-        """Book an execution before anything else, then let its parent know."""
-        if not (event.order_ref or "").startswith(ORDER_REFERENCE_PREFIX):
-            return self._alarm("", f"{event.kind.value} of an order that is not ours: {event.order_ref}")
-        if event.kind is Kind.FILL and event.fill is not None:
-            if not self._world.book.record_fill(event.fill):
-                return None
-            self._tell(ProgressKind.ORDER_FILLED, event.order_ref or "", event.fill.contract_id)
-        intent_id = self._routes.get(event.order_ref or "")
-        if intent_id is None:
-            return self._alarm("", f"{event.kind.value} of {event.order_ref}, which this run does not work")
-        near = self._near.get(event.order_ref or "")
-        if near is not None and event.fill is not None and event.fill.contract_id == near.contract_id:
-            self._inbox.append((near.intent_id, t.Broker(event)))
-        self._inbox.append((intent_id, t.Broker(event)))
+    def _receive(self, until: datetime) -> None:
+        """Wait for a message, and book and step it with those that are there already."""
+        messages, broken = self._take(until)
+        told, fresh = self._read(messages)
+        commands = self._journal(told)
+        for fill in fresh:
+            self._tell(ProgressKind.ORDER_FILLED, fill.order_ref or "", fill.contract_id)
+        if broken is not None:
+            raise broken
+        self._obey(commands)
         self._settle()
-        return self._legging.look(self._tickets[intent_id].core.intent, self._now())
+        for message in messages:
+            ticket = self._inbox.parent_of(message.order_ref)
+            if ticket is not None:
+                self._legging.look(ticket.core.intent, self._now())
+
+    def _take(self, until: datetime) -> tuple[list[Message], BrokerUnavailable | None]:
+        """Messages up to a time, and what broke the line after them: they are booked first, and nothing leaves then."""
+        transport, messages = self._world.transport, list[Message]()
+        message = transport.next_event(until)
+        while message is not None:
+            messages.append(message)
+            if len(messages) == MOST_AT_ONCE:
+                break
+            try:
+                message = transport.next_event(transport.now())
+            except BrokerUnavailable as error:
+                return messages, error
+        return messages, None
+
+    def _read(self, messages: Sequence[Message]) -> tuple[list[Fill], tuple[Fill, ...]]:
+        """Put messages before the parents; answers the executions told, and those of them that are not booked yet."""
+        told = [m.fill for m in messages if m.kind is Kind.FILL and m.fill is not None and _is_ours(m)]
+        fresh = self._world.book.unbooked(told) if told else ()
+        counted = {fill.execution_id for fill in fresh}
+        for message in messages:
+            if not _is_ours(message):
+                self._alarm("", f"{message.kind.value} of an order that is not ours: {message.order_ref}")
+            elif message.kind is Kind.FILL and message.fill and message.fill.execution_id not in counted:
+                continue
+            elif not self._inbox.put_message(message):
+                text = f"{message.kind.value} of {message.order_ref}, which this run does not work"
+                self._alarm("", text)
+        return told, fresh
 
     def _settle(self) -> None:
         """Let every waiting event take its step, and do what the steps command."""
-        while self._inbox and not self._fenced:
-            intent_id, event = self._inbox.popleft()
-            ticket, commands = step(self._tickets[intent_id], event, self._now(), self._world.execution)
-            self._tickets[intent_id] = ticket
-            for command in commands:
-                self._do(intent_id, command)
+        while self._inbox.has_events and not self._fenced:
+            self._obey(self._journal())
         if self._ended:
             self._ended = False
             self._schedule.close_finished(self._tickets, self._now())
 
-    def _do(self, intent_id: str, command: t.Command) -> None:
-        world = self._world
+    def _journal(self, fills: Sequence[Fill] = ()) -> Sequence[tuple[str, t.Outward]]:
+        """Take the steps of this moment, and commit what they change with its executions; answers their commands."""
+        now = self._now()
+        moment = self._inbox.take_steps(now, self._world.execution)
+        if fills or moment.changes:
+            self._world.book.record(fills, moment.changes, now)
+        if moment.error is not None:
+            raise moment.error
+        return moment.commands
+
+    def _obey(self, commands: Sequence[tuple[str, t.Outward]]) -> None:
+        for intent_id, command in commands:
+            if not self._fenced:
+                self._do(intent_id, command)
+
+    def _do(self, intent_id: str, command: t.Outward) -> None:
         match command:
             case t.RequestQuote():
-                self._inbox.append((intent_id, self._quote(self._tickets[intent_id])))
-            case t.PlanChild(child):
-                self._route(child)
-                world.book.plan_child(child)
+                self._inbox.answer(intent_id, self._quote(self._tickets[intent_id]))
             case t.ClaimAndSend(child):
                 self._send(intent_id, child)
             case t.Cancel(order_ref):
                 self._cancel(order_ref)
-            case t.RecordStatus(order_ref, status, text):
-                world.book.record_status(order_ref, status, self._now(), text)
             case t.SetDeadline() | t.Finish() | t.StartLeg() | t.Alarm() | t.Halt():
                 self._note(intent_id, command)
 
@@ -233,13 +268,13 @@ class OrderManager:
         """Do what concerns this run alone: clocks, other parents, the person who watches."""
         match command:
             case t.SetDeadline(at, kind):
-                self._push(at, lambda now: self._inbox.append((intent_id, t.Deadline(kind, at))))
+                self._push(at, lambda now: self._inbox.put(intent_id, t.Deadline(kind, at)))
             case t.Finish(reason, text):
                 self._ended = True
                 self._fenced = self._fenced or reason is t.FinishReason.STALE_EPOCH
                 self._tell(ProgressKind.PARENT_FINISHED, intent_id, text or reason.value)
             case t.StartLeg(name, arrival_mid):
-                self._inbox.append((name, t.Start(arrival_mid)))
+                self._inbox.put(name, t.Start(arrival_mid))
             case t.Alarm(text):
                 self._alarm(intent_id, text)
             case t.Halt(text):
@@ -288,15 +323,16 @@ class OrderManager:
             (abs(instrument.notional(child.quantity, price)) for price in traded_prices(child)), ZERO
         )
         usd = round_money(self._world.prices.fx.to_base(notional, instrument.currency))
-        outcome = self._world.book.claim(child.order_ref, usd, self._now())
-        self._inbox.append((intent_id, t.ClaimResult(outcome)))
-        if outcome is not GateOutcome.CLAIMED:
-            return
-        try:
-            self._world.transport.send(child)
-        except BrokerUnavailable as error:
-            self._inbox.append((intent_id, t.VisibilityLost(str(error))))
-        self._tell(ProgressKind.ORDER_SENT, child.order_ref, child.contract_id)
+        self._inbox.route(child)
+        outcome = self._world.book.claim(child, usd, self._now())
+        answers: list[t.Event] = [t.ClaimResult(outcome)]
+        if outcome is GateOutcome.CLAIMED:
+            try:
+                self._world.transport.send(child)
+            except BrokerUnavailable as error:
+                answers.append(t.VisibilityLost(str(error)))
+            self._tell(ProgressKind.ORDER_SENT, child.order_ref, child.contract_id)
+        self._inbox.answer(intent_id, *answers)
 
     def _cancel(self, order_ref: str) -> None:
         try:
@@ -306,7 +342,7 @@ class OrderManager:
 
     def _cancel_all(self) -> None:
         for ticket in self._tickets.values():
-            if ticket.state.child is not None:
+            if ticket.state.child is not None and ticket.state.status is not ChildStatus.PLANNED:
                 self._cancel(ticket.state.child.order_ref)
 
     def _stop(self, text: str) -> None:
@@ -319,3 +355,7 @@ class OrderManager:
 
     def _tell(self, kind: ProgressKind, subject: str, text: str, status: JobStatus | None = None) -> None:
         self._world.observer(Progress(kind, self._now(), subject, text, status))
+
+
+def _is_ours(message: Message) -> bool:
+    return (message.order_ref or "").startswith(ORDER_REFERENCE_PREFIX)

@@ -34,7 +34,6 @@ from engine.execution.ticket import (
     Goal,
     OrderCore,
     Phase,
-    PlanChild,
     QuoteArrived,
     RecordStatus,
     RequestQuote,
@@ -335,7 +334,7 @@ def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Deci
         executed_near=ZERO,
         attempt=attempt,
     )
-    return claiming, (PlanChild(child), ClaimAndSend(child))
+    return claiming, (ClaimAndSend(child),)
 
 
 def _released(core: OrderCore, state: TicketState) -> Decimal:

@@ -17,7 +17,7 @@ from engine.model.instruments import Instrument
 from engine.model.market import Quote
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent, OrderPlan, TransportEvent
-from engine.ports import ChildRecord, GateOutcome, Permission
+from engine.ports import ChildRecord, GateOutcome, Permission, StatusChange
 
 
 class Phase(Enum):
@@ -279,14 +279,8 @@ class RequestQuote(NamedTuple):
     """Look at the market now and answer with a quote event."""
 
 
-class PlanChild(NamedTuple):
-    """Store a planned child."""
-
-    child: ChildOrder
-
-
 class ClaimAndSend(NamedTuple):
-    """Ask the send gate; when it claims, write the order once."""
+    """Plan a child and ask the send gate; when it claims, write the order once."""
 
     child: ChildOrder
 
@@ -304,12 +298,10 @@ class SetDeadline(NamedTuple):
     kind: DeadlineKind
 
 
-class RecordStatus(NamedTuple):
+class RecordStatus(StatusChange):
     """Write a child's new state."""
 
-    order_ref: str
-    status: ChildStatus
-    text: str
+    __slots__ = ()
 
 
 class Finish(NamedTuple):
@@ -338,20 +330,13 @@ class Halt(NamedTuple):
     text: str
 
 
-Command = (
-    RequestQuote
-    | PlanChild
-    | ClaimAndSend
-    | Cancel
-    | SetDeadline
-    | RecordStatus
-    | Finish
-    | StartLeg
-    | Alarm
-    | Halt
-)
 Note = SetDeadline | Finish | StartLeg | Alarm | Halt
 """Commands that neither write an order's state nor reach the broker by themselves."""
+
+Outward = RequestQuote | ClaimAndSend | Cancel | Note
+"""Commands that are done once what the steps changed is journaled."""
+
+Command = RecordStatus | Outward
 
 Commands = tuple[Command, ...]
 Result = tuple[TicketState, Commands]

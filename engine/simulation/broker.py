@@ -113,11 +113,12 @@ class SimulatedBroker:
 
     def next_event(self, until: datetime) -> TransportEvent | None:
         """Next report due at or before ``until``, with time moved to it; ``None`` moves time to ``until``."""
-        until = max(until, self.now)
+        until, moved = max(until, self.now), False
         while True:
             inbox = self.state.inbox.items()
             limit = min(inbox[0][1].at, until) if inbox else until
             if self._step(limit):
+                moved = True
                 continue
             if inbox and inbox[0][1].at <= until:
                 key, event = inbox[0]
@@ -125,8 +126,9 @@ class SimulatedBroker:
                 self._set_time(max(self.now, event.at))
                 self.commit()
                 return event
-            self._set_time(until)
-            self.commit()
+            if until > self.now or moved:
+                self._set_time(until)
+                self.commit()
             return None
 
     def discard_inbox(self) -> None:

@@ -205,7 +205,7 @@ def burn_around_orders(fuse: Fuse) -> None:
 
     around(SimulatedTransport, "send")
     around(SimulatedTransport, "cancel")
-    for name in ("claim", "record_fill", "record_status", "plan_child"):
+    for name in ("claim", "record", "record_fill", "record_status"):
         around(OrderStore, name)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
 
 from engine.model.context import RunKind
 from engine.model.encoding import Json
 from engine.model.orders import ChildOrder, Fill
+from engine.ports import StatusChange
 from engine.simulation.exchange import SimulatedTransport
 from state.orders import OrderStore
 from tests import factories as fund
@@ -25,15 +27,14 @@ FIRST, DAY = date(2026, 9, 10), date(2026, 9, 11)
 MOMENTS = (
     "before the send",
     "after the send",
-    "before a leg is booked",
-    "between the legs",
-    "after both legs",
+    "before the legs are booked",
+    "after the legs are booked",
 )
 
 
 def burn_around_spread(fuse: Fuse) -> None:
-    """A moment before and after the write of the first spread, before its first booking and after each leg's."""
-    send, book = SimulatedTransport.send, OrderStore.record_fill
+    """A moment before and after the write of the first spread, and before and after its legs are booked."""
+    send, record = SimulatedTransport.send, OrderStore.record
     watched: list[str] = []
 
     def sending(self: SimulatedTransport, child: ChildOrder) -> None:
@@ -45,17 +46,18 @@ def burn_around_spread(fuse: Fuse) -> None:
         fuse.burn()
         return None
 
-    def booking(self: OrderStore, fill: Fill, *rest: object) -> bool:
-        if fill.order_ref not in watched:
-            return book(self, fill, *rest)  # type: ignore[arg-type]
-        if fuse.moments == 2:
-            fuse.burn()
-        booked = book(self, fill, *rest)  # type: ignore[arg-type]
+    def recording(
+        self: OrderStore, fills: Sequence[Fill], changes: Sequence[StatusChange], now: datetime
+    ) -> None:
+        if not any(fill.order_ref in watched for fill in fills):
+            return record(self, fills, changes, now)
         fuse.burn()
-        return booked
+        record(self, fills, changes, now)
+        fuse.burn()
+        return None
 
     SimulatedTransport.send = sending  # type: ignore[method-assign]
-    OrderStore.record_fill = booking  # type: ignore[assignment, method-assign]
+    OrderStore.record = recording  # type: ignore[method-assign]
 
 
 def roll_once(market: Market, home: Path, at: int | None) -> Json:

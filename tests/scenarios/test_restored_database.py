@@ -135,7 +135,7 @@ def test_lost_day_that_is_run_again_takes_no_name_of_a_lost_order(restored: Worl
     for child in spent:
         assert orders.spent_attempts(child.intent_id) >= child.attempt
         with pytest.raises(InvariantError, match="that this database has lost"):
-            orders.plan_child(child)
+            orders.claim(child, Decimal(1), restored.broker.now)
     known = next(child for child in sent if child.order_ref in restored.order_refs())
     assert orders.spent_attempts(known.intent_id) == 0
 

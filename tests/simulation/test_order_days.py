@@ -56,8 +56,8 @@ def test_undisturbed_scenario_sends_thirty_parents_and_breaks_nothing(name: str)
 
 def test_process_killed_after_one_effect_sends_nothing_twice_and_loses_no_fill() -> None:
     one = SCENARIOS["filled at once"]
-    # Each of 30 orders is planned, claimed, sent, acknowledged, filled and ended: far more than 200 effects.
-    assert effects(one) > 200
+    # Each of 30 orders is claimed and sent, and its two messages arrive and are journaled: 6 effects, 180 in all.
+    assert effects(one) >= 180
     assert singles(one, EVERY_EFFECT_HERE) == []
 
 

@@ -23,7 +23,7 @@ from engine.model.orders import (
 from engine.model.policy import TransactionTax
 from engine.model.windows import ExecutionStyle, LiquidityWindow
 from state.database import Database
-from state.gate import OrderLimits
+from state.gate import OrderLimits, plan_child
 from state.orders import OrderStore
 from state.runs import RunStore
 from tests.engine.accounting.builders import BOOK
@@ -158,3 +158,9 @@ def open_orders(
     """An order book of a claimed execution run."""
     claimed = RunStore(database).claim(make_key(RunKind.EXECUTION), NOW, "code", "config")
     return OrderStore(database, ACCOUNT, claimed.run_id, claimed.epoch, limits, BOOK, taxes)
+
+
+def plan(store: OrderStore, child: ChildOrder) -> None:
+    """Keep a child PLANNED that never came to the send gate, as an earlier version left them."""
+    with store._database.transaction() as connection:
+        plan_child(connection, store._sender, child, DAY)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from engine.accounting.ledger import EntryKind
 from engine.errors import IllegalTransition, InvariantError, SupersededError
@@ -15,7 +15,7 @@ from engine.model.context import ControlState, RunKind
 from engine.model.order_states import CHILD_TRANSITIONS, JOB_TRANSITIONS
 from engine.model.orders import ChildOrder, ChildStatus, ExecutionJob, JobStatus, OrderIntent, Side
 from engine.model.portfolio import Sleeve
-from engine.ports import GateOutcome, OrderBook, Permission
+from engine.ports import GateOutcome, OrderBook, Permission, StatusChange
 from state.control import ControlStore, HaltSeverity
 from state.database import Database, open_database
 from state.gate import GateFacts, OrderLimits, counted_notional, judge
@@ -35,6 +35,7 @@ from tests.state.builders import (
     make_job,
     make_key,
     open_orders,
+    plan,
 )
 from tests.state.test_control import stop
 
@@ -42,19 +43,25 @@ D = Decimal
 S = ChildStatus
 
 
-def planned(
+def unsent(
     store: OrderStore, intent: OrderIntent | None = None, attempt: int = 1, quantity: str = "100"
 ) -> ChildOrder:
     intent = make_intent() if intent is None else intent
     store.save_intents(DAY, (intent,))
-    child = make_child(intent, attempt, quantity)
-    store.plan_child(child)
+    return make_child(intent, attempt, quantity)
+
+
+def planned(
+    store: OrderStore, intent: OrderIntent | None = None, attempt: int = 1, quantity: str = "100"
+) -> ChildOrder:
+    child = unsent(store, intent, attempt, quantity)
+    plan(store, child)
     return child
 
 
 def claimed(store: OrderStore, *path: ChildStatus, **values: object) -> ChildOrder:
-    child = planned(store, **values)
-    assert store.claim(child.order_ref, D(19_000), later(3600)) is GateOutcome.CLAIMED
+    child = unsent(store, **values)
+    assert store.claim(child, D(19_000), later(3600)) is GateOutcome.CLAIMED
     for status in path:
         store.record_status(child.order_ref, status, later(3601), "")
     return child
@@ -68,17 +75,54 @@ def test_store_is_an_order_book(database: Database) -> None:
 # ---------------------------------------------------------------- the gate
 
 
+def resolve_halts(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE halts SET status = 'RESOLVED', choice = 'retry'"))
+
+
 def test_planned_child_is_claimed_once(database: Database) -> None:
     store = open_orders(database)
     child = claimed(store)
-    assert store.claim(child.order_ref, D(19_000), later(3601)) is GateOutcome.ALREADY_CLAIMED
+    assert store.claim(child, D(19_000), later(3601)) is GateOutcome.ALREADY_CLAIMED
     (record,) = store.children("parent")
     assert (record.child, record.status, record.sent_at) == (child, S.SENDING, later(3600))
 
 
-def test_unplanned_child_has_no_gate(database: Database) -> None:
-    with pytest.raises(InvariantError, match="none called AF1"):
-        open_orders(database).claim("AF1.X.1", D(1), NOW)
+def test_claim_plans_and_sends_in_one_transaction(database: Database) -> None:
+    store, commits = open_orders(database), [0]
+    child = unsent(store)
+
+    def count_commit(_: Connection) -> None:
+        commits[0] += 1
+
+    event.listen(database.engine, "commit", count_commit)
+    assert store.claim(child, D(19_000), later(3600)) is GateOutcome.CLAIMED
+    event.remove(database.engine, "commit", count_commit)
+    assert commits == [1]
+    with database.read() as connection:
+        noted = connection.execute(text("SELECT sequence, status FROM order_events")).all()
+    assert noted == [(1, "SENDING")]
+
+
+def test_refused_child_stays_planned_and_may_be_claimed_later(database: Database) -> None:
+    store = open_orders(database)
+    child = unsent(store)
+    stop(database)
+    assert store.claim(child, D(1), NOW) is GateOutcome.HALTED
+    assert [(record.child, record.status) for record in store.unresolved()] == [(child, S.PLANNED)]
+    resolve_halts(database)
+    assert store.claim(child, D(1), NOW) is GateOutcome.CLAIMED
+
+
+@pytest.mark.parametrize("halted", [False, True])
+def test_superseded_run_keeps_no_child(database: Database, halted: bool) -> None:
+    store = open_orders(database)
+    child = unsent(store)
+    RunStore(database).claim(make_key(RunKind.EXECUTION), later(61), "code", "config")
+    if halted:
+        stop(database)
+    assert store.claim(child, D(1), NOW) is GateOutcome.STALE_EPOCH
+    assert store.children("parent") == ()
 
 
 def test_racing_claims_let_one_order_leave(database: Database) -> None:
@@ -87,7 +131,7 @@ def test_racing_claims_let_one_order_leave(database: Database) -> None:
 
     def race() -> None:
         barrier.wait()
-        outcomes.append(store.claim(child.order_ref, D(19_000), NOW))
+        outcomes.append(store.claim(child, D(19_000), NOW))
 
     threads = [threading.Thread(target=race) for _ in range(5)]
     for thread in threads:
@@ -104,7 +148,7 @@ def test_racing_children_of_one_parent_never_exceed_it(database: Database) -> No
 
     def race(child: ChildOrder) -> None:
         barrier.wait()
-        outcomes.append(store.claim(child.order_ref, D(1), NOW))
+        outcomes.append(store.claim(child, D(1), NOW))
 
     threads = [threading.Thread(target=race, args=(child,)) for child in children]
     for thread in threads:
@@ -118,12 +162,11 @@ def test_halt_closes_the_gate_and_its_resolution_opens_it(database: Database) ->
     store = open_orders(database)
     child = planned(store)
     stop(database)
-    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
+    assert store.claim(child, D(1), NOW) is GateOutcome.HALTED
     assert store.permission() is Permission.HALTED
-    with database.transaction() as connection:
-        connection.execute(text("UPDATE halts SET status = 'RESOLVED', choice = 'retry'"))
+    resolve_halts(database)
     assert store.permission() is Permission.ALL
-    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.CLAIMED
+    assert store.claim(child, D(1), NOW) is GateOutcome.CLAIMED
 
 
 def test_kill_switch_closes_the_gate(database: Database) -> None:
@@ -131,8 +174,8 @@ def test_kill_switch_closes_the_gate(database: Database) -> None:
     child = planned(store)
     closing = planned(store, make_intent("close", side=Side.SELL, reduce_only=True))
     ControlStore(database).engage_kill_switch(ACCOUNT, "stop", "me", NOW)
-    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
-    assert store.claim(closing.order_ref, D(1), NOW) is GateOutcome.HALTED
+    assert store.claim(child, D(1), NOW) is GateOutcome.HALTED
+    assert store.claim(closing, D(1), NOW) is GateOutcome.HALTED
     assert store.permission() is Permission.STOPPED
 
 
@@ -153,7 +196,7 @@ def test_missing_control_row_closes_the_gate(database: Database) -> None:
     child = planned(store)
     with database.transaction() as connection:
         connection.execute(text("DELETE FROM control"))
-    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.HALTED
+    assert store.claim(child, D(1), NOW) is GateOutcome.HALTED
     assert store.permission() is Permission.HALTED
 
 
@@ -162,15 +205,15 @@ def test_reducing_lets_only_reductions_leave(database: Database) -> None:
     opening = planned(store)
     closing = planned(store, make_intent("close", side=Side.SELL, reduce_only=True))
     ControlStore(database).set_state(ACCOUNT, ControlState.REDUCING, "margin", "risk", NOW)
-    assert store.claim(opening.order_ref, D(1), NOW) is GateOutcome.REDUCE_ONLY
-    assert store.claim(closing.order_ref, D(1), NOW) is GateOutcome.CLAIMED
+    assert store.claim(opening, D(1), NOW) is GateOutcome.REDUCE_ONLY
+    assert store.claim(closing, D(1), NOW) is GateOutcome.CLAIMED
 
 
 def test_older_epoch_is_fenced(database: Database) -> None:
     store = open_orders(database)
     child = planned(store)
     RunStore(database).claim(make_key(RunKind.EXECUTION), later(61), "code", "config")
-    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.STALE_EPOCH
+    assert store.claim(child, D(1), NOW) is GateOutcome.STALE_EPOCH
     assert store.permission() is Permission.SUPERSEDED
 
 
@@ -183,7 +226,8 @@ def test_older_epoch_changes_no_state_of_orders_and_jobs(database: Database) -> 
     with pytest.raises(SupersededError, match="another run took over"):
         store.begin_job("job", NOW)
     with pytest.raises(SupersededError, match="another run took over"):
-        store.plan_child(replace(child, attempt=2, order_ref="AF1.ZOMBIE.2"))
+        store.record([make_fill(child, 1)], [StatusChange(child.order_ref, S.FILLED, "zombie")], NOW)
+    assert [fill.quantity for fill in store.fills()] == [1]  # an execution is true whoever tells it
     assert [record.status for record in store.unresolved()] == [S.WORKING]
 
 
@@ -191,10 +235,10 @@ def test_unknown_child_keeps_its_quantity_and_blocks_its_contract(database: Data
     store = open_orders(database)
     claimed(store, S.UNKNOWN, quantity="60")
     second = planned(store, attempt=2, quantity="41")
-    assert store.claim(second.order_ref, D(1), NOW) is GateOutcome.OVER_RESERVED
+    assert store.claim(second, D(1), NOW) is GateOutcome.OVER_RESERVED
     assert store.blocked_contracts() == {"AAPL"}
     third = planned(store, attempt=3, quantity="40")
-    assert store.claim(third.order_ref, D(1), NOW) is GateOutcome.CLAIMED
+    assert store.claim(third, D(1), NOW) is GateOutcome.CLAIMED
 
 
 def test_cancelled_remainder_may_be_sent_again(database: Database) -> None:
@@ -202,12 +246,9 @@ def test_cancelled_remainder_may_be_sent_again(database: Database) -> None:
     child = claimed(store, S.WORKING)
     store.record_fill(make_fill(child, 30))
     store.record_status(child.order_ref, S.CANCEL_PENDING, NOW, "")
-    assert (
-        store.claim(planned(store, attempt=2, quantity="70").order_ref, D(1), NOW)
-        is GateOutcome.OVER_RESERVED
-    )
+    assert store.claim(unsent(store, attempt=2, quantity="70"), D(1), NOW) is GateOutcome.OVER_RESERVED
     store.record_status(child.order_ref, S.CANCELLED, NOW, "")
-    assert store.claim(make_child(make_intent(), 2, "70").order_ref, D(1), NOW) is GateOutcome.CLAIMED
+    assert store.claim(make_child(make_intent(), 2, "70"), D(1), NOW) is GateOutcome.CLAIMED
 
 
 def test_limits_of_the_day_count_orders_and_what_traded(database: Database) -> None:
@@ -217,16 +258,16 @@ def test_limits_of_the_day_count_orders_and_what_traded(database: Database) -> N
     first = claimed(store, S.WORKING)  # counts 19,000 while it may trade
     intent = make_intent("second")
     second = planned(store, intent)
-    assert store.claim(second.order_ref, D(19_000), NOW) is GateOutcome.LIMIT
+    assert store.claim(second, D(19_000), NOW) is GateOutcome.LIMIT
     store.record_fill(make_fill(first, 25))
     store.record_status(first.order_ref, S.CANCEL_PENDING, NOW, "")
     store.record_status(first.order_ref, S.CANCELLED, NOW, "")  # now a quarter: 4,750
-    assert store.claim(second.order_ref, D("20250.000001"), NOW) is GateOutcome.LIMIT
-    assert store.claim(second.order_ref, D(20_250), NOW) is GateOutcome.CLAIMED
+    assert store.claim(second, D("20250.000001"), NOW) is GateOutcome.LIMIT
+    assert store.claim(second, D(20_250), NOW) is GateOutcome.CLAIMED
     store.record_status(second.order_ref, S.REJECTED, NOW, "")
     for attempt, expected in ((2, GateOutcome.CLAIMED), (3, GateOutcome.LIMIT)):
         child = planned(store, intent, attempt, "10")
-        assert store.claim(child.order_ref, D(1), NOW) is expected
+        assert store.claim(child, D(1), NOW) is expected
 
 
 def test_crash_before_the_commit_leaves_the_child_planned(
@@ -241,9 +282,9 @@ def test_crash_before_the_commit_leaves_the_child_planned(
     with monkeypatch.context() as patched:
         patched.setattr("state.orders._append_event", crash)
         with pytest.raises(KeyboardInterrupt):
-            store.claim(child.order_ref, D(1), NOW)
+            store.claim(child, D(1), NOW)
     assert store.children("parent")[0].status is S.PLANNED
-    assert store.claim(child.order_ref, D(1), NOW) is GateOutcome.CLAIMED
+    assert store.claim(child, D(1), NOW) is GateOutcome.CLAIMED
 
 
 micros = st.integers(0, 10**15)
@@ -323,9 +364,8 @@ class Gate(RuleBasedStateMachine):
     def plan_and_claim(self, quantity: int) -> None:
         self.attempt += 1
         child = make_child(self.intent, self.attempt, str(quantity))
-        self.store.plan_child(child)
         taken = self._taken()
-        outcome = self.store.claim(child.order_ref, D(quantity), NOW)
+        outcome = self.store.claim(child, D(quantity), NOW)
         assert (outcome is GateOutcome.CLAIMED) == (taken + quantity <= 100)
 
     @precondition(lambda self: any(record.status is S.SENDING for record in self.store.unresolved()))
@@ -370,15 +410,100 @@ def test_no_sequence_of_events_exceeds_a_parent(tmp_path_factory: pytest.TempPat
     run_state_machine_as_test(Gate, settings=settings(max_examples=15, stateful_step_count=12))
 
 
+# ---------------------------------------------------------------- one moment
+
+
+def test_moment_books_executions_then_states_in_one_transaction(database: Database) -> None:
+    store = open_orders(database)
+    first, second = claimed(store, intent=make_intent("one")), claimed(store, intent=make_intent("two"))
+    moment = [make_fill(second, 40, "0001.01"), make_fill(first, 100, "0002.01")]
+    changes = [StatusChange(first.order_ref, S.WORKING, ""), StatusChange(second.order_ref, S.WORKING, "")]
+    commits = [0]
+
+    def count_commit(_: Connection) -> None:
+        commits[0] += 1
+
+    event.listen(database.engine, "commit", count_commit)
+    store.record(moment, [*changes, StatusChange(first.order_ref, S.FILLED, "")], later(3700))
+    event.remove(database.engine, "commit", count_commit)
+    assert commits == [1]
+    assert {r.child.order_ref: (r.status, r.filled) for r in (store.child(first.order_ref), store.child(second.order_ref))} == {
+        first.order_ref: (S.FILLED, D(100)),
+        second.order_ref: (S.WORKING, D(40)),
+    }  # fmt: skip
+    booked = [e.entry_id for e in LedgerStore(database).entries(ACCOUNT) if e.kind is EntryKind.TRADE]
+    assert booked == ["trade:0001.01", "trade:0002.01"]
+
+
+@pytest.mark.parametrize("broken", ["an unknown order", "other figures", "no reference", "another contract"])
+def test_execution_that_can_not_be_booked_takes_nothing_else_of_its_moment_down(
+    database: Database, broken: str
+) -> None:
+    store = open_orders(database)
+    child, other = claimed(store, intent=make_intent("one")), claimed(store, intent=make_intent("two"))
+    store.record_fill(make_fill(other, 5, "0009.01"))
+    wrong = {
+        "an unknown order": replace(make_fill(child, 1, "0001.01"), order_ref="AF1.NOBODY.1"),
+        "other figures": make_fill(other, 6, "0009.01"),
+        "no reference": replace(make_fill(child, 1, "0001.01"), order_ref=None),
+        "another contract": replace(make_fill(child, 1, "0001.01"), contract_id="MSFT"),
+    }[broken]
+    moment = [make_fill(child, 10, "0002.01"), wrong, make_fill(child, 20, "0003.01")]
+    changes = [
+        StatusChange(child.order_ref, S.WORKING, ""),
+        StatusChange(other.order_ref, S.CANCELLED, "no arrow"),
+    ]
+    with pytest.raises(
+        InvariantError, match=wrong.execution_id if broken != "an unknown order" else "AF1.NOBODY"
+    ):
+        store.record(moment, changes, later(3700))
+    assert (store.child(child.order_ref).filled, store.child(child.order_ref).status) == (D(30), S.WORKING)
+    assert (store.child(other.order_ref).filled, store.child(other.order_ref).status) == (D(5), S.SENDING)
+
+
+def test_correction_and_late_commission_come_in_one_moment_with_their_execution(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    uncharged = make_fill(child, 40, "0001.01", commission=None)
+    moment = [uncharged, make_fill(child, 40, "0001.01"), make_fill(child, 30, "0001.02"), uncharged]
+    store.record(moment, [], later(3700))
+    store.record(moment, [], later(3701))
+    assert [(fill.execution_id, fill.quantity, fill.commission) for fill in store.fills()] == [
+        ("0001.02", 30, 1)
+    ]
+    assert store.child(child.order_ref).filled == 30
+    portfolio = LedgerStore(database).portfolio(ACCOUNT, later(9999))
+    # 30 bought at 190, and 1 of commission.
+    assert (portfolio.quantity("AAPL"), portfolio.cash["USD"]) == (D(30), D(-5701))
+
+
+def test_crash_before_the_commit_of_a_moment_leaves_nothing_of_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_orders(database)
+    child = claimed(store)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    moment = ([make_fill(child, 40)], [StatusChange(child.order_ref, S.WORKING, "")], NOW)
+    with monkeypatch.context() as patched:
+        patched.setattr("state.orders._append_event", crash)
+        with pytest.raises(KeyboardInterrupt):
+            store.record(*moment)
+    assert (store.fills(), store.child(child.order_ref).status) == ((), S.SENDING)
+    store.record(*moment)
+    assert (len(store.fills()), store.child(child.order_ref).status) == (1, S.WORKING)
+
+
 # ---------------------------------------------------------------- children
 
 
-def test_same_child_planned_again_changes_nothing_and_a_new_price_replans_it(database: Database) -> None:
+def test_child_that_was_never_claimed_may_come_with_a_new_price(database: Database) -> None:
     store = open_orders(database)
-    child = planned(store)
-    store.plan_child(child)
+    planned(store)
     repriced = make_child(make_intent(), price="191")
-    store.plan_child(repriced)
+    assert store.claim(repriced, D(19_000), NOW) is GateOutcome.CLAIMED
     assert [record.child for record in store.children("parent")] == [repriced]
 
 
@@ -386,16 +511,16 @@ def test_claimed_child_never_becomes_another_order(database: Database) -> None:
     store = open_orders(database)
     claimed(store)
     with pytest.raises(InvariantError, match="was claimed already"):
-        store.plan_child(make_child(make_intent(), price="191"))
+        store.claim(make_child(make_intent(), price="191"), D(1), NOW)
 
 
 def test_child_without_a_parent_or_of_another_side_is_refused(database: Database) -> None:
     store = open_orders(database)
     with pytest.raises(InvariantError, match="save its job first"):
-        store.plan_child(make_child(make_intent("orphan")))
+        store.claim(make_child(make_intent("orphan")), D(1), NOW)
     store.save_intents(DAY, (make_intent(),))
-    with pytest.raises(InvariantError, match="contract and side"):
-        store.plan_child(make_child(make_intent(side=Side.SELL)))
+    with pytest.raises(InvariantError, match="contract or side"):
+        store.claim(make_child(make_intent(side=Side.SELL)), D(1), NOW)
 
 
 PATHS = {
@@ -694,10 +819,10 @@ def test_name_of_an_order_that_the_database_lost_is_never_given_again(database: 
     orders = open_orders(database)
     orders.save_intents(DAY, [make_intent("kept"), make_intent("lost")])
     kept, lost = make_child(make_intent("kept")), make_child(make_intent("lost"), attempt=2)
-    orders.plan_child(kept)
+    plan(orders, kept)
     orders.spend([kept.order_ref, lost.order_ref, "MANUAL.7", lost.order_ref])
     assert (orders.spent_attempts("kept"), orders.spent_attempts("lost")) == (0, 2)
     with pytest.raises(InvariantError, match="that this database has lost"):
-        orders.plan_child(lost)
-    orders.plan_child(make_child(make_intent("lost"), attempt=3))
+        orders.claim(lost, D(1), NOW)
+    plan(orders, make_child(make_intent("lost"), attempt=3))
     assert open_orders(database).spent_attempts("lost") == 2

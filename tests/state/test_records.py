@@ -28,6 +28,7 @@ from tests.state.builders import (
     make_intent,
     make_key,
     open_orders,
+    plan,
 )
 
 D = Decimal
@@ -80,7 +81,7 @@ def every_row(database: Database, run_id: str) -> list[tuple[str, dict[str, Valu
     """A row for each table; the rows that they refer to are written."""
     store = open_orders(database)
     store.save_intents(DAY, (make_intent("x"),))
-    store.plan_child(replace(make_child(make_intent("x")), order_ref="x"))
+    plan(store, replace(make_child(make_intent("x")), order_ref="x"))
     return [
         (name, sample(RECORD_TABLES[name], run_id)) for name in sorted(RECORD_TABLES, key=_after_its_parents)
     ]

@@ -14,7 +14,7 @@ from state.runs import RunStore
 from state.tables import fills
 from state.upsert import ARRAYS_FROM_ROWS, Row, insert_or_replace
 from state.verification import verify
-from tests.state.builders import NOW, make_child, make_fill, make_intent, make_key, open_orders
+from tests.state.builders import NOW, make_child, make_fill, make_intent, make_key, open_orders, plan
 
 D = Decimal
 MANY = 2 * ARRAYS_FROM_ROWS
@@ -70,7 +70,7 @@ def booked(database: Database) -> None:
     orders = open_orders(database)
     orders.save_intents(make_key().trade_date, [make_intent("one"), make_intent("two")])
     child = make_child(make_intent("one"))
-    orders.plan_child(child)
+    plan(orders, child)
     orders.record_fill(make_fill(child, "40"))
 
 

@@ -38,13 +38,12 @@ def planned(database: Database) -> tuple[OrderStore, ChildOrder]:
     store, (near, far) = open_orders(database), parents()
     store.save_intents(DAY, (near, far))
     child = spread(far)
-    store.plan_child(child)
     return store, child
 
 
 def sent(database: Database) -> tuple[OrderStore, ChildOrder]:
     store, child = planned(database)
-    assert store.claim(child.order_ref, D(1000), NOW) is GateOutcome.CLAIMED
+    assert store.claim(child, D(1000), NOW) is GateOutcome.CLAIMED
     return store, child
 
 
@@ -95,8 +94,7 @@ def test_order_of_the_old_contract_waits_for_the_spread(
     if D(filled):
         store.record_fill(leg_fill(child, OLD, filled, 1))
     own = make_child(parents()[0], 1, quantity, "1.17")
-    store.plan_child(own)
-    assert store.claim(own.order_ref, D(1), NOW) is outcome, why
+    assert store.claim(own, D(1), NOW) is outcome, why
 
 
 def test_what_a_cancelled_spread_left_is_free_for_both_legs(database: Database) -> None:
@@ -117,25 +115,23 @@ def test_what_a_cancelled_spread_left_is_free_for_both_legs(database: Database) 
         2,
     ):
         own = make_child(parent, attempt, quantity, "1.17")
-        store.plan_child(own)
-        assert store.claim(own.order_ref, D(1), NOW) is outcome, (parent.intent_id, quantity)
+        assert store.claim(own, D(1), NOW) is outcome, (parent.intent_id, quantity)
 
 
 def test_spread_must_fit_into_both_parents(database: Database) -> None:
     store, (near, far) = open_orders(database), parents()
     store.save_intents(DAY, (near, far))
     wide = spread(far, 1, "6")
-    store.plan_child(wide)
     # Seven may be bought, but only five sold.
-    assert store.claim(wide.order_ref, D(1), NOW) is GateOutcome.OVER_RESERVED
+    assert store.claim(wide, D(1), NOW) is GateOutcome.OVER_RESERVED
 
 
 def test_near_leg_of_another_trade_is_refused(database: Database) -> None:
     store, (near, far) = open_orders(database), parents()
     store.save_intents(DAY, (near, far))
     wrong = replace(spread(far), near=NearLeg(intent_id="far", contract_id=NEW, arrival_mid=D(1)))
-    with pytest.raises(InvariantError, match="near leg"):
-        store.plan_child(wrong)
+    with pytest.raises(InvariantError, match="of the near leg is not"):
+        store.claim(wrong, D(1), NOW)
 
 
 def test_spread_of_unknown_fate_blocks_both_contracts(database: Database) -> None:

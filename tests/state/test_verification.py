@@ -48,8 +48,7 @@ def _trade(store: OrderStore) -> None:
     intent = make_intent()
     store.save_intents(DAY, (intent,))
     child = make_child(intent)
-    store.plan_child(child)
-    store.claim(child.order_ref, intent.quantity, NOW)
+    store.claim(child, intent.quantity, NOW)
     store.record_fill(make_fill(child, 40))
 
 

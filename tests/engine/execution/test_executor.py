@@ -1,5 +1,5 @@
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal as D
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import HaltError, IllegalTransition
+from engine.errors import BrokerUnavailable, HaltError, IllegalTransition, InvariantError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import (
@@ -27,16 +27,19 @@ from engine.model.market import Quote
 from engine.model.orders import (
     ChildOrder,
     ChildStatus,
+    Fill,
     JobStatus,
     OpenOrder,
+    OrderIntent,
     OrderType,
     Reason,
     Side,
+    TransportEvent,
     TransportEventKind,
     Urgency,
     order_reference,
 )
-from engine.ports import ChildRecord
+from engine.ports import ChildRecord, GateOutcome, StatusChange
 from tests import fakes
 from tests.engine.execution.market import M6E_SEP, NOON, execution_policy, intent, job, quote, world
 from tests.fakes import MemoryOrderBook, ScriptedTransport
@@ -674,3 +677,132 @@ def test_message_about_a_foreign_order_is_an_alarm_and_never_booked() -> None:
 def test_job_without_parents_is_done_at_once() -> None:
     made, _, _ = world()
     assert execute([job()], made).jobs[0].status is JobStatus.DONE
+
+
+# ---------------------------------------------------------------- messages of one moment
+
+
+class _CountedBook(MemoryOrderBook):
+    """A book that notes every write, in order with what the broker is sent and told to cancel."""
+
+    def watch(self, broker: ScriptedTransport) -> list[str]:
+        self.noted = list[str]()
+        send, cancel = broker.on_send, broker.on_cancel
+        broker.on_send = lambda b, c: (self.noted.append(f"send {c.attempt}"), send(b, c))[0]
+        broker.on_cancel = lambda b, ref: (self.noted.append("cancel"), cancel(b, ref))[0]
+        return self.noted
+
+    def claim(self, child: ChildOrder, notional_usd: D, now: datetime) -> GateOutcome:
+        self.noted.append(f"claim {child.attempt}")
+        return super().claim(child, notional_usd, now)
+
+    def record(self, fills: Sequence[Fill], changes: Sequence[StatusChange], now: datetime) -> None:
+        self.noted.append(f"{len(fills)} fills, {'/'.join(change.status.value for change in changes)}")
+        super().record(fills, changes, now)
+
+
+def counted(one: OrderIntent) -> tuple[ExecutionWorld, ScriptedTransport, _CountedBook]:
+    made, broker, _ = world(one)
+    book = _CountedBook({one.intent_id: (one.quantity, one.reduce_only)})
+    return replace(made, book=book), broker, book
+
+
+def test_messages_of_one_moment_are_journaled_together() -> None:
+    made, broker, book = counted(intent())
+
+    def at_once(b: ScriptedTransport, c: ChildOrder) -> None:
+        b.report(TransportEventKind.ACKNOWLEDGED, c.order_ref, after=0.2)
+        for number in (1, 2):
+            b.execute(c, D(50), after=0.2, number=number)
+
+    broker.on_send = at_once
+    noted = book.watch(broker)
+    report = execute([job(intent())], made)
+    # An order that fills at once: the claim, and one transaction for its acknowledgement, both fills and its end.
+    assert noted == ["claim 1", "send 1", "2 fills, WORKING/FILLED"]
+    assert only(report).filled == 100
+
+
+def test_what_a_moment_changes_is_committed_before_anything_leaves() -> None:
+    made, broker, book = counted(intent())
+    noted = book.watch(broker)
+    execute([job(intent(), minutes=1)], made)
+    # Every claim is before its send, CANCEL_PENDING before its cancel, CANCELLED before the next claim.
+    assert noted[:7] == [
+        "claim 1",
+        "send 1",
+        "0 fills, WORKING",
+        "0 fills, CANCEL_PENDING",
+        "cancel",
+        "0 fills, CANCELLED",
+        "claim 2",
+    ]
+
+
+def test_execution_told_twice_in_a_moment_or_again_later_counts_once() -> None:
+    made, broker, book = world(intent())
+
+    def twice(b: ScriptedTransport, c: ChildOrder) -> None:
+        fakes.acknowledge(b, c)
+        if c.attempt == 1:
+            fill = b.execute(c, D(30))
+            for after in (0.2, 0.2, 0.7):
+                b.report(TransportEventKind.FILL, c.order_ref, after=after, fill=fill)
+
+    broker.on_send = twice
+    report = execute([job(intent(), minutes=1)], made)
+    assert (only(report).filled, book.records[REF1].filled) == (D(30), D(30))
+    assert broker.sent[1].quantity == 70
+
+
+def test_correction_in_the_moment_of_its_execution_counts_what_it_says() -> None:
+    made, broker, book = world(intent())
+
+    def corrected(b: ScriptedTransport, c: ChildOrder) -> None:
+        fakes.acknowledge(b, c)
+        if c.attempt == 1:
+            fill = b.execute(c, D(30))
+            smaller = replace(fill, execution_id=fill.execution_id.replace(".01", ".02"), quantity=D(20))
+            b.report(TransportEventKind.FILL, c.order_ref, after=0.2, fill=smaller)
+
+    broker.on_send = corrected
+    report = execute([job(intent(), minutes=1)], made)
+    assert (only(report).filled, book.records[REF1].filled) == (D(20), D(20))
+
+
+def test_what_came_before_the_line_broke_is_booked_and_nothing_leaves_after_it() -> None:
+    made, _, book = counted(intent())
+
+    class Breaking(ScriptedTransport):
+        def next_event(self, until: datetime) -> TransportEvent | None:
+            if self.is_cut:
+                raise BrokerUnavailable("expected an open line, found it cut")
+            event = super().next_event(until)
+            self.is_cut = event is not None and event.kind is TransportEventKind.FILL
+            return event
+
+        is_cut = False
+
+    line = Breaking(NOON, lambda _, at: quote(at=at))
+    line.on_send = lambda b, c: b.execute(c, D(30)) and None
+    noted = book.watch(line)
+    with pytest.raises(BrokerUnavailable, match="found it cut"):
+        execute([job(intent())], replace(made, transport=line))
+    assert noted == ["claim 1", "send 1", "1 fills, WORKING"]
+    assert (book.records[REF1].filled, line.cancelled) == (D(30), [])
+
+
+def test_step_that_is_not_allowed_is_raised_after_the_moment_is_booked() -> None:
+    made, broker, book = counted(intent())
+
+    def impossible(b: ScriptedTransport, c: ChildOrder) -> None:
+        fakes.acknowledge(b, c)
+        b.execute(c, D(30), after=0.1)
+        b.report(TransportEventKind.FILL, c.order_ref, after=0.1, fill=None)
+
+    broker.on_send = impossible
+    noted = book.watch(broker)
+    with pytest.raises(InvariantError, match="a fill message carries its execution"):
+        execute([job(intent())], made)
+    assert noted[-2:] == ["1 fills, WORKING", "cancel"]
+    assert book.records[REF1].filled == 30

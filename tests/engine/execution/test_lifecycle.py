@@ -59,9 +59,9 @@ def test_start_asks_for_a_quote_and_starts_the_clock() -> None:
     )
 
 
-def test_quote_becomes_a_child_that_is_planned_before_it_is_claimed() -> None:
+def test_quote_becomes_a_child_that_asks_the_send_gate() -> None:
     ticket, commands = after(t.Start(), market(5))
-    assert [type(command) for command in commands] == [t.PlanChild, t.ClaimAndSend]
+    assert [type(command) for command in commands] == [t.ClaimAndSend]
     assert (ticket.state.phase, ticket.reserved) == (t.Phase.CLAIMING, 100)
 
 

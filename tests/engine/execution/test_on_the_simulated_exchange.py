@@ -173,7 +173,7 @@ def test_control_that_changes_in_a_window_decides_over_the_reduction_at_work(
     assert (book.cancelled_at is not None and book.cancelled_at - OPEN < timedelta(seconds=15)) is stops
 
 
-@pytest.mark.parametrize("calls", range(1, 14))
+@pytest.mark.parametrize("calls", range(1, 10))
 def test_death_at_any_call_of_the_book_sends_nothing_twice_and_loses_no_fill(calls: int) -> None:
     broker, book = new_broker(World()), book_of(INTENTS)
     counted = _dying(book, calls)
@@ -203,7 +203,7 @@ def _dying(book: MemoryOrderBook, calls: int) -> MemoryOrderBook:
     class Dying(MemoryOrderBook):
         def __getattribute__(self, name: str) -> object:
             found = super().__getattribute__(name)
-            if name not in ("plan_child", "claim", "record_status", "record_fill"):
+            if name not in ("claim", "record"):
                 return found
 
             def once(*arguments: object) -> object:
