@@ -126,7 +126,7 @@ class JobStore:
         with self._database.transaction() as connection:
             self._refuse_superseded(connection)
             current = _stored(connection, job_id)
-            if status is JobStatus.SKIPPED and current.status is JobStatus.RECOVERING:
+            if status in (JobStatus.SKIPPED, JobStatus.EXPIRED) and current.status is JobStatus.RECOVERING:
                 status = JobStatus.UNKNOWN if _open_children(connection, current) else JobStatus.DONE
             recovering = status is JobStatus.UNKNOWN and current.status is JobStatus.RUNNING
             way = (JobStatus.RECOVERING, status) if recovering else (status,)

@@ -104,8 +104,8 @@ def _why(row: TradeDecision, job: JobRecord | None) -> str:
     """Why a job that is over left something undone."""
     if job is None:
         return "the day ended before it had a job"
-    if job.status is JobStatus.SKIPPED or job.status not in _OVER:
-        return f"its window until {job.job.window.end:%H:%M}Z passed before it was worked"
+    if job.status in (JobStatus.SKIPPED, JobStatus.EXPIRED) or job.status not in _OVER:
+        return f"its window until {job.job.last_send:%H:%M}Z passed before it was worked"
     return why_unfilled(job.note, row.contract_id) or "nothing more filled inside the collar"
 
 

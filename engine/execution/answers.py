@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from engine.errors import InvariantError
 from engine.execution.children import transition_path
-from engine.execution.rounds import arm_reprice, ask, cancel_child, finish, leave_spread, rest
+from engine.execution.rounds import arm_reprice, ask, cancel_child, finish, leave_auction, leave_spread, rest
 from engine.execution.ticket import (
     Alarm,
     Cancel,
@@ -170,6 +170,8 @@ def _ended(
     if target is ChildStatus.REJECTED:
         if state.is_spread:
             state, commands = leave_spread(core, state, now, policy, text)
+        elif state.auction is not None:
+            state, commands = leave_auction(core, state, now, policy, text, FinishReason.REJECTED)
         else:
             state, commands = finish(state, FinishReason.REJECTED, text)
         return state, (*records, *commands, Alarm(f"{ref} was rejected: {text}"))

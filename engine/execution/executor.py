@@ -78,7 +78,9 @@ class OrderManager:
         self._legging = LeggingWatch(
             self._tickets, world.execution.max_legging_seconds, self._push, self._alarm
         )
-        self._schedule = JobSchedule(jobs, world.execution, self._push, self._start, self._job_closed)
+        self._schedule = JobSchedule(
+            jobs, world.execution, self._push, self._start, self._job_closed, self._begun
+        )
 
     def run(self) -> ExecutionReport:
         """See `execute`."""
@@ -157,10 +159,13 @@ class OrderManager:
                 self._inbox.put(intent.intent_id, t.HaltRequested(self._permission))
             self._push(self._now(), partial(self._legging.look, intent))
         self._ended = True  # A job without parents is over at once.
-        self._push(job.window.end, lambda now: self._send_all(job, t.WindowClosing()))
-        drained = job.window.end + timedelta(seconds=self._world.drain_seconds)
+        self._push(job.ends_at, lambda now: self._send_all(job, t.WindowClosing()))
+        drained = job.ends_at + timedelta(seconds=self._world.drain_seconds)
         lost = t.VisibilityLost("no confirmation after the window")
         self._push(drained, lambda now: self._send_all(job, lost))
+
+    def _begun(self, job: ExecutionJob) -> bool:
+        return any(self._world.book.children(intent.intent_id) for intent in job.intents)
 
     def _check_window(self, start: datetime) -> None:
         """Let the account be compared before a window's first order; where it breaks, what works is cancelled."""
@@ -179,7 +184,7 @@ class OrderManager:
                 self._inbox.put(intent.intent_id, event)
 
     def _job_closed(self, result: JobResult) -> None:
-        if result.status is JobStatus.SKIPPED:
+        if result.status in (JobStatus.SKIPPED, JobStatus.EXPIRED):
             self._alarm(result.job_id, result.text)
         self._tell(ProgressKind.JOB_FINISHED, result.job_id, result.text, result.status)
 
@@ -292,6 +297,11 @@ class OrderManager:
         for name in names:
             if self._blocked.get(name, intent.intent_id) != intent.intent_id:
                 return t.NoQuote(f"{name} is blocked by an order whose outcome is not known")
+        auction = ticket.state.auction
+        if auction is not None and auction.is_opening:
+            return t.QuoteArrived(
+                None
+            )  # there is no market before the open; the decision's price is its arrival
         quotes = [self._world.transport.quote(name) for name in names]
         if quotes[0] is None:
             return t.NoQuote("no quote")

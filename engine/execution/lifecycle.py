@@ -86,7 +86,7 @@ def _react(
         case WindowClosing():
             return _window_closing(state)
         case HaltRequested():
-            return _halt(core, state, event.permission)
+            return _halt(core, state, event.permission, now)
         case VisibilityLost():
             return visibility_lost(state, event.text)
 
@@ -141,7 +141,10 @@ def _resume(
     """Go on with a child found alive: work it, or repeat the cancel that was under way."""
     state, clock = open_round(core, state, now, policy)
     if state.status is ChildStatus.CANCEL_PENDING:
-        return state._replace(phase=Phase.CANCELLING, goal=Goal.REPRICE), (*clock, Cancel(child.order_ref))
+        cancelling = state._replace(phase=Phase.CANCELLING, goal=Goal.REPRICE)
+        if state.auction is not None and now >= state.auction.cutoff:
+            return arm_reprice(core, cancelling, now, policy)
+        return cancelling, (*clock, Cancel(child.order_ref))
     state, timer = arm_reprice(core, state._replace(phase=Phase.WORKING), now, policy)
     return state, (*clock, *timer)
 
@@ -159,6 +162,10 @@ def _deadline(
         return state, ()
     if state.phase is Phase.QUOTING:
         return rest(core, state, now, policy, state.text)
+    if state.auction is not None:
+        if now >= core.window_end:  # no later window will ask for it again
+            state = state._replace(phase=Phase.CANCELLING, goal=Goal.FINISH)
+        return visibility_lost(state, "nothing was told after the auction")
     if state.phase is Phase.WORKING:
         return cancel_child(state, Goal.REST)
     if state.phase is Phase.CANCELLING and state.goal is Goal.REPRICE:
@@ -167,6 +174,11 @@ def _deadline(
 
 
 def _window_closing(state: TicketState) -> Result:
+    if state.auction is not None and state.child is not None:
+        return (
+            state,
+            (),
+        )  # nothing can be taken back any more; who does not hear of it in time does not know it
     if state.phase is Phase.WORKING:
         return cancel_child(state, Goal.FINISH)
     if state.phase is Phase.CANCELLING:
@@ -177,8 +189,13 @@ def _window_closing(state: TicketState) -> Result:
     return finish(state, reason, state.text)
 
 
-def _halt(core: OrderCore, state: TicketState, permission: Permission) -> Result:
-    """Orders that reduce or unwind outlive a halt by their own rules; a full stop spares nothing (REC-04)."""
+def _halt(core: OrderCore, state: TicketState, permission: Permission, now: datetime) -> Result:
+    """Orders that reduce or unwind outlive a halt by their own rules; a full stop spares nothing (REC-04).
+
+    After its cut-off an auction gives no order back: a cancel would only be refused, and leave its fate in doubt.
+    """
+    if state.auction is not None and now >= state.auction.cutoff:
+        return state, ()
     shrinks = core.intent.reduce_only or core.intent.reason is Reason.OVERLAY_UNWIND
     if shrinks and permission is not Permission.STOPPED:
         return state, ()

@@ -90,12 +90,17 @@ def create_plan(
     if isinstance(usable, PlanRefusal):
         return usable
     if arrival.largest_quantity is not None and intent.quantity > arrival.largest_quantity:
-        return PlanRefusal(
-            code=RefusalCode.TOO_LARGE,
-            text=f"quantity {intent.quantity} exceeds {arrival.largest_quantity}, the share of the day's volume",
-        )
+        return too_large(intent.quantity, arrival.largest_quantity)
     mid = usable.mid if arrival.mid is None else arrival.mid
     return planned(intent, usable, policy, instrument, replace(arrival, mid=mid), mid)
+
+
+def too_large(quantity: Decimal, largest: Decimal) -> PlanRefusal:
+    """Refusal of an order for more than the day's volume allows."""
+    return PlanRefusal(
+        code=RefusalCode.TOO_LARGE,
+        text=f"quantity {quantity} exceeds {largest}, the share of the day's volume",
+    )
 
 
 def planned(

@@ -11,19 +11,14 @@ from decimal import Decimal
 
 from engine.errors import InvariantError
 from engine.execution.pace import Pace, pace_of
+from engine.execution.planning import arrival_mids, child_price, offered_quote, plan_of
 from engine.execution.pricing import (
-    Arrival,
     PlanRefusal,
-    RefusalCode,
     Step,
-    create_plan,
     is_marketable,
-    limit_price,
-    usable_quote,
 )
-from engine.execution.revalidation import judged, retarget
+from engine.execution.revalidation import retarget
 from engine.execution.slicing import Slices
-from engine.execution.spreads import SpreadMids, plan_spread, spread_quote
 from engine.execution.ticket import (
     Alarm,
     Cancel,
@@ -47,7 +42,7 @@ from engine.model.market import Quote
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, OrderPlan, order_reference
 from engine.model.policy import ExecutionPolicy
-from engine.model.spreads import NearLeg, leg_in
+from engine.model.spreads import NearLeg
 
 
 def _pace(core: OrderCore, state: TicketState, policy: ExecutionPolicy) -> Pace:
@@ -56,14 +51,17 @@ def _pace(core: OrderCore, state: TicketState, policy: ExecutionPolicy) -> Pace:
 
 def open_round(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
     """Begin a time to live, unless one runs."""
-    if state.expires_at is not None:
+    if state.expires_at is not None or state.auction is not None:
         return state, ()
-    at = min(now + timedelta(seconds=_pace(core, state, policy).ttl_seconds), core.window_end)
+    at = min(now + timedelta(seconds=_pace(core, state, policy).ttl_seconds), core.ends(state))
     return state._replace(expires_at=at, step=0), (SetDeadline(at, DeadlineKind.TIME_TO_LIVE),)
 
 
 def arm_reprice(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
-    """Look at the child's price again after the replace interval."""
+    """Look at the child's price again after the replace interval; an auction's waits for its outcome instead."""
+    if state.auction is not None:
+        at = state.auction.told_by
+        return state._replace(expires_at=at), (SetDeadline(at, DeadlineKind.TIME_TO_LIVE),)
     at = now + timedelta(seconds=_pace(core, state, policy).replace_interval_seconds)
     return state._replace(reprice_at=at), (SetDeadline(at, DeadlineKind.REPRICE),)
 
@@ -83,6 +81,10 @@ def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPol
         return finish(state, FinishReason.FILLED, "")
     if state.filled >= wanted:
         return finish(state, FinishReason.NOTHING_LEFT, core.less)
+    if state.auction is not None:
+        if now >= state.auction.cutoff:
+            return leave_auction(core, state, now, policy, "the auction's cut-off passed")
+        return state._replace(phase=Phase.QUOTING, quote_at=None), (RequestQuote(),)
     if core.slices is not None and state.filled >= state.released:
         if state.next_slice_at is not None and now < state.next_slice_at:
             return _wait_for_slice(state, state.next_slice_at)
@@ -122,6 +124,35 @@ def leave_spread(
     return begun, (StartLeg(core.near.intent_id, None if mids is None else mids.near), *commands)
 
 
+def leave_auction(
+    core: OrderCore,
+    state: TicketState,
+    now: datetime,
+    policy: ExecutionPolicy,
+    text: str,
+    reason: FinishReason = FinishReason.WINDOW_CLOSED,
+) -> Result:
+    """Work continuously what the auction left, inside the same collar, while that window is open; else end."""
+    fallback = None if state.auction is None else state.auction.fallback
+    if fallback is None or now >= fallback.end:
+        return finish(state, reason, text)
+    mid = state.arrival_mid if state.plan is None else state.plan.arrival_mid
+    outright = state._replace(
+        auction=None,
+        plan=None,
+        arrival_mid=mid,
+        step=0,
+        rounds=0,
+        expires_at=None,
+        reprice_at=None,
+        text=text,
+    )
+    if now >= fallback.start:
+        return ask(core, outright, now, policy)
+    waiting = outright._replace(phase=Phase.RESTING, quote_at=fallback.start)
+    return waiting, (SetDeadline(fallback.start, DeadlineKind.QUOTE),)
+
+
 def _wait_for_slice(state: TicketState, at: datetime) -> Result:
     waiting = state._replace(phase=Phase.RESTING, expires_at=None, reprice_at=None, quote_at=at)
     return waiting, (SetDeadline(at, DeadlineKind.QUOTE),)
@@ -152,7 +183,11 @@ def rest(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPo
     if state.is_spread:
         return leave_spread(core, state, now, policy, text)
     at = now + timedelta(seconds=_pace(core, state, policy).rest_seconds)
-    if at >= core.window_end:
+    if state.auction is not None:
+        if now >= state.auction.cutoff:
+            return leave_auction(core, state, now, policy, text)
+        at = min(at, state.auction.cutoff)
+    if at >= core.ends(state):
         return finish(state, FinishReason.WINDOW_CLOSED, text)
     resting = state._replace(
         phase=Phase.RESTING,
@@ -174,20 +209,22 @@ def quote_arrived(
     if phase not in (Phase.QUOTING, Phase.WORKING):
         return state, ()
     if state.is_spread and state.mids is None:
-        state = state._replace(mids=_arrival_mids(core, offered, now, policy))
-    plan = state.plan if state.plan is not None else _plan(core, state, offered, now, policy)
+        state = state._replace(mids=arrival_mids(core, offered, now, policy))
+    plan = state.plan if state.plan is not None else plan_of(core, state, offered, now, policy)
     if isinstance(plan, PlanRefusal):
         return _unpriced(core, state, plan, now, policy)
     if state.plan is None:
         state, commands = _retargeted(core, state._replace(plan=plan), plan)
         if state.phase is not phase:
             return state, commands
-    quote = _usable(state, offered, now, policy.quote_age_price_seconds)
+    if state.auction is not None:
+        return _new_child(core, state, plan, plan.limit_price) if phase is Phase.QUOTING else (state, ())
+    quote = offered_quote(state, offered, now, policy.quote_age_price_seconds)
     if isinstance(quote, PlanRefusal):
         return _unpriced(core, state, quote, now, policy)
     if state.phase is Phase.WORKING:
         return _reprice(core, state, plan, quote, now, policy)
-    price = _price(core, state, plan, quote, Step(state.step, state.rounds), policy)
+    price = child_price(core, state, plan, quote, Step(state.step, state.rounds), policy)
     if state.rounds and not is_marketable(plan.side, price, quote):
         # It rested at its collar once; more orders that can not trade would only use up the day's count.
         return no_quote(core, state, "the market is outside the collar of the arrival", now, policy)
@@ -214,70 +251,6 @@ def _retargeted(core: OrderCore, state: TicketState, plan: OrderPlan) -> Result:
     else:
         return state, notes
     return state, (*notes, *commands)
-
-
-def _usable(state: TicketState, offered: QuoteArrived, now: datetime, age: float) -> Quote | PlanRefusal:
-    if state.is_spread:
-        return spread_quote(offered.quote, offered.near, now, age)
-    return usable_quote(offered.quote, now, age)
-
-
-def _price(
-    core: OrderCore, state: TicketState, plan: OrderPlan, quote: Quote, at: Step, policy: ExecutionPolicy
-) -> Decimal:
-    model_bps = None if state.is_spread else core.model_bps
-    return limit_price(plan, quote, at, policy, core.instrument, model_bps)
-
-
-def _arrival_mids(
-    core: OrderCore, offered: QuoteArrived, now: datetime, policy: ExecutionPolicy
-) -> SpreadMids | None:
-    """Where both legs arrived: at their first spread, else now; ``None`` while a leg has no market to believe."""
-    for record in core.own_children:
-        near, mid = record.child.near, record.child.arrival_mid
-        if near is not None and mid is not None:
-            return SpreadMids(mid, near.arrival_mid)
-    age = policy.quote_age_plan_seconds
-    far_quote = judged(offered.quote, offered.reference, now, age)
-    near_quote = judged(offered.near, offered.near_reference, now, age)
-    if isinstance(far_quote, PlanRefusal) or isinstance(near_quote, PlanRefusal):
-        return None
-    return SpreadMids(far_quote.mid, near_quote.mid)
-
-
-def _plan(
-    core: OrderCore, state: TicketState, offered: QuoteArrived, now: datetime, policy: ExecutionPolicy
-) -> OrderPlan | PlanRefusal:
-    if state.is_spread and core.near is not None:
-        quote = _usable(state, offered, now, policy.quote_age_plan_seconds)
-        mids = state.mids
-        if mids is None:
-            return PlanRefusal(
-                code=RefusalCode.NO_QUOTES,
-                text="expected two-sided quotes of both legs, near their references",
-            )
-        return plan_spread(core.intent, core.near, quote, mids, core.instrument, policy)
-    first = state.arrival_mid if state.arrival_mid is not None else _first_mid(core)
-    if first is None:
-        quote = judged(offered.quote, offered.reference, now, policy.quote_age_plan_seconds)
-        if isinstance(quote, PlanRefusal):
-            return quote
-    arrival = Arrival(
-        mid=first,
-        model_bps=core.model_bps,
-        largest_quantity=core.largest_quantity,
-    )
-    return create_plan(core.intent, offered.quote, policy, core.instrument, now, arrival)
-
-
-def _first_mid(core: OrderCore) -> Decimal | None:
-    """Mid at which an earlier start of the parent anchored its collar, alone or in a spread."""
-    for record in core.children:
-        near = leg_in(record.child.near, core.intent.contract_id)
-        mid = record.child.arrival_mid if near is None else near.arrival_mid
-        if mid is not None:
-            return mid
-    return None
 
 
 def _unpriced(
@@ -319,7 +292,7 @@ def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Deci
         order_type=plan.order_type,
         limit_price=price,
         time_in_force=plan.time_in_force,
-        good_till=core.window_end,
+        good_till=core.ends(state),
         arrival_mid=plan.arrival_mid if mids is None else mids.far,
         near=near,
     )
@@ -339,7 +312,7 @@ def _new_child(core: OrderCore, state: TicketState, plan: OrderPlan, price: Deci
 
 def _released(core: OrderCore, state: TicketState) -> Decimal:
     wanted = _wanted(core, state)
-    return wanted if core.slices is None else min(wanted, state.released)
+    return wanted if core.slices is None or state.auction is not None else min(wanted, state.released)
 
 
 def _reprice(
@@ -351,7 +324,7 @@ def _reprice(
     policy: ExecutionPolicy,
 ) -> Result:
     """Cancel for a new price, or keep the place in the queue where the price would be the same."""
-    price = _price(core, state, plan, quote, Step(state.step + 1, state.rounds), policy)
+    price = child_price(core, state, plan, quote, Step(state.step + 1, state.rounds), policy)
     if state.child is not None and price != state.child.limit_price:
         return cancel_child(state, Goal.REPRICE)
     return arm_reprice(core, state._replace(step=state.step + 1), now, policy)

@@ -11,9 +11,11 @@ from engine.execution.outcome import ExecutionWorld, JobResult, ParentResult, jo
 from engine.execution.revalidation import UNCHANGED, WindowVerdict, wish_of
 from engine.execution.slicing import plan_slices
 from engine.execution.spreads import spread_part
-from engine.execution.ticket import OrderCore, OrderTicket
+from engine.execution.ticket import Auction, OrderCore, OrderTicket
 from engine.model.orders import ExecutionJob, JobStatus, OrderIntent
 from engine.model.policy import ExecutionPolicy
+from engine.model.venues import ORDER_TYPES
+from engine.model.windows import ExecutionStyle
 
 Action = Callable[[datetime], None]
 Push = Callable[[datetime, Action], None]
@@ -22,7 +24,11 @@ Push = Callable[[datetime, Action], None]
 class JobSchedule:
     """Jobs on their way from their window's start to their result.
 
-    ``push`` wakes an action at a time, ``start`` begins a job's parents, ``closed`` hears of every result.
+    ``push`` wakes an action at a time, ``start`` begins a job's parents, ``closed`` hears of every result, and
+    ``begun`` says whether an earlier attempt ordered something for a job.
+
+    A job that comes too late sends nothing and is told with an alarm: MIDDAY is SKIPPED, an auction EXPIRED. Neither is
+    carried over: the next day's decision looks anew at what is still missing.
     """
 
     def __init__(
@@ -32,10 +38,12 @@ class JobSchedule:
         push: Push,
         start: Callable[[ExecutionJob], None],
         closed: Callable[[JobResult], None],
+        begun: Callable[[ExecutionJob], bool],
     ) -> None:
         self.jobs = {job.job_id: job for job in jobs}
         self.results: dict[str, JobResult] = {}
         self._policy, self._push, self._start, self._closed = policy, push, start, closed
+        self._begun = begun
         self._waiting: set[str] = set()
         for job in self.jobs.values():
             push(job.window.start, partial(self._open, job))
@@ -47,9 +55,11 @@ class JobSchedule:
 
     def _open(self, job: ExecutionJob, now: datetime) -> None:
         """Start a job, or keep it waiting for the jobs it follows, but not past the last chance to trade."""
-        if now >= job.window.end:
-            text = f"job {job.job_id} skipped: its window ended at {job.window.end:%Y-%m-%d %H:%M}Z"
-            return self._close(job.job_id, JobStatus.SKIPPED, text, now)
+        last = job.last_send
+        if now >= last and not (now < job.ends_at and self._begun(job)):
+            status = JobStatus.SKIPPED if job.style is ExecutionStyle.MIDDAY else JobStatus.EXPIRED
+            text = f"job {job.job_id} {status.value.lower()}: its window ended at {last:%Y-%m-%d %H:%M}Z"
+            return self._close(job.job_id, status, text, now)
         needed = max(2 * self._policy.order_ttl_seconds, self._policy.parent_retry_seconds)
         last_chance = job.window.end - timedelta(seconds=needed)
         pending = [name for name in job.after if name in self.jobs and name not in self.results]
@@ -84,6 +94,18 @@ class JobSchedule:
             self._push(now, partial(self._go_on, self.jobs[name]))
 
 
+def auction_of(job: ExecutionJob) -> Auction | None:
+    """Terms of the auction that a job waits for, ``None`` for one that is worked continuously."""
+    if job.window.cutoff is None:
+        return None
+    return Auction(
+        order_type=ORDER_TYPES[job.style],
+        cutoff=job.window.cutoff,
+        told_by=job.window.end,
+        fallback=job.fallback,
+    )
+
+
 def order_core(
     job: ExecutionJob,
     intent: OrderIntent,
@@ -112,7 +134,7 @@ def order_core(
     return OrderCore(
         intent=intent,
         instrument=instrument,
-        window_end=job.window.end,
+        window_end=job.ends_at,
         quantity=quantity,
         children=children,
         spent_attempts=world.book.spent_attempts(intent.intent_id),
@@ -122,6 +144,7 @@ def order_core(
         ),
         slices=plan_slices(intent, volume, instrument.lot, seconds, world.execution.slicing),
         near=near,
+        auction=auction_of(job),
         wish=wish_of(intent, world.wanted(intent.contract_id), verdict, world.safety.retarget_move_fraction),
         less=""
         if quantity == intent.quantity

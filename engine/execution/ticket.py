@@ -16,7 +16,16 @@ from engine.execution.spreads import SpreadMids, SpreadPart
 from engine.model.instruments import Instrument
 from engine.model.market import Quote
 from engine.model.money import ZERO
-from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent, OrderPlan, TransportEvent
+from engine.model.orders import (
+    ChildOrder,
+    ChildStatus,
+    Fill,
+    OrderIntent,
+    OrderPlan,
+    OrderType,
+    TransportEvent,
+)
+from engine.model.windows import LiquidityWindow
 from engine.ports import ChildRecord, GateOutcome, Permission, StatusChange
 
 
@@ -63,6 +72,23 @@ class DeadlineKind(Enum):
     TIME_TO_LIVE = "time_to_live"
 
 
+class Auction(NamedTuple):
+    """Terms of a parent's auction order: sent and cancelled only before ``cutoff``, its outcome ``told_by`` then.
+
+    What the auction leaves is worked in the ``fallback`` window, where there is one.
+    """
+
+    order_type: OrderType
+    cutoff: datetime
+    told_by: datetime
+    fallback: LiquidityWindow | None = None
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether it comes before the venue's first price of the day."""
+        return self.order_type is OrderType.LIMIT_ON_OPEN
+
+
 class Doubt(NamedTuple):
     """A child whose outcome is not known: what is ``left`` of it may still trade, of a spread's near leg too.
 
@@ -101,6 +127,7 @@ class TicketState(NamedTuple):
 
     While ``is_spread`` the parent is worked together with that of the old contract. ``child_near`` and
     ``executed_near`` say of the child's near leg what is said of its own; ``mids`` is where the legs arrived.
+    While ``auction`` is set the parent has one order for it, which waits for its outcome.
     ``wanted`` is what the price on arrival left of the quantity, ``None`` while that is all of it, and ``less`` why.
     """
 
@@ -133,6 +160,7 @@ class TicketState(NamedTuple):
     ended: Mapping[str, ChildStatus] = MappingProxyType({})
     wanted: Decimal | None = None
     less: str = ""
+    auction: Auction | None = None
 
     @property
     def executions(self) -> tuple[Decimal, ...]:
@@ -163,6 +191,15 @@ class OrderCore:
     near: SpreadPart | None = None
     wish: Wish | None = None
     less: str = ""
+    auction: Auction | None = None
+
+    def ends(self, state: TicketState) -> datetime:
+        """Until when the parent's orders may trade, in the way in which it is worked now."""
+        if self.auction is None:
+            return self.window_end
+        if state.auction is None and self.auction.fallback is not None:
+            return self.auction.fallback.end
+        return self.auction.told_by
 
     @property
     def own_children(self) -> tuple[ChildRecord, ...]:
@@ -198,7 +235,9 @@ def quantity_to_work(core: OrderCore, state: TicketState) -> Decimal:
 def new_ticket(core: OrderCore) -> OrderTicket:
     """A parent that has not started."""
     filled = sum((record.filled_of(core.intent.intent_id) for record in core.children), ZERO)
-    return OrderTicket(core, TicketState(filled=filled, is_spread=core.near is not None))
+    continuous = any(row.child.order_type is OrderType.LIMIT for row in core.own_children)
+    auction = None if continuous else core.auction  # the fallback began before a restart
+    return OrderTicket(core, TicketState(filled=filled, is_spread=core.near is not None, auction=auction))
 
 
 # ---------------------------------------------------------------- events
@@ -213,7 +252,7 @@ class Start(NamedTuple):
 class QuoteArrived(NamedTuple):
     """A quote that was asked for, for spreads with that of the old contract; the references judge a first one."""
 
-    quote: Quote
+    quote: Quote | None
     near: Quote | None = None
     reference: PriceReference | None = None
     near_reference: PriceReference | None = None

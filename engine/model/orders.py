@@ -239,6 +239,11 @@ class ExecutionJob:
         """From when on nothing of the job may leave any more."""
         return max(window.last_send for window in self.windows)
 
+    @property
+    def ends_at(self) -> datetime:
+        """When all that it sent has its outcome."""
+        return max(window.end for window in self.windows)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPlan:

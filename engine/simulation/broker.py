@@ -93,7 +93,7 @@ class SimulatedBroker:
 
     def cancel(self, order_ref: str) -> None:
         """Ask for a cancel; the outcome comes as an event."""
-        request_cancel(self.state, order_ref)
+        request_cancel(self.state, self.terms, order_ref)
         self.commit()
 
     def advance(self, until: datetime) -> None:

@@ -30,6 +30,7 @@ from engine.simulation.matching import (
     Rejection,
     continuous_match,
     crosses,
+    gives_back,
     latency,
     refresh_interval,
     refusal,
@@ -80,23 +81,29 @@ def accept(state: AccountState, terms: BrokerTerms, child: ChildOrder) -> None:
     _report(state, working, TransportEventKind.ACKNOWLEDGED, None, "")
 
 
-def request_cancel(state: AccountState, order_ref: str) -> None:
+def request_cancel(state: AccountState, terms: BrokerTerms, order_ref: str) -> None:
     """Ask for a cancel of every open order of a reference; it takes effect after its way to the exchange."""
     now = state.head.virtual_time
     known = [order for _, order in state.orders.items() if order.child.order_ref == order_ref]
+    kept = ""
     for order in known:
-        if order.is_open and order.cancel_at is None:
-            delay = latency(state.head.seed, f"cancel|{order.broker_order_id}", *_CANCEL_MS)
-            state.put_order(replace(order, status=ChildStatus.CANCEL_PENDING, cancel_at=now + delay))
+        if not order.is_open or order.cancel_at is not None:
+            continue
+        if not gives_back(order, terms.instrument(order.child.contract_id), terms, now):
+            kept = "the auction's cut-off has passed"
+            continue
+        delay = latency(state.head.seed, f"cancel|{order.broker_order_id}", *_CANCEL_MS)
+        state.put_order(replace(order, status=ChildStatus.CANCEL_PENDING, cancel_at=now + delay))
     if not any(order.is_open for order in known):
-        last = known[-1].status.value if known else "not known"
+        kept = f"the order is {known[-1].status.value if known else 'not known'}"
+    if kept:
         enqueue(
             state,
             TransportEvent(
                 kind=TransportEventKind.NOTICE,
                 at=now + latency(state.head.seed, f"notice|{order_ref}", *_REPORT_MS),
                 order_ref=order_ref,
-                text=f"cancel refused: the order is {last}",
+                text=f"cancel refused: {kept}",
             ),
         )
 

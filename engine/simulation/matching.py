@@ -14,17 +14,22 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from engine.errors import UnknownContract
-from engine.model.instruments import Instrument, InstrumentType
+from engine.model.instruments import Instrument, InstrumentType, VenueGroup
 from engine.model.market import Quote
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, OrderType, Side
 from engine.sessions import Session
-from engine.simulation.account import AccountState, FaultKind
+from engine.simulation.account import AccountState, BrokerOrder, FaultKind
 from engine.simulation.margin import closing_marks, margin_requirement, margin_total, net_liquidation
 from engine.simulation.terms import BrokerTerms
 
 REFRESH = timedelta(seconds=5)
 AUCTIONS = frozenset({OrderType.LIMIT_ON_CLOSE, OrderType.LIMIT_ON_OPEN})
+_CUTOFFS: Mapping[tuple[VenueGroup, OrderType], timedelta] = {
+    # New York's own: 15:50 for the close, 9:28 for the open (R-42). Elsewhere orders go in until the auction.
+    (VenueGroup.US, OrderType.LIMIT_ON_CLOSE): timedelta(minutes=10),
+    (VenueGroup.US, OrderType.LIMIT_ON_OPEN): timedelta(minutes=2),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +131,22 @@ def schedule(
     auction = session.close if at_close else session.open
     if child.good_till < auction:
         return Rejection(text=f"good till {child.good_till:%Y-%m-%d %H:%M:%S}Z ends before the auction")
-    return Schedule(first_match=auction, expires_at=auction, auction_date=session.session_date)
+    if arrival >= auction - _cutoff(child.order_type, instrument):
+        return Rejection(text=f"{venue} takes no more orders into its auction at {auction:%H:%M}Z")
+    held = auction + terms.auctions_moved
+    return Schedule(first_match=held, expires_at=held, auction_date=session.session_date)
+
+
+def _cutoff(order_type: OrderType, instrument: Instrument) -> timedelta:
+    return _CUTOFFS.get((instrument.venue_group, order_type), timedelta(0))
+
+
+def gives_back(order: BrokerOrder, instrument: Instrument, terms: BrokerTerms, now: datetime) -> bool:
+    """Whether the exchange still cancels an order: after its cut-off an auction gives nothing back."""
+    if order.auction_date is None or order.expires_at is None:
+        return True
+    auction = order.expires_at - terms.auctions_moved
+    return now < auction - _cutoff(order.child.order_type, instrument)
 
 
 def _next_open(terms: BrokerTerms, venue: str, at: datetime) -> Session:

@@ -44,12 +44,13 @@ class Closing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerTerms:
-    """The simulated broker's world and its price list."""
+    """The simulated broker's world and its price list; ``auctions_moved`` delays every auction, as interruptions do."""
 
     facts: BrokerFacts
     universe: Universe
     costs: CostPolicy
     carry: CarryPolicy
+    auctions_moved: timedelta = timedelta(0)
     _closings: dict[tuple[str, date, date], Closing | None] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )

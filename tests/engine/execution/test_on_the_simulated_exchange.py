@@ -19,6 +19,7 @@ from engine.model.windows import ExecutionStyle, LiquidityWindow
 from engine.ports import Permission
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
+from engine.simulation.journal import MemoryJournal
 from tests.engine.execution.market import execution_policy, safety_policy
 from tests.engine.simulation.exchange_world import (
     CONTRACTS,
@@ -26,7 +27,9 @@ from tests.engine.simulation.exchange_world import (
     MONDAY,
     UNIVERSE,
     World,
+    broker_terms,
     new_broker,
+    opening,
     utc,
 )
 from tests.fakes import MemoryOrderBook
@@ -218,3 +221,69 @@ def _dying(book: MemoryOrderBook, calls: int) -> MemoryOrderBook:
     dying = Dying(book.parents)
     dying.records, dying.fills = book.records, book.fills
     return dying
+
+
+# ---------------------------------------------------------------- auctions
+
+CUTOFF, CLOSED = utc(MONDAY, 20, 45), utc(MONDAY, 21)
+CLOSING = LiquidityWindow(
+    venue="US",
+    style=ExecutionStyle.CLOSE_AUCTION,
+    start=utc(MONDAY, 20, 25),
+    cutoff=CUTOFF,
+    end=utc(MONDAY, 21, 15),
+)
+
+
+def closing(broker: SimulatedBroker, parent_order: OrderIntent) -> ExecutionReport:
+    book, facts = book_of((parent_order,)), World()
+    transport = SimulatedTransport(broker)
+    recover(book, transport)
+    job = ExecutionJob(
+        job_id="job",
+        trade_date=MONDAY,
+        venue="US",
+        venue_group=VenueGroup.US,
+        style=ExecutionStyle.CLOSE_AUCTION,
+        window=CLOSING,
+        group="strategy/single:AAA",
+        after=(),
+        intents=(parent_order,),
+        content_digest="d",
+    )
+    world = ExecutionWorld(
+        transport=transport,
+        book=book,
+        prices=PriceBook(
+            contracts=ContractBook(universe=UNIVERSE, contracts=CONTRACTS),
+            prices=facts.closes,
+            fx=facts.fx(OPEN),
+        ),
+        execution=execution_policy(),
+        safety=safety_policy(),
+        liquidity=LiquidityEstimator(average_daily_volume={}),
+    )
+    return execute([job], world)
+
+
+@pytest.mark.parametrize("moved", [0, 2, 5])
+def test_parent_trades_in_the_closing_auction_at_the_official_close(moved: int) -> None:
+    # The collar is 12 bps of the mid of 100.00, and the close of 100.05 lies inside 100.12.
+    world = World(dated_closes={("AAA", MONDAY): D("100.05")})
+    terms = replace(broker_terms(world), auctions_moved=timedelta(minutes=moved))
+    broker = SimulatedBroker.create(terms, MemoryJournal(), opening(utc(MONDAY, 15)))
+    report = closing(broker, parent("AAA", 100))
+    (fill,) = broker.executions()
+    assert (fill.price, fill.quantity) == (D("100.05"), 100)
+    assert fill.executed_at == CLOSED + timedelta(minutes=moved)
+    assert len(broker.orders()) == 1
+    assert [p.unfilled for p in report.parents] == [0]
+
+
+def test_close_outside_the_collar_leaves_the_parent_to_the_next_day() -> None:
+    world = World(dated_closes={("AAA", MONDAY): D("100.13")})
+    broker = new_broker(world)
+    report = closing(broker, parent("AAA", 100))
+    assert broker.executions() == ()
+    assert [order.status for order in broker.orders()] == [ChildStatus.EXPIRED]
+    assert [p.unfilled for p in report.parents] == [100]

@@ -70,7 +70,7 @@ def _instrument(
         "lot": Decimal(1),
         "collar_class": collar,
         "venue": venue,
-        "venue_group": VenueGroup.US,
+        "venue_group": VenueGroup(venue),
         "expiry_rule": ExpiryRule.NONE,
         "months": (),
         "roll_days_before": 5,

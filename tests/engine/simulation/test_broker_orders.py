@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -21,6 +22,7 @@ from tests.engine.simulation.exchange_world import (
     broker_terms,
     events_until,
     new_broker,
+    opening,
     order,
     utc,
 )
@@ -245,6 +247,53 @@ def test_auction_outside_the_limit_ends_expired() -> None:
     broker.submit(order(limit="99.5", order_type=OrderType.LIMIT_ON_CLOSE))
 
     assert _kinds(broker, utc(MONDAY, 22)) == [KIND.ACKNOWLEDGED, KIND.EXPIRED]
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "taken", "why"),
+    [
+        (
+            "AAA",
+            utc(MONDAY, 20, 49),
+            True,
+            "New York takes orders for the close until 15:50 there, 20:50 UTC",
+        ),
+        ("AAA", utc(MONDAY, 20, 50), False, "the cut-off has come"),
+        ("PEN", utc(MONDAY, 16, 29), True, "London takes them until the auction"),
+    ],
+)
+def test_auction_takes_no_order_after_its_cutoff(name: str, at: datetime, taken: bool, why: str) -> None:
+    broker = new_broker(at=at)
+    broker.submit(order(name, "100", "251", order_type=OrderType.LIMIT_ON_CLOSE))
+
+    assert (KIND.REJECTED not in _kinds(broker, at + timedelta(minutes=1))) is taken, why
+
+
+@pytest.mark.parametrize(("minute", "status"), [(49, ChildStatus.CANCELLED), (50, ChildStatus.FILLED)])
+def test_auction_gives_no_order_back_after_its_cutoff(minute: int, status: ChildStatus) -> None:
+    broker = new_broker(at=utc(MONDAY, 20))
+    child = order(limit="101", order_type=OrderType.LIMIT_ON_CLOSE)
+    broker.submit(child)
+    broker.advance(utc(MONDAY, 20, minute))
+
+    broker.cancel(child.order_ref)
+
+    assert (KIND.NOTICE in _kinds(broker, utc(MONDAY, 22))) is (status is ChildStatus.FILLED)
+    assert broker.orders()[0].status is status
+
+
+def test_auction_that_was_moved_trades_later_at_the_same_price() -> None:
+    broker = SimulatedBroker.create(
+        replace(broker_terms(), auctions_moved=timedelta(minutes=5)), MemoryJournal(), opening()
+    )
+    broker.submit(order(limit="101", order_type=OrderType.LIMIT_ON_CLOSE))
+
+    broker.advance(utc(MONDAY, 21, 4))
+    assert broker.executions() == ()
+    broker.advance(utc(MONDAY, 21, 5, 1))
+
+    (fill,) = broker.executions()
+    assert (fill.price, fill.executed_at) == (Decimal(100), utc(MONDAY, 21, 5))
 
 
 def test_order_that_is_no_number_is_refused() -> None:
