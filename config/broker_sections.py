@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import model_validator
 
 from config.sections import Section, refuse
-from config.units import BasisPoints, Count, Fraction, Number
+from config.units import BreakBps, Number, SmallSum, Ticks, Tolerance
 
 BookableBreak: TypeAlias = Literal[
     "missed-fill",
@@ -25,14 +25,14 @@ BookableBreak: TypeAlias = Literal[
 class Reconciliation(Section):
     """Limits of the comparison with the broker."""
 
-    halt_threshold_pct: Fraction
-    emergency_threshold_pct: Fraction
+    halt_threshold_pct: Tolerance
+    emergency_threshold_pct: Tolerance
     cash_basis: Literal["SETTLED"]
-    cash_break_usd: Number
-    cash_break_pct_nav: Fraction
-    mark_break_bps: BasisPoints
-    mark_break_ticks: Count
-    fx_break_bps: BasisPoints
+    cash_break_usd: SmallSum
+    cash_break_pct_nav: Tolerance
+    mark_break_bps: BreakBps
+    mark_break_ticks: Ticks
+    fx_break_bps: BreakBps
     book_explained: tuple[BookableBreak, ...]
 
     @model_validator(mode="after")

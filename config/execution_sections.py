@@ -14,14 +14,21 @@ from config.units import (
     AtLeastOne,
     BasisPoints,
     Clock,
+    CollarBps,
     Count,
     CountFromOne,
     Fraction,
     LossFraction,
+    MajorSeconds,
+    MinorSeconds,
+    Minutes,
     Money,
     Multiple,
     Number,
     Positive,
+    Replaces,
+    Ticks,
+    Tolerance,
 )
 
 
@@ -44,14 +51,14 @@ class Atomic(Section):
 class LowUrgency(Section):
     """An order that can wait."""
 
-    passive_seconds: Positive
+    passive_seconds: MajorSeconds
 
 
 class HighUrgency(Section):
     """An order that has to finish soon."""
 
     collar_multiple: AtLeastOne
-    replace_interval_seconds: Positive
+    replace_interval_seconds: MinorSeconds
 
 
 def _rising(rungs: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
@@ -64,8 +71,8 @@ class EmergencyUrgency(Section):
     """An order that has to finish now: a ladder of collars."""
 
     collar_multiples: Annotated[tuple[AtLeastOne, ...], AfterValidator(_rising)]
-    rung_seconds: Positive
-    min_collar_ticks: Count
+    rung_seconds: MinorSeconds
+    min_collar_ticks: Ticks
 
 
 class UrgencyRules(Section):
@@ -95,28 +102,28 @@ class Execution(Section):
 
     default_policy: Literal["marketable_limit"]
     allow_market_orders: bool
-    order_ttl_seconds: Positive
-    replace_interval_seconds: Positive
-    max_replace_attempts: Count
+    order_ttl_seconds: MajorSeconds
+    replace_interval_seconds: MinorSeconds
+    max_replace_attempts: Replaces
     default_max_slippage_bps: BasisPoints
-    max_slippage_bps_by_asset_class: ByCollar[BasisPoints | None]
+    max_slippage_bps_by_asset_class: ByCollar[CollarBps | None]
     option_collar_pct: Fraction
-    option_collar_ticks: Count
-    min_collar_ticks: Count
+    option_collar_ticks: Ticks
+    min_collar_ticks: Ticks
     micro_buffer_spread_fraction: Fraction
     min_trade_notional_usd: Number
     rebalance_drift_threshold_pct: Fraction
-    pair_max_legging_seconds: Positive
+    pair_max_legging_seconds: MinorSeconds
     pair_hedge_enabled: bool
     pair_min_hedge_trigger_fill_pct: Fraction
-    adv_fraction_threshold: Fraction
+    adv_fraction_threshold: Tolerance
     max_participation_rate: Fraction
-    slice_interval_seconds: Positive
-    avoid_first_minutes_after_open: Count
-    avoid_last_minutes_before_close: Count
-    max_data_age_seconds: Positive
+    slice_interval_seconds: MinorSeconds
+    avoid_first_minutes_after_open: Minutes
+    avoid_last_minutes_before_close: Minutes
+    max_data_age_seconds: MinorSeconds
     poll_interval_seconds: Positive
-    parent_retry_seconds: Positive
+    parent_retry_seconds: MajorSeconds
     urgency: UrgencyRules
     styles: tuple[StyleChoice, ...]
     liquidity: LiquidityLimits
@@ -168,7 +175,7 @@ class QuoteQuality(Section):
     """What a live quote must be."""
 
     require_bid_ask_for_limit_pricing: bool
-    max_mid_staleness_seconds: Positive
+    max_mid_staleness_seconds: MinorSeconds
 
 
 class MarketData(Section):

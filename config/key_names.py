@@ -151,6 +151,7 @@ _ORDERS = {
     "safety.planner_turnover_fraction": "execution_safety.planner_turnover_pct",
     "safety.fx_hedge_order_fraction": "execution_safety.fx_hedge_order_pct",
     "safety.fat_finger_price_fraction": "execution_safety.fat_finger_price_pct",
+    "safety.fat_finger_reduction_fraction": "execution_safety.fat_finger_reduction_pct",
     "safety.max_adv_fraction": "execution_safety.max_adv_pct",
     "safety.max_orders_per_day": "execution_safety.max_orders_per_day",
     "safety.near_open_minutes": "execution_safety.near_open_minutes",

@@ -16,11 +16,18 @@ from config.units import (
     Count,
     CountFromOne,
     Fraction,
+    LiquidityFloor,
     LossFraction,
+    Minutes,
     Money,
     Multiple,
     Number,
+    OpenHours,
+    OrdersADay,
     Positive,
+    Sessions,
+    Tolerance,
+    VixLevel,
 )
 
 Regime: TypeAlias = Literal["NORMAL", "ELEVATED", "CRISIS", "RECOVERY"]
@@ -126,16 +133,16 @@ class Volatility(Section):
 class Hysteresis(Section):
     """Regime thresholds."""
 
-    persistence_days: CountFromOne
-    vix_enter_elevated: Positive
-    vix_exit_elevated: Positive
-    vix_enter_crisis: Positive
-    vix_exit_crisis: Positive
+    persistence_days: Annotated[int, Field(ge=1, le=60)]
+    vix_enter_elevated: VixLevel
+    vix_exit_elevated: VixLevel
+    vix_enter_crisis: VixLevel
+    vix_exit_crisis: VixLevel
     dd_enter_elevated: LossFraction
     dd_exit_elevated: LossFraction
     dd_enter_crisis: LossFraction
     dd_exit_crisis: LossFraction
-    recovery_vix_below: Positive
+    recovery_vix_below: VixLevel
     recovery_retrace_pct: Fraction
 
     @model_validator(mode="after")
@@ -176,11 +183,11 @@ class Crisis(Section):
 class Marks(Section):
     """Ages and jumps of marks."""
 
-    flagged_sessions_max: Count
+    flagged_sessions_max: Sessions
     flagged_gross_pct_nav: Fraction
     jump_quarantine_pct: Fraction
-    jump_quarantine_pct_by_asset_class: dict[CollarName, Positive]
-    jump_halt_pct_nav: Fraction
+    jump_quarantine_pct_by_asset_class: dict[CollarName, Multiple]
+    jump_halt_pct_nav: Tolerance
 
 
 class FxContracts(Section):
@@ -195,12 +202,12 @@ class Fx(Section):
     """Exchange rates and the currency hedge."""
 
     base_ccy: Literal["USD"]
-    stale_warning_hours: Positive
-    stale_invalid_hours: Positive
+    stale_warning_hours: OpenHours
+    stale_invalid_hours: OpenHours
     jump_reject_pct: Fraction
-    triangle_tolerance_pct: Fraction
+    triangle_tolerance_pct: Tolerance
     hedge_ratio: Fraction
-    hedge_band_pct_nav: Fraction
+    hedge_band_pct_nav: Tolerance
     full_above_micros: Count
     contracts: dict[Currency, FxContracts]
 
@@ -333,12 +340,13 @@ class ExecutionSafety(Section):
     fx_hedge_order_pct: Fraction
     gate_order_pct_nav: Fraction
     fat_finger_price_pct: Fraction
+    fat_finger_reduction_pct: Fraction
     max_adv_pct: Fraction
-    max_orders_per_day: CountFromOne
-    near_open_minutes: Count
+    max_orders_per_day: OrdersADay
+    near_open_minutes: Minutes
     retarget_price_move_pct: Fraction
     recheck_future_move_pct: Fraction
-    min_excess_liquidity_pct: Fraction
+    min_excess_liquidity_pct: LiquidityFloor
 
     @model_validator(mode="after")
     def _planner_inside_guard(self) -> ExecutionSafety:

@@ -145,3 +145,76 @@ Clock: TypeAlias = Annotated[
 ]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 CountFromOne: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+# Limits of the orders and of the comparisons: a value a hundred times too large is refused, as a slip of bps and percent.
+
+_COLLAR = "basis points between 0 and 150"
+_BREAK = "basis points between 0 and 500"
+_TOLERANCE = "a fraction between 0 and 0.05"
+_SMALL_SUM = "an amount between 0 and 5000"
+_FLOOR = "a fraction between 0.05 and 1"
+_VIX = "a level of the VIX between 5 and 100"
+
+CollarBps: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_between(Decimal(0), Decimal(150), _COLLAR)),
+    _schema(_COLLAR, "0", "150"),
+]
+BreakBps: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_between(Decimal(0), Decimal(500), _BREAK)),
+    _schema(_BREAK, "0", "500"),
+]
+Tolerance: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_between(Decimal(0), Decimal("0.05"), _TOLERANCE)),
+    _schema(_TOLERANCE, "0", "0.05"),
+]
+SmallSum: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_between(Decimal(0), Decimal(5000), _SMALL_SUM)),
+    _schema(_SMALL_SUM, "0", "5000"),
+]
+LiquidityFloor: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_between(Decimal("0.05"), Decimal(1), _FLOOR)),
+    _schema(_FLOOR, "0.05", "1"),
+]
+VixLevel: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_between(Decimal(5), Decimal(100), _VIX)),
+    _schema(_VIX, "5", "100"),
+]
+MinorSeconds: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_positive),
+    AfterValidator(_between(None, Decimal(300), "at most 300 seconds")),
+    _schema("seconds above 0, at most 300", "0", "300"),
+]
+MajorSeconds: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_positive),
+    AfterValidator(_between(None, Decimal(7200), "at most 7200 seconds")),
+    _schema("seconds above 0, at most 7200", "0", "7200"),
+]
+OpenHours: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_as_decimal),
+    AfterValidator(_positive),
+    AfterValidator(_between(None, Decimal(240), "at most 240 hours")),
+    _schema("hours above 0, at most 240", "0", "240"),
+]
+Ticks: TypeAlias = Annotated[int, Field(ge=0, le=20)]
+Sessions: TypeAlias = Annotated[int, Field(ge=0, le=20)]
+Minutes: TypeAlias = Annotated[int, Field(ge=0, le=240)]
+Replaces: TypeAlias = Annotated[int, Field(ge=0, le=60)]
+OrdersADay: TypeAlias = Annotated[int, Field(ge=1, le=5000)]

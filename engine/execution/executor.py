@@ -324,7 +324,7 @@ class OrderManager:
             self._now(),
             world.execution.quote_age_plan_seconds,
         )
-        return price_reference(intent, view, world.safety.fat_finger_price_fraction)
+        return price_reference(intent, view, world.safety)
 
     def _send(self, intent_id: str, child: ChildOrder) -> None:
         """Claim, and write once what was claimed; a broken write leaves the outcome open, never a second try."""

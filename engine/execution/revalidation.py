@@ -19,6 +19,7 @@ from engine.model.instruments import CollarClass, Instrument, InstrumentType
 from engine.model.market import BASE_CURRENCY, Quote
 from engine.model.money import ZERO
 from engine.model.orders import OrderIntent, Reason
+from engine.model.policy import SafetyPolicy
 from engine.model.universe import Universe
 
 _SIZED_BY_VALUE = frozenset({Reason.REBALANCE, Reason.HEDGE_TAIL})
@@ -184,11 +185,12 @@ class MarketView(NamedTuple):
         return quote.mid / decided - 1
 
 
-def price_reference(intent: OrderIntent, view: MarketView, fraction: Decimal) -> PriceReference | None:
+def price_reference(intent: OrderIntent, view: MarketView, policy: SafetyPolicy) -> PriceReference | None:
     """What an arriving price is judged by, ``None`` where nothing implies it.
 
     An equity's is its price at the decision times the move of its currency's index future since, an index future's
-    that of another one; without a future that is quoted it is the price at the decision.
+    that of another one; without a future that is quoted it is the price at the decision. A company's own news, or
+    credit's, holds back what enters long before it holds back what only reduces.
     """
     instrument = view.prices.contracts.instrument(intent.contract_id)
     if instrument.collar_class in _UNIMPLIED:
@@ -196,10 +198,17 @@ def price_reference(intent: OrderIntent, view: MarketView, fraction: Decimal) ->
     for name in _implying(instrument, intent.contract_id, view.futures):
         move = view.move(name)
         if move is not None:
+            is_index = instrument.kind is not InstrumentType.STK
+            fraction = _tolerance(intent, policy, is_index=is_index)
             return PriceReference(intent.decision_price * (1 + move), fraction, f"which {name} implies")
-    if intent.reduce_only and instrument.kind is InstrumentType.STK:
-        return None  # a company's own news: what only reduces is not held back by it
+    fraction = _tolerance(intent, policy, is_index=False)
     return PriceReference(intent.decision_price, fraction, "the price of the decision")
+
+
+def _tolerance(intent: OrderIntent, policy: SafetyPolicy, *, is_index: bool) -> Decimal:
+    if intent.reduce_only and not is_index:
+        return policy.fat_finger_reduction_fraction
+    return policy.fat_finger_price_fraction
 
 
 def implied_move(instrument: Instrument, contract_id: str, view: MarketView) -> Decimal | None:

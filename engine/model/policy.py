@@ -269,6 +269,7 @@ class SafetyPolicy:
     planner_turnover_fraction: Decimal
     fx_hedge_order_fraction: Decimal
     fat_finger_price_fraction: Decimal
+    fat_finger_reduction_fraction: Decimal
     max_adv_fraction: Decimal
     max_orders_per_day: int
     near_open_minutes: int

@@ -68,7 +68,7 @@ def test_limit_without_a_value_has_no_default(tmp_path: Path, old: str, new: str
     [
         ("loss_ladder.dd_kill=0.15", "expected a loss as a negative fraction between -1 and 0, found 0.15"),
         ("loss_ladder.dd_kill=0.15", "did you mean -0.15?"),
-        ("execution.max_slippage_bps_by_asset_class.ETF=-10", "expected basis points between 0 and 10000"),
+        ("execution.max_slippage_bps_by_asset_class.ETF=-10", "expected basis points between 0 and 150"),
         ("hysteresis.persistence_days=2.5", 'expected integer for "hysteresis.persistence_days"'),
         ("hysteresis.persistence_days=true", 'expected integer for "hysteresis.persistence_days"'),
         ("execution.order_ttl_seconds=0", "expected a number above 0, found 0"),

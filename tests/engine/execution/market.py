@@ -179,6 +179,7 @@ def safety_policy(**changes: object) -> SafetyPolicy:
         planner_turnover_fraction=D("0.45"),
         fx_hedge_order_fraction=D("0.25"),
         fat_finger_price_fraction=D("0.05"),
+        fat_finger_reduction_fraction=D("0.20"),
         max_adv_fraction=D("0.10"),
         max_orders_per_day=200,
         near_open_minutes=15,
