@@ -13,7 +13,7 @@ from flows.outcome import Outcome, as_state
 from tasks.opening import open_day
 
 
-@flow(name="end-of-day")
+@flow(name="end-of-day", retries=0, persist_result=False)
 def end_of_day(trade_date: date | None = None, profile: str = "fund") -> State[Outcome] | Outcome:
     """Close one trade date."""
     with open_day(RunKind.CLOSE, trade_date, profile) as day:

@@ -13,7 +13,7 @@ from flows.outcome import Outcome, as_state
 from tasks.opening import open_day
 
 
-@flow(name="daily-decision")
+@flow(name="daily-decision", retries=0, persist_result=False)
 def daily_decision(trade_date: date | None = None, profile: str = "fund") -> State[Outcome] | Outcome:
     """Decide one trade date: its parameter, else the date of the run's scheduled start."""
     with open_day(RunKind.DECISION, trade_date, profile) as day:

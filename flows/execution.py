@@ -13,7 +13,7 @@ from flows.outcome import Outcome, as_state
 from tasks.opening import open_day
 
 
-@flow(name="execution")
+@flow(name="execution", retries=0, persist_result=False)
 def execution(trade_date: date | None = None, profile: str = "fund") -> State[Outcome] | Outcome:
     """Execute one trade date, all venues' windows."""
     with open_day(RunKind.EXECUTION, trade_date, profile) as day:

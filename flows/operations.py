@@ -29,7 +29,7 @@ class Confirmation(RunInput):
     )
 
 
-@flow(name="resolve-halt", persist_result=False)
+@flow(name="resolve-halt", retries=0, persist_result=False)
 def resolve_halt(halt_id: str, choice: HaltChoice, reason: str, operator: str = "") -> State[str]:
     """Show what a choice does to NAV and orders, wait for the confirmation, then resolve the halt.
 
