@@ -166,6 +166,7 @@ class SessionScheduler(Section):
     enabled: bool
     precompute_time_utc: Clock
     guard_until_utc: Clock
+    catch_up_minutes: CountFromOne
     poll_interval_seconds: Positive
     job_persistence_path: str
     venues: SchedulerVenues

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """End of one flow run: its run id, the status that the book holds, and a sentence."""
+    """End of one flow run: its run id, the status that the book holds, and a sentence; ``held``: it did nothing."""
 
     run_id: str
     status: RunStatus
@@ -49,3 +49,8 @@ def halted(run_id: str, halt: HaltError) -> Outcome:
     """Outcome of a run that a halt ended."""
     status = RunStatus.EMERGENCY if halt.emergency else RunStatus.HALTED
     return Outcome(run_id=run_id, status=status, text=str(halt), halt_id=halt.halt_id)
+
+
+def skipped(run_id: str, text: str) -> Outcome:
+    """Outcome of a run of the schedule that came too late to begin."""
+    return Outcome(run_id=run_id, status=RunStatus.ABANDONED, text=text, held=True)

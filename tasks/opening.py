@@ -22,18 +22,22 @@ from tasks.step import in_flow_run
 def open_day(kind: RunKind, trade_date: date | None, profile: str) -> Iterator[TradingDay]:
     """Claim the run of a date; without a date, that of the flow run's *original* scheduled start."""
     day = trade_date or scheduled_date()
+    with open_world(day_options(day, profile)) as world:
+        claimed = begin(world, day, kind)
+        with ending(claimed):
+            yield claimed
+
+
+def day_options(day: date, profile: str) -> WorldOptions:
+    """World of one date for a run that Prefect starts: its store and seed come from the environment."""
     store = os.environ.get("FUND_STORE")
-    options = WorldOptions(
+    return WorldOptions(
         profile=profile,
         first=day,
         last=day,
         store=None if store is None else Path(store),
         seed=int(os.environ.get("FUND_SEED", "1")),
     )
-    with open_world(options) as world:
-        claimed = begin(world, day, kind)
-        with ending(claimed):
-            yield claimed
 
 
 def begin(world: World, trade_date: date, kind: RunKind) -> TradingDay:
@@ -82,12 +86,15 @@ def _refuse_the_past(world: World, trade_date: date, kind: RunKind) -> None:
 
 def scheduled_date() -> date:
     """Date for which Prefect planned the flow run, kept over its retries; today outside of a flow run."""
-    planned = _planned_start() if in_flow_run() else None
-    return (planned or datetime.now(UTC)).astimezone(UTC).date()
+    return (planned_start() or datetime.now(UTC)).date()
 
 
-def _planned_start() -> datetime | None:
+def planned_start() -> datetime | None:
+    """When Prefect planned the flow run to begin, UTC, kept over its retries; ``None`` outside of a flow run."""
+    if not in_flow_run():
+        return None
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
-    return None if context is None or context.flow_run is None else context.flow_run.expected_start_time
+    planned = None if context is None or context.flow_run is None else context.flow_run.expected_start_time
+    return None if planned is None else planned.astimezone(UTC)
