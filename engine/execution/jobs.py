@@ -15,6 +15,7 @@ from decimal import Decimal
 from engine.execution.netting import DroppedTrade, PriceBook
 from engine.execution.spreads import joined, spread_pairs
 from engine.execution.windows import Slot, WindowRules, overlap, slot_of, style_of, together
+from engine.hedging.fx import bears_other_currency
 from engine.model.context import DayContext, RunKey, RunKind
 from engine.model.encoding import digest
 from engine.model.orders import ExecutionJob, OrderIntent, Reason, Side, Trade, Urgency
@@ -261,7 +262,8 @@ def followed_fraction(
     """Fraction of an FX hedge that is still wanted after ``legs`` (parent, filled quantity) were worked.
 
     Of the hedge, the part that answers to the legs' exposure in its currency shrinks with what they left
-    unfilled; what hedges exposure held before is never given up.
+    unfilled; what hedges exposure held before is never given up. A line that is paid in the currency to which it
+    exposes changes places with cash of it: filled or not, the hedge stays.
     """
     instrument = prices.contracts.instrument(hedge.contract_id)
     if hedge.reason is not Reason.HEDGE_FX or not instrument.is_future:
@@ -270,8 +272,7 @@ def followed_fraction(
     planned = executed = Decimal(0)
     for leg, filled in legs:
         line = prices.contracts.instrument(leg.contract_id)
-        # A future bears no currency on its notional, only on its gains (which are swept).
-        if line.exposure_currency == instrument.exposure_currency and not line.is_future:
+        if line.exposure_currency == instrument.exposure_currency and bears_other_currency(line):
             planned += prices.notional_usd(leg.contract_id, leg.quantity) * leg.side.sign
             executed += prices.notional_usd(leg.contract_id, filled) * leg.side.sign
     if planned * wanted >= 0:

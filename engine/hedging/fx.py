@@ -92,7 +92,7 @@ def compute_net_fx_exposure(
         _move(exposure, contracts.instrument(line.contract_id), line.value, fx)
     for proposal in planned:
         instrument = contracts.instrument(proposal.contract_id)
-        if not _bears_other_currency(instrument):
+        if not bears_other_currency(instrument):
             continue
         mark = (marks or {}).get(proposal.contract_id)
         if mark is not None:
@@ -104,14 +104,17 @@ def compute_net_fx_exposure(
     }
 
 
-def _bears_other_currency(instrument: Instrument) -> bool:
-    """A future's gain is paid in its own currency; a spot line is cash already counted."""
+def bears_other_currency(instrument: Instrument) -> bool:
+    """Whether holding a line exposes the fund to a currency other than the one that pays for it.
+
+    A future's gain is paid in its own currency; a spot line is cash already counted.
+    """
     held_as_value = not instrument.is_future and instrument.kind not in SPOT_KINDS
     return held_as_value and instrument.exposure_currency != instrument.currency
 
 
 def _move(exposure: dict[str, Decimal], instrument: Instrument, value: Decimal, fx: FxRates) -> None:
-    if not _bears_other_currency(instrument):
+    if not bears_other_currency(instrument):
         return
     source, target = instrument.currency, instrument.exposure_currency
     exposure[source] = exposure.get(source, ZERO) - value

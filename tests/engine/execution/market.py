@@ -1,4 +1,4 @@
-"""A small market for the execution tests: seven instruments, their contracts, prices, sessions and policies."""
+"""A small market for the execution tests: eight instruments, their contracts, prices, sessions and policies."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ INSTRUMENTS = (
     instrument("CS51", currency="EUR", tick="0.01", venue="XETRA", auctions=("LOC",)),
     instrument("CSPX", tick="0.005"),
     instrument("ES", InstrumentType.FUT, CollarClass.FUT, tick="0.25", multiplier="50", venue="CME", group=VenueGroup.FUT, calendar_spread=True),
+    instrument("EZU", exposure="EUR", tick="0.01", venue="NYSE", group=VenueGroup.US),
     instrument("M6E", InstrumentType.FUT, CollarClass.FX_FUT, exposure="EUR", tick="0.0001", multiplier="12500", venue="CME", group=VenueGroup.FUT),
     instrument("MSFT", InstrumentType.STK, CollarClass.STK, tick="0.01", venue="NYSE", group=VenueGroup.US),
     instrument("SPX_OPT", InstrumentType.OPT, CollarClass.OPT, tick="0.05", multiplier="100", venue="NYSE", group=VenueGroup.US),
@@ -119,6 +120,7 @@ PRICES = PriceBook(
     prices={
         "CS51": D(50),
         "CSPX": D(734),
+        "EZU": D(55),
         "MSFT": D(400),
         ES_JUN: D(5000),
         ES_SEP: D(5050),

@@ -387,16 +387,16 @@ def test_no_quote_sends_nothing_until_there_is_one() -> None:
 
 
 def test_fx_hedge_waits_for_the_legs_and_follows_what_they_filled() -> None:
-    # The leg buys 5,000 × 50 EUR = 275,000 USD of EUR; the hedge sells 20 × 12,500 × 1.10 = 275,000 USD.
-    leg = intent(5000, contract_id="CS51")
+    # The leg buys 5,000 × 55 = 275,000 USD of a fund that holds euros; the hedge sells 20 × 12,500 × 1.10 = 275,000 USD.
+    leg = intent(5000, contract_id="EZU")
     hedge = intent(20, Side.SELL, M6E_SEP, name="hedge", reason=Reason.HEDGE_FX)
     made, broker, _ = world(leg, hedge)
 
     def fill_half_of_the_leg(b: ScriptedTransport, child: ChildOrder) -> None:
         fakes.acknowledge(b, child)
-        if child.contract_id == "CS51" and child.attempt == 1:
+        if child.contract_id == "EZU" and child.attempt == 1:
             b.execute(child, D(2500))
-        elif child.contract_id != "CS51":
+        elif child.contract_id != "EZU":
             b.execute(child, child.quantity)
 
     broker.on_send = fill_half_of_the_leg
@@ -405,7 +405,7 @@ def test_fx_hedge_waits_for_the_legs_and_follows_what_they_filled() -> None:
     results = {p.intent_id: p for p in report.parents}
     assert (results["hedge"].filled, results["hedge"].unfilled) == (D(10), D(10))
     assert results["hedge"].reason is FinishReason.NOTHING_LEFT
-    assert all(c.contract_id == "CS51" for c in broker.sent[:-1])
+    assert all(c.contract_id == "EZU" for c in broker.sent[:-1])
 
 
 def test_observer_hears_the_day_in_order() -> None:

@@ -212,15 +212,21 @@ def test_intent_carries_side_urgency_and_decision_price() -> None:
 )
 def test_hedge_shrinks_by_what_its_legs_left_unfilled(filled: int, hedge: int, expected: str) -> None:
     sold = intent(hedge, Side.SELL, M6E_SEP, reason=Reason.HEDGE_FX)
-    leg = intent(5000, contract_id="CS51")
+    leg = intent(5000, contract_id="EZU")
     assert followed_fraction(sold, [(leg, D(filled))], PRICES) == D(expected)
 
 
 def test_hedge_that_does_not_answer_to_a_leg_is_kept_whole() -> None:
     bought = intent(20, Side.BUY, M6E_SEP, reason=Reason.HEDGE_FX)
-    leg = intent(5000, contract_id="CS51")
+    leg = intent(5000, contract_id="EZU")
     assert followed_fraction(bought, [(leg, D(0))], PRICES) == 1
     assert followed_fraction(replace(bought, reason=Reason.ROLL), [(leg, D(0))], PRICES) == 1
+
+
+def test_line_that_is_paid_in_its_own_currency_leaves_the_hedge_whole() -> None:
+    """5,000 shares for 250,000 EUR change places with as many euros of cash, whether they are bought or not."""
+    sold = intent(20, Side.SELL, M6E_SEP, reason=Reason.HEDGE_FX)
+    assert followed_fraction(sold, [(intent(5000, contract_id="CS51"), D(0))], PRICES) == 1
 
 
 # ---------------------------------------------------------------- styles
