@@ -25,7 +25,7 @@ from engine.execution.outcome import (
     ProgressKind,
 )
 from engine.execution.revalidation import UNCHANGED, MarketView, PriceReference, price_reference
-from engine.execution.schedule import Action, JobSchedule, order_core
+from engine.execution.schedule import Action, JobSchedule, in_order, order_core
 from engine.execution.spreads import traded_prices
 from engine.model.money import ZERO, round_money
 from engine.model.orders import (
@@ -79,7 +79,12 @@ class OrderManager:
             self._tickets, world.execution.max_legging_seconds, self._push, self._alarm
         )
         self._schedule = JobSchedule(
-            jobs, world.execution, self._push, self._start, self._job_closed, self._begun
+            in_order(jobs, world.prices.contracts),
+            world.execution,
+            self._push,
+            self._start,
+            self._job_closed,
+            self._begun,
         )
 
     def run(self) -> ExecutionReport:

@@ -228,11 +228,16 @@ def _reason(parts: Sequence[TradeProposal], held: Decimal, quantity: Decimal, cu
     return found
 
 
+def market_rank(instrument: Instrument) -> int:
+    """Place of a market in the order in which things are traded: futures 0, funds 1, all else 2 (EXEC-15)."""
+    return _MARKET_RANK[instrument.collar_class]
+
+
 def _by_priority(trades: Iterable[Trade], contracts: ContractBook) -> tuple[Trade, ...]:
     """Futures first, then funds, then single names."""
 
     def rank(trade: Trade) -> tuple[int, str]:
-        return _MARKET_RANK[contracts.instrument(trade.contract_id).collar_class], trade.contract_id
+        return market_rank(contracts.instrument(trade.contract_id)), trade.contract_id
 
     return tuple(sorted(trades, key=rank))
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from engine.execution.jobs import followed_fraction
+from engine.execution.netting import market_rank
 from engine.execution.outcome import ExecutionWorld, JobResult, ParentResult, job_note
 from engine.execution.revalidation import UNCHANGED, WindowVerdict, wish_of
 from engine.execution.slicing import plan_slices
@@ -14,6 +15,7 @@ from engine.execution.spreads import spread_part
 from engine.execution.ticket import Auction, OrderCore, OrderTicket
 from engine.model.orders import ExecutionJob, JobStatus, OrderIntent
 from engine.model.policy import ExecutionPolicy
+from engine.model.universe import ContractBook
 from engine.model.venues import ORDER_TYPES
 from engine.model.windows import ExecutionStyle
 
@@ -104,6 +106,16 @@ def auction_of(job: ExecutionJob) -> Auction | None:
         told_by=job.window.end,
         fallback=job.fallback,
     )
+
+
+def in_order(jobs: Sequence[ExecutionJob], contracts: ContractBook) -> tuple[ExecutionJob, ...]:
+    """Jobs as they are begun: by their windows, and of one time those with futures first, then funds, then the rest."""
+
+    def place(job: ExecutionJob) -> tuple[datetime, int, str]:
+        ranks = (market_rank(contracts.instrument(intent.contract_id)) for intent in job.intents)
+        return job.window.start, min(ranks, default=0), job.job_id
+
+    return tuple(sorted(jobs, key=place))
 
 
 def order_core(

@@ -41,7 +41,7 @@ from engine.model.orders import (
 )
 from engine.ports import ChildRecord, GateOutcome, StatusChange
 from tests import fakes
-from tests.engine.execution.market import M6E_SEP, NOON, execution_policy, intent, job, quote, world
+from tests.engine.execution.market import ES_SEP, M6E_SEP, NOON, execution_policy, intent, job, quote, world
 from tests.fakes import MemoryOrderBook, ScriptedTransport
 
 REF1, REF2 = order_reference("parent-1", 1), order_reference("parent-1", 2)
@@ -99,6 +99,25 @@ class TestOrderManagerStateMachine:
         assert sent_at == pytest.approx([0, 15.1, 30.2, 45.3, 60.4, 75.5, 90.6])
         assert len(broker.cancelled) == 7
         assert all(r.status is ChildStatus.CANCELLED for r in book.records.values())
+
+
+def test_each_replace_pays_one_buffer_more_and_the_last_rests_until_its_time_is_over() -> None:
+    made, broker, _ = world(intent())
+    execute([job(intent(), minutes=5)], made)
+    # mid 734.15, half the spread 0.15, buffer 0.30 / 4 = 0.075: 734.30 + 0.075 · (1 + k), below 734.15 · 1.001 = 734.884
+    assert [child.limit_price for child in broker.sent] == [
+        D("734.30") + D("0.075") * (1 + step) for step in range(7)
+    ]
+    cancelled = [round((at - NOON).total_seconds()) for at, _ in broker.cancel_times]
+    assert cancelled == [15, 30, 45, 60, 75, 90, 120]
+
+
+def test_jobs_of_one_window_begin_with_futures_then_funds_then_shares() -> None:
+    share, fund, future = (intent(10, contract_id=name, name=name) for name in ("MSFT", "CSPX", ES_SEP))
+    made, broker, _ = world(share, fund, future)
+    broker.on_send = fakes.fill_all
+    execute([job(order, name=f"job-{order.intent_id}") for order in (share, fund, future)], made)
+    assert [child.contract_id for child in broker.sent] == [ES_SEP, "CSPX", "MSFT"]
 
 
 def test_collar_binds_the_last_of_many_replaces() -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.accounting.book import allocate
 from engine.errors import MissingMark
 from engine.execution.netting import NettedTrades, net_trades, proposals_from_targets
 from engine.model.orders import Reason, TargetBook, TargetLine, TradeProposal
@@ -238,3 +239,46 @@ def test_what_one_sleeve_gives_up_and_another_wants_more_of_is_a_rebalancing() -
         held={"MSFT": 188},
     ).trades[0]
     assert (sold.quantity, sold.reason) == (D(-138), Reason.CLOSE)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([CORE, SECTOR, Sleeve.CREDIT.value]), st.integers(-900, 900).filter(bool), min_size=1
+    ),
+    st.lists(st.integers(1, 400), max_size=8),
+)
+def test_executions_of_a_netted_order_are_the_sleeves_wishes_to_the_micro(
+    wishes: dict[str, int], pieces: list[int]
+) -> None:
+    """However the broker fills the one order, every sleeve has its share at the same prices, and the sum is the broker's."""
+    trades = net(*(wish("CSPX", quantity, sleeve) for sleeve, quantity in wishes.items())).trades
+    for made in trades:
+        filled, shares, paid = D(0), dict.fromkeys(made.sleeves, D(0)), dict.fromkeys(made.sleeves, D(0))
+        sold, broker = D(0), D(0)
+        for number, piece in enumerate([*pieces, 900 * 3]):
+            quantity = min(D(piece), abs(made.quantity) - abs(filled)).copy_sign(made.quantity)
+            if quantity == 0:
+                break
+            split = allocate(quantity, made.sleeves, filled, made.quantity)
+            price = D(734) + D(number) / 4
+            assert sum(split.values(), D(0)) == quantity
+            for sleeve, part in split.items():
+                shares[sleeve] += part
+                paid[sleeve] += part * price
+            filled, broker, sold = filled + quantity, broker + quantity * price, sold + quantity
+        assert shares == dict(made.sleeves)
+        assert sum(paid.values(), D(0)) == broker
+        assert sold == made.quantity
+
+
+def test_dust_waits_until_it_is_worth_an_order() -> None:
+    """3 of 734 are 2,202 USD and stay; with 1 more on another day the wish is 4, 2,936 USD, and goes whole."""
+    assert net(wish("CSPX", 3)).dropped[0].quantity == 3
+    assert [trade.quantity for trade in net(wish("CSPX", 4)).trades] == [D(4)]
+
+
+def test_leg_of_a_pair_is_netted_at_the_market_and_stays_in_its_pair() -> None:
+    """A pair's leg of +100 meets another sleeve's −40: the order is 60, of the pair, and each sleeve has its own."""
+    (made,) = net(wish("CSPX", 100, CORE, group="pair"), wish("CSPX", -40, SECTOR)).trades
+    assert (made.quantity, made.group) == (D(60), "pair")
+    assert made.sleeves == {CORE: D(100), SECTOR: D(-40)}
