@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import state.fills
-from engine.execution import answers, executor, lifecycle, pricing, recovery, rounds
+from engine.execution import answers, executor, lifecycle, planning, pricing, recovery, revalidation, rounds
 from engine.execution.ticket import Goal, Phase
 from engine.model.context import ControlState
 from engine.model.orders import ChildStatus, TransportEventKind
@@ -174,10 +174,10 @@ CANARIES = (
     Canary("an end is believed before its executions came", ((answers, "_misses_executions", _believes_any_end),), often(Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
     Canary("an error code counts as an end", ((lifecycle, "broker_message", _takes_errors_for_ends), (gate, "judge", _forgets_reservations)), often(Fault.FALSE_CANCEL)),
     Canary("doubt is told to nobody", ((executor.OrderManager, "_alarm", _says_nothing),), often(Fault.SEND_SILENT, Fault.SEND_LOST)),
-    Canary("a restart moves the anchor of the collar", ((rounds, "_plan", _moves_the_anchor),), often(Fault.DEATH)),
+    Canary("a restart moves the anchor of the collar", ((rounds, "plan_of", _moves_the_anchor),), often(Fault.DEATH)),
     Canary("the collar does not hold", ((pricing, "collar", _knows_no_collar),), {}),
-    Canary("an old quote is good enough", ((rounds, "usable_quote", _takes_any_quote), (pricing, "usable_quote", _takes_any_quote)), often(Fault.QUOTE_STALE)),
-    Canary("a crossed quote is turned round", ((rounds, "usable_quote", _swaps_crossed_sides), (pricing, "usable_quote", _swaps_crossed_sides)), often(Fault.QUOTE_CROSSED)),
+    Canary("an old quote is good enough", ((planning, "usable_quote", _takes_any_quote), (revalidation, "usable_quote", _takes_any_quote), (pricing, "usable_quote", _takes_any_quote)), often(Fault.QUOTE_STALE)),
+    Canary("a crossed quote is turned round", ((planning, "usable_quote", _swaps_crossed_sides), (revalidation, "usable_quote", _swaps_crossed_sides), (pricing, "usable_quote", _swaps_crossed_sides)), often(Fault.QUOTE_CROSSED)),
     Canary("a restart looks at no executions", ((recovery, "_by_reference", _finds_no_executions),), often(Fault.DEATH)),
     Canary("executions of ended orders are not booked", ((recovery, "_late_fills", _skips_late_fills),), often(Fault.BUST, Fault.CORRECTION)),
     Canary("an order that is not listed counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.1, Fault.QUERY_LAGS: 0.9}),
