@@ -28,6 +28,7 @@ from tasks.step import step
 WindowCheck = Callable[[TradingDay, DayInputs, datetime], WindowVerdict]
 """Compares book and broker before a window opens and says what may still be entered; raises `HaltError`."""
 
+_TO_DO = (JobStatus.PENDING, JobStatus.CLAIMED, JobStatus.RUNNING, JobStatus.RECOVERING)
 _PUT_OFF = frozenset({"caps", "balance"})
 """Stages of the decision that put a part of a wish off and do not give it up."""
 
@@ -41,7 +42,7 @@ def find_open_orders(day: TradingDay) -> RecoveryReport:
 @step("work jobs in their windows")
 def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> ExecutionReport:
     """Run the executor over every job of the date that is not finished, each window after its check."""
-    jobs = unfinished_jobs(day)
+    jobs, over = jobs_of_date(day)
     observer = JobObserver(day)
     changes = wished_changes(decision_trades(day))
     report = execute(
@@ -57,6 +58,7 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
             before_window=partial(check_window, day, inputs),
             wanted=partial(_wanted, inputs, changes),
             futures=fund_futures(day.setup, inputs),
+            finished=over,
         ),
     )
     for alarm in report.alarms:
@@ -97,21 +99,18 @@ def _wanted(inputs: DayInputs, changes: Mapping[str, Decimal], contract_id: str)
     return None if change is None else Wanted(inputs.portfolio.quantity(contract_id), change)
 
 
-def unfinished_jobs(day: TradingDay) -> tuple[ExecutionJob, ...]:
-    """Jobs of the date that still have something to do; those of a crashed attempt are taken up again."""
+def jobs_of_date(day: TradingDay) -> tuple[tuple[ExecutionJob, ...], Mapping[str, ExecutionJob]]:
+    """Jobs that still have something to do, those of a crashed attempt taken up again; and those that are over, by id."""
     now = day.world.broker.now
-    jobs = []
+    jobs, over = [], {}
     for record in day.orders.jobs(trade_date=day.trade_date):
         if record.status in (JobStatus.CLAIMED, JobStatus.RUNNING):
             day.orders.set_job_status(record.job.job_id, JobStatus.RECOVERING, now, "taken up again")
-        if record.status in (
-            JobStatus.PENDING,
-            JobStatus.CLAIMED,
-            JobStatus.RUNNING,
-            JobStatus.RECOVERING,
-        ):
+        if record.status in _TO_DO:
             jobs.append(record.job)
-    return tuple(jobs)
+        else:
+            over[record.job.job_id] = record.job
+    return tuple(jobs), over
 
 
 class JobObserver:

@@ -15,7 +15,7 @@ from functools import partial
 from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution import ticket as t
 from engine.execution.inbox import Inbox
-from engine.execution.legging import LeggingWatch
+from engine.execution.legging import LeggingWatch, missing_leg
 from engine.execution.outcome import (
     ExecutionReport,
     ExecutionWorld,
@@ -304,20 +304,26 @@ class OrderManager:
                 return t.NoQuote(f"{name} is blocked by an order whose outcome is not known")
         auction = ticket.state.auction
         if auction is not None and auction.is_opening:
-            return t.QuoteArrived(
-                None
-            )  # there is no market before the open; the decision's price is its arrival
+            # There is no market before the open: the decision's price is its arrival.
+            return t.QuoteArrived(None)
         quotes = [self._world.transport.quote(name) for name in names]
         if quotes[0] is None:
             return t.NoQuote("no quote")
         if ticket.state.plan is not None:
             # Judged on arrival: later prices stand inside the collar of the first.
             return t.QuoteArrived(quotes[0], None if near is None else quotes[1])
+        absent = missing_leg(intent, self._schedule.jobs.values(), self._tickets, self._has_market)
+        if absent is not None:
+            return t.NoQuote(f"not opened without {absent}, which has no market now")
         own = self._reference(intent)
         if near is None:
             return t.QuoteArrived(quotes[0], None, own)
         other = self._reference(self._tickets[near.intent_id].core.intent)
         return t.QuoteArrived(quotes[0], quotes[1], own, other)
+
+    def _has_market(self, contract_id: str) -> bool:
+        quote = self._world.transport.quote(contract_id)
+        return quote is not None and quote.is_two_sided
 
     def _reference(self, intent: OrderIntent) -> PriceReference | None:
         """What a first price of a parent is judged by."""

@@ -18,7 +18,7 @@ from engine.execution.windows import Slot, WindowRules, overlap, slot_of, style_
 from engine.hedging.fx import bears_other_currency
 from engine.model.context import DayContext, RunKey, RunKind
 from engine.model.encoding import digest
-from engine.model.orders import ExecutionJob, OrderIntent, Reason, Side, Trade, Urgency
+from engine.model.orders import ALONE, ExecutionJob, OrderIntent, Reason, Side, Trade, Urgency
 from engine.model.windows import ExecutionStyle
 
 _PURPOSES: Mapping[Reason, str] = {
@@ -36,7 +36,6 @@ _URGENCIES: Mapping[Reason, Urgency] = {
     Reason.ROLLBACK: Urgency.HIGH,
     Reason.OVERLAY_UNWIND: Urgency.HIGH,
 }
-_ALONE = frozenset({Reason.LIMIT_BREACH, Reason.CRISIS, Reason.DERISK, Reason.ROLL, Reason.ROLLBACK})
 _BOOKS: Mapping[Reason, str] = {Reason.HEDGE_FX: "fx_hedge", Reason.HEDGE_TAIL: "tail"}
 STRATEGY_BOOK = "strategy"
 
@@ -110,7 +109,7 @@ def _placed(
     dropped: list[DroppedTrade] = []
     for members in _groups(trades):
         own = _own_slots(members, prices, rules, context)
-        bound = [trade.contract_id for trade in members if trade.reason not in _ALONE]
+        bound = [trade.contract_id for trade in members if trade.reason not in ALONE]
         apart = _apart(members, own, context)
         common = None if apart is not None else together([slot for slot in own.values() if slot is not None])
         shared = {} if common is None else dict(zip(own, common, strict=True))

@@ -6,11 +6,11 @@ than a lot, the other leg has the policy's seconds to follow; after that a perso
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from engine.execution.ticket import OrderTicket
-from engine.model.orders import OrderIntent, Reason
+from engine.model.orders import ALONE, ExecutionJob, OrderIntent, Reason
 
 Tickets = Mapping[str, OrderTicket]
 
@@ -34,6 +34,32 @@ def roll_imbalance(tickets: Tickets, group: str) -> str | None:
 def roll_group(intent: OrderIntent) -> str | None:
     """Group of a roll's leg, ``None`` for any other order."""
     return intent.group if intent.reason is Reason.ROLL else None
+
+
+def missing_leg(
+    intent: OrderIntent,
+    jobs: Iterable[ExecutionJob],
+    tickets: Tickets,
+    has_market: Callable[[str], bool],
+) -> str | None:
+    """Leg of the same group at a venue without a market now, so that no leg is opened alone; ``None`` where all trade.
+
+    A venue may close without notice. Once something of the group is done its other legs follow, and what only reduces
+    or obeys a limit goes alone.
+    """
+    if intent.group is None or intent.reduce_only or intent.reason in ALONE:
+        return None
+    group = [
+        (job.venue, leg)
+        for job in jobs
+        for leg in job.intents
+        if leg.group == intent.group and leg.reason not in ALONE
+    ]
+    if any(leg.intent_id in tickets and tickets[leg.intent_id].state.filled for _, leg in group):
+        return None
+    own = {venue for venue, leg in group if leg.intent_id == intent.intent_id}
+    others = {venue: leg.contract_id for venue, leg in group if venue not in own}
+    return next((name for _, name in sorted(others.items()) if not has_market(name)), None)
 
 
 class LeggingWatch:

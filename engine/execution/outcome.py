@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from engine.execution.netting import PriceBook
 from engine.execution.revalidation import UNCHANGED, IndexFutures, Wanted, WindowVerdict
 from engine.execution.slippage import SlippageModel
 from engine.execution.ticket import FinishReason, OrderTicket
-from engine.model.orders import JobStatus
+from engine.model.orders import ExecutionJob, JobStatus
 from engine.model.policy import ExecutionPolicy, SafetyPolicy
 from engine.ports import OrderBook, OrderTransport
 
@@ -74,7 +74,7 @@ class ExecutionWorld:
     ``control_poll_seconds`` bounds how late a halt is noticed while orders work; ``drain_seconds`` is how long
     after its window a job waits for confirmations before the outcome counts as not known. ``before_window`` is asked
     before the first order of each window, ``wanted`` once of each contract; ``futures`` are those that say what an
-    equity should cost by now.
+    equity should cost by now. ``finished`` are the date's jobs that are over, by id: a hedge follows what they filled.
     """
 
     transport: OrderTransport
@@ -88,6 +88,7 @@ class ExecutionWorld:
     before_window: WindowCheck = unchecked
     wanted: WantedBy = not_known
     futures: IndexFutures = field(default_factory=dict)
+    finished: Mapping[str, ExecutionJob] = field(default_factory=dict)
     control_poll_seconds: float = 5.0
     drain_seconds: float = 60.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 
 from engine.execution.jobs import followed_fraction
@@ -13,11 +14,13 @@ from engine.execution.revalidation import UNCHANGED, WindowVerdict, wish_of
 from engine.execution.slicing import plan_slices
 from engine.execution.spreads import spread_part
 from engine.execution.ticket import Auction, OrderCore, OrderTicket
+from engine.model.money import ZERO
 from engine.model.orders import ExecutionJob, JobStatus, OrderIntent
 from engine.model.policy import ExecutionPolicy
 from engine.model.universe import ContractBook
 from engine.model.venues import ORDER_TYPES
 from engine.model.windows import ExecutionStyle
+from engine.ports import OrderBook
 
 Action = Callable[[datetime], None]
 Push = Callable[[datetime, Action], None]
@@ -96,6 +99,25 @@ class JobSchedule:
             self._push(now, partial(self._go_on, self.jobs[name]))
 
 
+def _followed(
+    job: ExecutionJob,
+    jobs: Mapping[str, ExecutionJob],
+    book: OrderBook,
+    tickets: Mapping[str, OrderTicket],
+) -> list[tuple[OrderIntent, Decimal]]:
+    """Parents that a job follows and what they filled: also those of an earlier attempt, and nothing of skipped ones."""
+    legs = [leg for name in job.after if name in jobs for leg in jobs[name].intents]
+    return [
+        (
+            leg,
+            tickets[leg.intent_id].state.filled
+            if leg.intent_id in tickets
+            else sum((row.filled_of(leg.intent_id) for row in book.children(leg.intent_id)), ZERO),
+        )
+        for leg in legs
+    ]
+
+
 def auction_of(job: ExecutionJob) -> Auction | None:
     """Terms of the auction that a job waits for, ``None`` for one that is worked continuously."""
     if job.window.cutoff is None:
@@ -128,13 +150,7 @@ def order_core(
 ) -> OrderCore:
     """What a parent starts with: earlier children, its frozen wish, and a hedge no larger than its legs justify."""
     instrument = world.prices.contracts.instrument(intent.contract_id)
-    legs = [
-        (leg, tickets[leg.intent_id].state.filled)
-        for name in job.after
-        if name in jobs
-        for leg in jobs[name].intents
-        if leg.intent_id in tickets
-    ]
+    legs = _followed(job, {**world.finished, **jobs}, world.book, tickets)
     wanted = intent.quantity * followed_fraction(intent, legs, world.prices)
     quantity = wanted // instrument.lot * instrument.lot if wanted < intent.quantity else wanted
     children = world.book.children(intent.intent_id)

@@ -56,6 +56,10 @@ class Reason(Enum):
     CLOSE = "close"
 
 
+ALONE = frozenset({Reason.LIMIT_BREACH, Reason.CRISIS, Reason.DERISK, Reason.ROLL, Reason.ROLLBACK})
+"""Trades that do not wait for the other legs of their group."""
+
+
 class Urgency(Enum):
     """How much an order may pay to finish."""
 

@@ -27,6 +27,7 @@ from engine.model.market import Quote
 from engine.model.orders import (
     ChildOrder,
     ChildStatus,
+    ExecutionJob,
     Fill,
     JobStatus,
     OpenOrder,
@@ -41,7 +42,17 @@ from engine.model.orders import (
 )
 from engine.ports import ChildRecord, GateOutcome, StatusChange
 from tests import fakes
-from tests.engine.execution.market import ES_SEP, M6E_SEP, NOON, execution_policy, intent, job, quote, world
+from tests.engine.execution.market import (
+    ES_SEP,
+    M6E_SEP,
+    NOON,
+    execution_policy,
+    intent,
+    job,
+    quote,
+    steady,
+    world,
+)
 from tests.fakes import MemoryOrderBook, ScriptedTransport
 
 REF1, REF2 = order_reference("parent-1", 1), order_reference("parent-1", 2)
@@ -425,6 +436,99 @@ def test_fx_hedge_waits_for_the_legs_and_follows_what_they_filled() -> None:
     assert (results["hedge"].filled, results["hedge"].unfilled) == (D(10), D(10))
     assert results["hedge"].reason is FinishReason.NOTHING_LEFT
     assert all(c.contract_id == "EZU" for c in broker.sent[:-1])
+
+
+# The leg buys 5,000 × 55 USD = 275,000 USD of EUR exposure. A hedge of 20 answers to it whole, one of 40 by half.
+LEG = intent(5000, contract_id="EZU")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept", "why"),
+    [(20, 0, "all of it is for the leg"), (40, 20, "half is for what was held before")],
+)
+@pytest.mark.parametrize("fate", ["skipped", "rejected", "finished before, unfilled", "not begun"])
+def test_hedge_trades_what_answers_to_no_leg_whatever_became_of_the_legs(
+    fate: str, wanted: int, kept: int, why: str
+) -> None:
+    hedge = intent(wanted, Side.SELL, M6E_SEP, name="hedge", reason=Reason.HEDGE_FX)
+    made, broker, _ = world(LEG, hedge)
+
+    def answer(b: ScriptedTransport, child: ChildOrder) -> None:
+        if child.contract_id == "EZU":
+            b.report(TransportEventKind.REJECTED, child.order_ref, text="not today")
+        else:
+            fakes.fill_all(b, child)
+
+    broker.on_send = answer
+    start = {"skipped": NOON - timedelta(hours=2), "not begun": NOON + timedelta(hours=9)}.get(fate, NOON)
+    legs = job(LEG, start=start, minutes=30)
+    jobs = [job(hedge, name="fx", minutes=300, after=("job-1",))]
+    if fate == "finished before, unfilled":
+        made = replace(made, finished={legs.job_id: legs})
+    else:
+        jobs.append(legs)
+    results = {p.intent_id: p for p in execute(jobs, made).parents}
+    assert results["hedge"].filled == kept, why
+
+
+def test_hedge_follows_what_its_legs_filled_in_an_earlier_attempt() -> None:
+    hedge = intent(20, Side.SELL, M6E_SEP, name="hedge", reason=Reason.HEDGE_FX)
+    first, broker, book = world(LEG, hedge)
+    broker.on_send = fakes.fill_all
+    legs = job(LEG, minutes=30)
+    execute([legs], first)
+
+    made, broker, _ = world(LEG, hedge, start=NOON + timedelta(hours=1))
+    broker.on_send = fakes.fill_all
+    made = replace(made, book=book, finished={legs.job_id: legs})
+    report = execute([job(hedge, name="fx", minutes=300, after=("job-1",))], made)
+    assert only(report).filled == 20
+
+
+def pair(**changes: object) -> tuple[ExecutionJob, ExecutionJob]:
+    """Legs of one group at two venues."""
+    bought = replace(intent(60), group="core", **changes)
+    sold = replace(intent(250, Side.SELL, "CS51", name="parent-2"), group="core", **changes)
+    xetra = replace(job(sold, name="job-2"), venue="XETRA")
+    return job(bought), xetra
+
+
+def without_market(name: str, until: datetime) -> Callable[[str, datetime], Quote | None]:
+    return lambda asked, at: None if asked == name and at < until else steady(asked, at)
+
+
+def test_pair_is_not_opened_while_the_venue_of_one_leg_has_no_market() -> None:
+    legs = pair()
+    made, broker, _ = world(*(leg for work in legs for leg in work.intents))
+    broker.on_send = fakes.fill_all
+    broker.quote_at = without_market("CS51", NOON + timedelta(days=1))
+    report = execute(legs, made)
+    assert broker.sent == []
+    texts = {p.contract_id: p.text for p in report.parents}
+    assert texts["CSPX"] == "not opened without CS51, which has no market now"
+
+
+def test_pair_is_opened_once_both_legs_trade() -> None:
+    legs = pair()
+    made, broker, book = world(*(leg for work in legs for leg in work.intents))
+    broker.on_send = fakes.fill_all
+    opens = NOON + timedelta(minutes=20)
+    broker.quote_at = without_market("CS51", opens)
+    report = execute(legs, made)
+    assert [p.unfilled for p in report.parents] == [0, 0]
+    assert all(row.sent_at is not None and row.sent_at >= opens for row in book.records.values())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"reduce_only": True}, {"reason": Reason.DERISK}], ids=["reduction", "de-risking"]
+)
+def test_leg_that_makes_the_book_smaller_does_not_wait_for_the_other(changes: dict[str, object]) -> None:
+    legs = pair(**changes)
+    made, broker, _ = world(*(leg for work in legs for leg in work.intents))
+    broker.on_send = fakes.fill_all
+    broker.quote_at = without_market("CS51", NOON + timedelta(days=1))
+    execute(legs, made)
+    assert [child.contract_id for child in broker.sent] == ["CSPX"]
 
 
 def test_observer_hears_the_day_in_order() -> None:

@@ -19,7 +19,7 @@ from engine.execution.netting import PriceBook
 from engine.execution.outcome import ExecutionWorld
 from engine.execution.recovery import recover
 from engine.model.context import Mode, RunKey, RunKind, RunStatus
-from engine.model.orders import ChildStatus, ExecutionJob
+from engine.model.orders import ChildStatus
 from engine.model.universe import ContractBook
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
@@ -31,7 +31,7 @@ from state.order_reading import account_orders
 from state.orders import OrderStore
 from state.processes import ProcessToken
 from state.runs import RunStore
-from tasks.execute import JobObserver, unfinished_jobs
+from tasks.execute import JobObserver, jobs_of_date
 from tests.engine.execution.market import execution_policy, safety_policy
 from tests.engine.simulation.exchange_world import CONTRACTS, UNIVERSE, World, broker_terms, opening
 from tests.simulation.order_days.drawing import Dice, DrawnDay, Fault, ProcessDeath
@@ -154,12 +154,13 @@ class FaultedDay:
             trade_date=self.drawn.day,
             world=SimpleNamespace(broker=self.broker, observer=self._observe),
         )
-        jobs: tuple[ExecutionJob, ...] = unfinished_jobs(watched)  # type: ignore[arg-type]
+        jobs, over = jobs_of_date(watched)  # type: ignore[arg-type]
         report = execute(
             jobs,
             ExecutionWorld(
                 transport=transport,
                 book=orders,
+                finished=over,
                 prices=PriceBook(contracts=BOOK, prices={}, fx=self.broker.terms.facts.fx(self.now)),
                 execution=execution_policy(),
                 safety=safety_policy(),
