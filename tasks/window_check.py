@@ -31,6 +31,7 @@ from engine.model.universe import ContractBook
 from tasks.day import TradingDay
 from tasks.known import known_orders, own_orders
 from tasks.reconcile import STEP_NAME, keep_comparison, reconciliation_text
+from tasks.runtime import World
 from tasks.sync import live_quotes
 from tasks.window_risk import judge_window
 
@@ -66,7 +67,7 @@ def compare_at(day: TradingDay, inputs: DayInputs, at: datetime) -> Reconciliati
     broker = world.broker.snapshot(at)
     contracts = contract_book(setup, inputs)
     known = known_orders(world, broker, own_orders(day.orders.unresolved()))
-    coming = _on_their_way(broker, known, at)
+    coming = _on_their_way(world, broker, known, at)
     taxes = setup.policy.costs.transaction_taxes
     book = _with_executions(world.ledger.portfolio(world.account, at), coming, contracts, taxes)
     prices = OurPrices(marks=_marks(inputs, broker), fx=inputs.market.fx, live=live_quotes(world, broker))
@@ -95,14 +96,17 @@ def _posted_since(day: TradingDay, inputs: DayInputs, at: datetime) -> tuple[Led
     return tuple(entry for entry in entries if after is None or entry.booked_at > after)
 
 
-def _on_their_way(broker: BrokerSnapshot, known: KnownOrders, at: datetime) -> tuple[Fill, ...]:
-    return tuple(
+def _on_their_way(world: World, broker: BrokerSnapshot, known: KnownOrders, at: datetime) -> tuple[Fill, ...]:
+    """Young executions of orders that we sent. Of an order that no row of ours has, nothing is ever told to us."""
+    young = tuple(
         row.fill
         for row in unbooked_executions(broker.executions, known.booked)
         if row.replaces is None
         and (row.fill.order_ref or "").startswith(OWN_REFERENCE_PREFIX)
         and at - row.fill.executed_at < ON_ITS_WAY
     )
+    ours = world.order_refs({fill.order_ref or "" for fill in young}) if young else frozenset()
+    return tuple(fill for fill in young if fill.order_ref in ours)
 
 
 def _with_executions(

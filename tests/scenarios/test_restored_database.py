@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -13,18 +14,22 @@ from sqlalchemy import text
 
 from engine.accounting.assignment import unassigned_quantity
 from engine.errors import InvariantError, RefusedError
-from engine.model.context import RunStatus
+from engine.model.context import RunKind, RunStatus
+from engine.model.halts import HaltChoice
 from engine.model.portfolio import Sleeve
 from state.verification import verify
 from tasks.assigning import assign_execution
+from tasks.day import wall_clock
 from tasks.runtime import World
 from tests.factories import (
     DAYS,
     accepted_orders,
     book_at_close,
+    executions_at_broker,
     new_world,
     order_store,
     row_counts,
+    run,
     run_day,
 )
 from tests.postgresql import administration, own_database, running_server
@@ -115,6 +120,35 @@ def test_statement_brings_the_book_up_to_the_broker_and_sleeves_get_what_is_thei
     # The close of the next day halts when its bridge does not explain NAV to the cent, or the books differ.
     assert {found.status for found in run_day(restored, NEXT_DAY).values()} == {RunStatus.COMPLETED}
     assert verify(restored.database) == ()
+
+
+def test_restored_fund_halts_until_the_statement_is_taken_in(restored: World) -> None:
+    home, account = restored.options.home, restored.account
+    sent = [child.order_ref for child in accepted_orders(home, account)]
+    for _ in range(2):  # running it again is no answer
+        outcome = run(restored, NEXT_DAY, RunKind.DECISION)
+        assert outcome.is_halted
+        assert "shares at the broker" in outcome.text
+    assert run(restored, NEXT_DAY, RunKind.EXECUTION).is_halted
+    assert len(accepted_orders(home, account)) == len(sent)
+
+    # Of Friday and the weekend: the halted run has booked their interest from the old balances.
+    assert outcomes(imported(restored, LOST_DAY, NEXT_DAY - timedelta(days=1)))["lost_order", "BOOKED"] > 0
+    assert run(restored, NEXT_DAY, RunKind.DECISION).is_halted  # what was asked of a person, a person answers
+    for halt in restored.halts.open_halts(account):
+        restored.halts.resolve(halt.halt_id, HaltChoice.RETRY, "the statement is in", "Ann", wall_clock())
+
+    assert {found.status for found in run_day(restored, NEXT_DAY).values()} == {RunStatus.COMPLETED}
+    names = [child.order_ref for child in accepted_orders(home, account)]
+    assert len(names) == len(set(names)) > len(sent)
+    booked = Counter(
+        entry.entry_id.removeprefix("trade:")
+        for entry in restored.ledger.entries(account)
+        if entry.entry_id.startswith("trade:")
+    )
+    assert booked == Counter(executions_at_broker(home, account))
+    books = book_at_close(restored)
+    assert books.ours == books.broker
 
 
 def unassigned_execution(world: World) -> tuple[str, Decimal]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal as D
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from tasks.opening import begin
 from tasks.options import WorldOptions
 from tasks.resolution import apply
 from tasks.runtime import World
-from tasks.window_check import check_window
-from tests.factories import recorded_inputs, run, run_id_of, step_outputs
+from tasks.window_check import ON_ITS_WAY, check_window
+from tests.factories import accepted_orders, recorded_inputs, run, run_id_of, step_outputs
 from tests.halted_days import DAY_BEFORE, HALTED_DAY, home_after_a_day, open_halt, undisturbed_home
 
 
@@ -161,3 +162,23 @@ def test_money_without_a_cause_is_never_booked_without_asking(tmp_path: Path) ->
         # the night's own postings only: no trade, no adoption
         added = world.ledger.entries(world.account)[before:]
         assert {entry.kind.value for entry in added} & {"TRADE", "ADOPTION", "COMMISSION"} == set()
+
+
+def test_young_execution_of_an_order_that_the_book_has_lost_stops_the_window(tmp_path: Path) -> None:
+    """A book that lost its last commits has no row that the message of an execution could belong to."""
+    with world_of(undisturbed_home(), tmp_path / "traded") as traded:
+        run(traded, HALTED_DAY, RunKind.EXECUTION)
+        fill = next(f for f in traded.broker.executions() if f.executed_at.date() == HALTED_DAY)
+        orders = accepted_orders(traded.options.home, traded.account)
+        child = next(order for order in orders if order.order_ref == fill.order_ref)
+    with world_of(undisturbed_home(), tmp_path / "lost") as world:
+        day = begin(world, HALTED_DAY, RunKind.EXECUTION)
+        world.broker.advance(fill.executed_at - timedelta(seconds=30))
+        world.broker.submit(child)
+        while not (done := [f for f in world.broker.executions() if f.order_ref == child.order_ref]):
+            world.broker.advance(world.broker.now + timedelta(seconds=5))
+        assert world.order_refs({child.order_ref}) == frozenset()
+        assert world.broker.now - done[0].executed_at < ON_ITS_WAY
+
+        with pytest.raises(HaltError, match=f"of {child.contract_id} as in our book"):
+            check_window(day, recorded_inputs(world, HALTED_DAY), world.broker.now)
