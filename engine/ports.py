@@ -190,6 +190,9 @@ class OrderBook(Protocol):
     def unbooked(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
         """Those of orders of this book that are not booked, or only in an earlier version, in the given order."""
 
+    def uncharged(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
+        """Those that are booked in this version without the commission that they name."""
+
     def child(self, order_ref: str) -> ChildRecord:
         """One child; raises `InvariantError` when it was never planned."""
 

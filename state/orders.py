@@ -200,6 +200,13 @@ class OrderStore(JobStore):
         booked = {fill.root: fill.version for fill in known}
         return tuple(fill for fill in asked if fill.version > booked.get(fill.root, -1))
 
+    def uncharged(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
+        """Those that are booked in this version without the commission that they name."""
+        charged = [fill for fill in executions if fill.is_charged]
+        known = account_fills(self._database, self._account, {fill.root for fill in charged})
+        waiting = {fill.execution_id for fill in known if not fill.is_charged}
+        return tuple(fill for fill in charged if fill.execution_id in waiting)
+
     def child(self, order_ref: str) -> ChildRecord:
         """One child; raises `InvariantError` when it was never planned."""
         with self._database.read() as connection:

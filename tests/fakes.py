@@ -122,6 +122,9 @@ class MemoryOrderBook:
             f for f in executions if f.order_ref in self.records and f.version > known.get(f.root, -1)
         )
 
+    def uncharged(self, executions: Sequence[Fill]) -> tuple[Fill, ...]:
+        return ()
+
     def child(self, order_ref: str) -> ChildRecord:
         return self.records[order_ref]
 

@@ -70,7 +70,7 @@ class OrderManager:
         self._checked: set[datetime] = set()
         self._pushed, self._fenced, self._ended = 0, False, False
         self._permission, self._verdict = Permission.ALL, UNCHANGED
-        self._look_at = world.transport.now()
+        self._look_at = self._latest = world.transport.now()
         unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
         self._blocked = {
             name: record.child.intent_id for record in unresolved for name in record.child.contract_ids
@@ -116,7 +116,9 @@ class OrderManager:
             self._receive(self._until(now))
 
     def _now(self) -> datetime:
-        return self._world.transport.now()
+        """The venue's time, which stands still where its clock steps back: no deadline comes twice, none in the past."""
+        self._latest = max(self._latest, self._world.transport.now())
+        return self._latest
 
     def _push(self, at: datetime, action: Action) -> None:
         self._pushed += 1

@@ -56,6 +56,8 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
     listed = transport.executions()
     fills = _by_reference(listed)
     book.spend([*orders, *fills])
+    for fill in book.uncharged(listed):
+        book.record_fill(fill, _booked_at(fill, now))
     late = _late_fills(book, listed, fills, {record.child.order_ref for record in records})
     booked = [fill.execution_id for fill in late if book.record_fill(fill, _booked_at(fill, now))]
     children = []

@@ -1,37 +1,17 @@
-"""Execution days under drawn faults: no order twice, no fill lost, book and broker equal, and every seeded bug caught."""
+"""What the faulted days are worth: every seeded bug is caught, and a failing day is made small and lived again."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from tests.simulation.order_days.campaign import command, narrowed, simulate, smaller
+from tests.simulation.order_days.campaign import command, narrowed, smaller
 from tests.simulation.order_days.canaries import CANARIES, Canary
 from tests.simulation.order_days.day import FaultedDay
 from tests.simulation.order_days.drawing import draw
 from tests.simulation.order_days.judging import judge
-from tests.simulation.order_days.killing import drawn_pairs, effects, killed, singles
 from tests.simulation.order_days.scenarios import ORDERS, SCENARIOS
 
-WHOLE = os.environ.get("FUND_CAMPAIGN") == "1"
-SEEDS_HERE = 2_000 if WHOLE else 150
-PAIRS_HERE = 500 if WHOLE else 30
-EVERY_EFFECT_HERE = 1 if WHOLE else 3
 SEEDS_OF_A_CANARY = 60
-
-
-def test_drawn_days_break_no_invariant_and_every_fault_fires() -> None:
-    found = simulate(draw(seed) for seed in range(SEEDS_HERE))
-    assert found.violations == []
-    assert found.silent_faults == []
-
-
-def test_same_seed_is_the_same_day_to_the_last_event() -> None:
-    first = [FaultedDay.begin(draw(seed)).live().digest for seed in range(20, 30)]
-    again = [FaultedDay.begin(draw(seed)).live().digest for seed in range(20, 30)]
-    assert first == again
-    assert len(set(first)) == len(first)
 
 
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
@@ -52,20 +32,6 @@ def test_undisturbed_scenario_sends_thirty_parents_and_breaks_nothing(name: str)
     assert judge(day) == []
     sent = {order.child.intent_id for _, order in day.broker.state.orders.items()}
     assert ORDERS - 6 <= len(sent) <= ORDERS
-
-
-def test_process_killed_after_one_effect_sends_nothing_twice_and_loses_no_fill() -> None:
-    one = SCENARIOS["filled at once"]
-    # Each of 30 orders is claimed and sent, and its two messages arrive and are journaled: 6 effects, 180 in all.
-    assert effects(one) >= 180
-    assert singles(one, EVERY_EFFECT_HERE) == []
-
-
-def test_process_killed_twice_sends_nothing_twice_and_loses_no_fill() -> None:
-    broken = {
-        (name, kills): killed(SCENARIOS[name], kills) for name, kills in drawn_pairs(PAIRS_HERE, seed=1)
-    }
-    assert {pair: found for pair, found in broken.items() if found} == {}
 
 
 def test_failing_day_is_made_smaller_and_repeated_by_one_command() -> None:

@@ -9,10 +9,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from unittest.mock import patch
 
 import state.fills
-from engine.execution import answers, executor, lifecycle, planning, pricing, recovery, revalidation, rounds
+from engine.errors import BrokerUnavailable
+from engine.execution import (
+    answers,
+    executor,
+    lifecycle,
+    planning,
+    pricing,
+    recovery,
+    revalidation,
+    rounds,
+    spreads,
+)
 from engine.execution.ticket import Goal, Phase
 from engine.model.context import ControlState
 from engine.model.orders import ChildStatus, TransportEventKind
@@ -75,7 +87,7 @@ def _is_never_superseded(right, self):
     return Permission.ALL if found is Permission.SUPERSEDED else found
 
 
-def _lets_go(right, *args):
+def _lets_go(right, *args, **options):
     return None
 
 
@@ -117,8 +129,8 @@ def _says_nothing(right, self, subject, text):
     return None
 
 
-def _moves_the_anchor(right, core, state, offered, now, policy):
-    return right(replace(core, children=()), state, offered, now, policy)
+def _moves_the_anchor(right, core):
+    return None
 
 
 def _knows_no_collar(right, mid, *rest):
@@ -137,9 +149,60 @@ def _swaps_crossed_sides(right, quote, now, max_age_seconds):
     return right(quote, now, max_age_seconds)
 
 
-def _starts_at_one(right, core, state, now, policy):
+def _starts_at_one(right, core, state, plan, price):
     """Attempts are counted from the start of the process: a restart reuses references."""
-    return right(core, state._replace(attempt=0) if state.child is None else state, now, policy)
+    return right(core, state._replace(attempt=len(state.fills)), plan, price)
+
+
+def _needs_one_side(right, quote, now, max_age_seconds):
+    if quote is not None and quote.bid is not None and quote.ask is None:
+        return replace(quote, ask=quote.bid)
+    return right(quote, now, max_age_seconds)
+
+
+def _takes_any_number(right, quote, now, max_age_seconds):
+    if quote is not None and None not in (quote.bid, quote.ask) and quote.bid <= quote.ask:
+        return quote
+    return right(quote, now, max_age_seconds)
+
+
+def _believes_every_price(right, self, price):
+    return None
+
+
+def _overshoots(right, plan, *rest):
+    """Rounded away from the collar instead of into it."""
+    price = right(plan, *rest)
+    return price + plan.side.sign * 30 * abs(plan.price_ceiling - plan.arrival_mid)
+
+
+# ---------------------------------------------------------------- the write
+
+
+def _sends_before_it_claims(right, self, intent_id, child):
+    self._world.transport.send(child)
+    with patch.object(self._world.transport, "send", lambda _: None):
+        right(self, intent_id, child)
+
+
+class _Retrying:
+    """A line that writes again what may have left."""
+
+    def __init__(self, line):
+        self._line = line
+
+    def __getattr__(self, name):
+        return getattr(self._line, name)
+
+    def send(self, child):
+        try:
+            self._line.send(child)
+        except BrokerUnavailable:
+            self._line.send(child)
+
+
+def _sends_again(right, self, jobs, world):
+    right(self, jobs, replace(world, transport=_Retrying(world.transport)))
 
 
 # ---------------------------------------------------------------- recovery and books
@@ -155,16 +218,38 @@ def _skips_late_fills(right, *args):
 
 def _takes_absent_for_cancelled(right, record, order, fills):
     found = right(record, order, fills)
-    return ChildStatus.REJECTED if found is ChildStatus.UNKNOWN and order is None else found
+    if found is not ChildStatus.UNKNOWN or order is not None:
+        return found
+    cancelling = record.status is ChildStatus.CANCEL_PENDING
+    return ChildStatus.CANCELLED if cancelling else ChildStatus.REJECTED
 
 
 def _forgets_commissions(right, fill, at):
     return right(replace(fill, commission=fill.commission / 2), at)
 
 
+def _forgets_late_commissions(right, self, executions):
+    return ()
+
+
+def _books_no_postings(right, connection, account, entries):
+    return None
+
+
+def _takes_pence_for_pounds(right, fill, instrument, sleeves, at):
+    return right(fill, replace(instrument, price_magnifier=Decimal(1)), sleeves, at)
+
+
 def _keeps_both_versions(right, connection, account, execution_id, at):
     return None
 
+
+def _quotes(wrong):
+    """Every place that asks whether a quote may be believed."""
+    return tuple((place, "usable_quote", wrong) for place in (planning, pricing, spreads, revalidation))
+
+
+_CANCELS = tuple((place, "cancel_child", _counts_on_the_cancel) for place in (answers, lifecycle, rounds))
 
 CANARIES = (
     Canary("the gate forgets what is reserved", ((gate, "judge", _forgets_reservations), (answers, "_misses_executions", _believes_any_end)), often(Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
@@ -174,13 +259,27 @@ CANARIES = (
     Canary("an end is believed before its executions came", ((answers, "_misses_executions", _believes_any_end),), often(Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
     Canary("an error code counts as an end", ((lifecycle, "broker_message", _takes_errors_for_ends), (gate, "judge", _forgets_reservations)), often(Fault.FALSE_CANCEL)),
     Canary("doubt is told to nobody", ((executor.OrderManager, "_alarm", _says_nothing),), often(Fault.SEND_SILENT, Fault.SEND_LOST)),
-    Canary("a restart moves the anchor of the collar", ((rounds, "plan_of", _moves_the_anchor),), often(Fault.DEATH)),
+    Canary("a restart moves the anchor of the collar", ((planning, "first_mid", _moves_the_anchor),), often(Fault.DEATH)),
     Canary("the collar does not hold", ((pricing, "collar", _knows_no_collar),), {}),
-    Canary("an old quote is good enough", ((planning, "usable_quote", _takes_any_quote), (revalidation, "usable_quote", _takes_any_quote), (pricing, "usable_quote", _takes_any_quote)), often(Fault.QUOTE_STALE)),
-    Canary("a crossed quote is turned round", ((planning, "usable_quote", _swaps_crossed_sides), (revalidation, "usable_quote", _swaps_crossed_sides), (pricing, "usable_quote", _swaps_crossed_sides)), often(Fault.QUOTE_CROSSED)),
+    Canary("an old quote is good enough", _quotes(_takes_any_quote), often(Fault.QUOTE_STALE)),
+    Canary("a crossed quote is turned round", _quotes(_swaps_crossed_sides), often(Fault.QUOTE_CROSSED)),
     Canary("a restart looks at no executions", ((recovery, "_by_reference", _finds_no_executions),), often(Fault.DEATH)),
     Canary("executions of ended orders are not booked", ((recovery, "_late_fills", _skips_late_fills),), often(Fault.BUST, Fault.CORRECTION)),
     Canary("an order that is not listed counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.1, Fault.QUERY_LAGS: 0.9}),
     Canary("half of each commission is forgotten", ((state.fills, "commission", _forgets_commissions),), {}),
     Canary("a corrected execution keeps its first version", ((state.fills, "take_back", _keeps_both_versions),), often(Fault.BUST, Fault.CORRECTION)),
+    Canary("a restart uses references again that were claimed", ((rounds, "_new_child", _starts_at_one), (gate, "judge", _claims_twice)), often(Fault.DEATH)),
+    Canary("a cancel that was asked for counts as done", (*_CANCELS, (gate, "judge", _forgets_reservations)), often(Fault.CANCEL_LOST, Fault.MESSAGE_LATE)),
+    Canary("the halt is looked at outside of the claim", ((gate, "judge", _ignores_the_halt),), often(Fault.HALT)),
+    Canary("an order leaves before it is claimed", ((executor.OrderManager, "_send", _sends_before_it_claims),), often(Fault.COMMIT_LOST, Fault.DEATH)),
+    Canary("what may have left is written again", ((executor.OrderManager, "__init__", _sends_again),), often(Fault.SEND_UNKNOWN)),
+    Canary("an empty answer counts as no orders", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.2, Fault.QUERY_EMPTY: 0.9}),
+    Canary("what the lists forgot over midnight counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.2, Fault.MIDNIGHT: 0.5}),
+    Canary("a commission that comes late is forgotten", ((OrderStore, "uncharged", _forgets_late_commissions),), {Fault.COMMISSION_LATE: 0.6, Fault.DEATH: 0.1}),
+    Canary("executions are kept and not posted", ((state.fills, "post_entries", _books_no_postings),), {}),
+    Canary("pence are booked as pounds", ((state.fills, "trade", _takes_pence_for_pounds),), {}),
+    Canary("one side of a market is enough", _quotes(_needs_one_side), often(Fault.QUOTE_ONE_SIDED)),
+    Canary("-1 is a price", (*_quotes(_takes_any_number), (revalidation.PriceReference, "refusal", _believes_every_price)), often(Fault.QUOTE_NEGATIVE)),
+    Canary("a delayed quote is good enough", _quotes(_takes_any_quote), often(Fault.QUOTE_DELAYED)),
+    Canary("a limit is rounded out of its collar", ((planning, "limit_price", _overshoots),), {}),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from types import SimpleNamespace
 
 from sqlalchemy.exc import DatabaseError
@@ -18,12 +19,11 @@ from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
 from engine.execution.outcome import ExecutionWorld
 from engine.execution.recovery import recover
-from engine.model.context import Mode, RunKey, RunKind, RunStatus
+from engine.model.context import ControlState, Mode, RunKey, RunKind, RunStatus
 from engine.model.orders import ChildStatus
 from engine.model.universe import ContractBook
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
-from engine.simulation.interventions import change_execution
 from engine.simulation.journal import MemoryJournal
 from state.control import ControlStore
 from state.gate import OrderLimits
@@ -34,8 +34,18 @@ from state.runs import RunStore
 from tasks.execute import JobObserver, jobs_of_date
 from tests.engine.execution.market import execution_policy, safety_policy
 from tests.engine.simulation.exchange_world import CONTRACTS, UNIVERSE, World, broker_terms, opening
+from tests.simulation.order_days.comparing import compare
 from tests.simulation.order_days.drawing import Dice, DrawnDay, Fault, ProcessDeath
-from tests.simulation.order_days.faulted import FaultedDatabase, FaultedTransport, UnwrittenBroker, empty_book
+from tests.simulation.order_days.faulted import (
+    Far,
+    FaultedDatabase,
+    FaultedTransport,
+    UnwrittenBroker,
+    bring_back,
+    empty_book,
+    image,
+)
+from tests.simulation.order_days.mishaps import change_newest, fill_late, reject_newest
 
 ACCOUNT = "SIM-test-7"
 BOOK = ContractBook(universe=UNIVERSE, contracts=CONTRACTS)
@@ -55,7 +65,12 @@ class FaultedDay:
     broker: SimulatedBroker
     database: FaultedDatabase
     alarms: list[str] = field(default_factory=list)
-    served: dict[str, set[Decimal]] = field(default_factory=dict)
+    far: Far = field(default_factory=Far)
+    images: list[bytes] = field(default_factory=list)
+    restored: int = 0
+    effects: int = 0
+    late: Counter[str] = field(default_factory=Counter)
+    reduced: list[tuple[int, int]] = field(default_factory=list)
     halted_at: int | None = None
     resumed_at: int | None = None
     claimed_before: set[str] = field(default_factory=set)
@@ -78,6 +93,7 @@ class FaultedDay:
         day.store(claim.run_id, claim.epoch).save_jobs(drawn.jobs)
         RunStore(day.database).finish(claim.run_id, RunStatus.COMPLETED, drawn.starts, b"")
         dice.moments, dice.faults_on, dice.kills = 0, True, kills_later
+        day.images.append(image(day.database))
         dice.log.clear()
         dice.counted.clear()
         return day
@@ -99,17 +115,32 @@ class FaultedDay:
                 self.ended = True
                 break
             self.broker.advance(self.broker.now + LEASE)
+            self.perhaps_restore()
         self.calm_down()
         self.find_the_rest()
         return self
 
     def calm_down(self) -> None:
-        """Faults end, and an operator lifts what they stopped."""
+        """Faults end, the broker's statement lists what its lists forgot, and an operator lifts what was stopped."""
+        self.far.forgotten = None
+        self.effects = self.effects or self.dice.moments
         self.dice.faults_on, self.dice.kills, self.dice.is_dead = False, frozenset(), False
         self.dice.choice = None
         if self.halted_at is not None and self.resumed_at is None:
             self.resumed_at = self.broker.state.head.orders
-            ControlStore(self.database).release_kill_switch(ACCOUNT, "looked", "operator", self.now)
+            control = ControlStore(self.database)
+            control.release_kill_switch(ACCOUNT, "looked", "operator", self.now)
+            control.set_state(ACCOUNT, ControlState.ACTIVE, "looked", "operator", self.now)
+
+    def perhaps_restore(self) -> None:
+        """Between two attempts a person may bring back the book of the morning, or that of the attempt's begin."""
+        self.dice.is_dead = False
+        if self.dice.strikes(Fault.RESTORE):
+            latest = round(self.dice.amount(Fault.RESTORE, 0, 1))
+            bring_back(self.database, self.images[-latest])
+            self.restored += 1
+        elif Fault.RESTORE in self.drawn.rates:
+            self.images.append(image(self.database))
 
     @property
     def now(self) -> datetime:
@@ -144,8 +175,7 @@ class FaultedDay:
         if not claim.is_owner:
             return claim.status is RunStatus.COMPLETED
         orders = self.store(claim.run_id, claim.epoch)
-        transport = FaultedTransport(SimulatedTransport(self.broker), self.dice, self.interrupt)
-        transport.served = self.served
+        transport = FaultedTransport(self.broker, self.far, self.dice, self.interrupt)
         found = recover(orders, transport)
         self.alarms += [f"blocked: {name}" for name in found.blocked]
         self.dice.note(f"found {[child.after.value for child in found.children]}, booked {found.booked}")
@@ -166,6 +196,7 @@ class FaultedDay:
                 safety=safety_policy(),
                 liquidity=LiquidityEstimator(average_daily_volume={}),
                 observer=JobObserver(watched),  # type: ignore[arg-type]
+                before_window=lambda at: compare(self.broker, self.database, ACCOUNT),
             ),
         )
         if report.fenced:
@@ -183,11 +214,19 @@ class FaultedDay:
         if self._nested or not self.dice.faults_on or self.dice.is_dead:
             return
         if self.dice.strikes(Fault.HALT) and self.halted_at is None:
-            self._quietly(self._halt)
+            self._quietly(partial(self._halt, ControlState.HALTED))
+        if self.dice.strikes(Fault.REDUCING) and self.halted_at is None:
+            self._quietly(partial(self._halt, ControlState.REDUCING))
         if self.dice.strikes(Fault.CORRECTION):
-            self._change(Decimal("0.5"))
+            change_newest(self.broker, BOOK, Decimal("0.5"))
         if self.dice.strikes(Fault.BUST):
-            self._change(Decimal(0))
+            change_newest(self.broker, BOOK, Decimal(0))
+        if self.dice.strikes(Fault.REJECT_LATE):
+            reject_newest(self.broker)
+        if self.dice.strikes(Fault.LATE_FILL) and (filled := fill_late(self.broker)) is not None:
+            self.late[filled.child.intent_id] += BOOK.instrument(filled.child.contract_id).lot  # type: ignore[assignment]
+        if self.dice.strikes(Fault.MIDNIGHT):
+            self.far.forgotten = self.now
         if self.dice.strikes(Fault.SECOND_WRITER):
             self._quietly(self._second_writer)
 
@@ -198,8 +237,13 @@ class FaultedDay:
         finally:
             self._nested, self.dice.faults_on = False, faults
 
-    def _halt(self) -> None:
-        ControlStore(self.database).engage_kill_switch(ACCOUNT, "drawn", "seed", self.now)
+    def _halt(self, state: ControlState) -> None:
+        """Nothing drawn here only reduces: neither under the kill switch nor while reducing may an order leave."""
+        control = ControlStore(self.database)
+        if state is ControlState.HALTED:
+            control.engage_kill_switch(ACCOUNT, "drawn", "seed", self.now)
+        else:
+            control.set_state(ACCOUNT, state, "drawn", "seed", self.now)
         self.halted_at = self.broker.state.head.orders
         views = account_orders(self.database, ACCOUNT, self.drawn.day)
         self.claimed_before = {
@@ -210,17 +254,6 @@ class FaultedDay:
         self.broker.advance(self.now + LEASE)
         self.attempt()
 
-    def _change(self, part: Decimal) -> None:
-        """Let the broker correct its newest execution to a part of its quantity, or take it back."""
-        latest = {fill.root: fill for fill in self.broker.executions()}
-        standing = [fill for fill in latest.values() if fill.quantity > 0]
-        if standing:
-            fill = standing[-1]
-            instrument = BOOK.instrument(fill.contract_id)
-            quantity = fill.quantity * part // instrument.lot * instrument.lot
-            change_execution(self.broker, "drawn", fill.execution_id, quantity, fill.price)
-            self.broker.commit()
-
     def find_the_rest(self) -> None:
         """The evening: once more ask the broker what became of everything that is open."""
         runs = RunStore(self.database)
@@ -230,6 +263,10 @@ class FaultedDay:
         orders = self.store(claim.run_id, claim.epoch)
         try:
             recover(orders, SimulatedTransport(self.broker))
+            compare(self.broker, self.database, ACCOUNT)
+        except HaltError as error:
+            self.alarms.append(str(error))
+            self.ended = False
         except Exception as error:
             self.errors.append(f"{type(error).__name__}: {error}")
 

@@ -46,21 +46,42 @@ class Fault(Enum):
     REJECT = "the broker rejects an order"
     QUERY_FAILS = "a query is not answered"
     QUERY_LAGS = "a query does not list the newest order yet"
+    QUERY_EMPTY = "a query is answered with an empty list"
     DISCONNECT = "the line is cut and what it would have told is gone"
+    LINE_DOWN = "the line is down for a while and what it would have told comes after"
+    HALF_OPEN = "the line is half open: nothing arrives and nothing comes, without a word"
+    SESSION_TAKEN = "the broker refuses the session: another one holds it"
+    IDS_REISSUED = "the broker's order numbers roll back and are given out again"
+    MIDNIGHT = "the broker's lists begin anew"
     QUOTE_MISSING = "there is no quote"
     QUOTE_STALE = "a quote is old"
     QUOTE_CROSSED = "bid stands above ask"
     QUOTE_ONE_SIDED = "one side is missing"
     QUOTE_ZERO = "a side is zero"
-    CLOCK_STEP = "the clock jumps"
+    QUOTE_NAN = "a side is no number"
+    QUOTE_NEGATIVE = "both sides say -1, which stands for no data"
+    QUOTE_DELAYED = "a quote is a quarter of an hour old and has moved since"
+    QUOTE_WIDE = "the spread is a hundred times as wide"
+    CLOCK_STEP = "the clock jumps ahead"
+    CLOCK_BACK = "the clock steps back"
     SECOND_WRITER = "another process takes the run over while this one lives on"
     HALT = "trading is halted"
+    REDUCING = "only reductions may leave"
+    RESTORE = "the database is restored from the morning, or from the last attempt"
+    REJECT_LATE = "the broker rejects an order that it had taken"
+    COMMISSION_LATE = "an execution is told before its commission"
+    LATE_FILL = "an order trades after the broker said that it was cancelled"
     CORRECTION = "the broker corrects an execution"
     BUST = "the broker takes an execution back"
 
 
 RATES = (0.003, 0.01, 0.03, 0.1)
-RARE = frozenset({Fault.SECOND_WRITER, Fault.HALT, Fault.CLOCK_STEP, Fault.DISCONNECT, Fault.STATEMENT})
+RARE = frozenset(
+    {
+        Fault.SECOND_WRITER, Fault.HALT, Fault.REDUCING, Fault.CLOCK_STEP, Fault.CLOCK_BACK, Fault.DISCONNECT,
+        Fault.HALF_OPEN, Fault.STATEMENT, Fault.MIDNIGHT, Fault.REJECT_LATE, Fault.LATE_FILL,
+    }
+)  # fmt: skip
 """Faults with many occasions a day: they are drawn ten times more rarely."""
 
 OFTEN = 0.1
@@ -97,7 +118,7 @@ def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
     day = _FIRST_DAY + timedelta(days=chance.randrange(_DAYS))
     while day.weekday() > 4:
         day += timedelta(days=1)
-    faults = [fault for fault in Fault if chance.random() < 0.35]
+    faults = [fault for fault in Fault if chance.random() < 0.3]
     rates = {fault: chance.choice(RATES) * (0.1 if fault in RARE else 1.0) for fault in faults}
     if only is not None:
         rates = dict(only)

@@ -110,13 +110,10 @@ def durable_state(day: FaultedDay) -> bytes:
         for table in (state.cash, state.positions, state.orders, state.executions, state.inbox, state.depth)
     ]
     streams = sorted((fault.name, stream.getstate()) for fault, stream in dice.streams.items())
+    mids = sorted((name, sorted(served)) for name, served in day.far.served.items())
     told = (
-        day.alarms,
-        day.errors,
-        sorted(day.served.items()),
-        day.halted_at,
-        day.resumed_at,
-        day.claimed_before,
+        (day.alarms, day.errors, day.halted_at, day.resumed_at, sorted(day.claimed_before)),
+        (mids, day.far.forgotten, day.far.renumbered, day.restored, sorted(day.late.items())),
     )
     digest = hashlib.blake2b(image(day.database), digest_size=16)
     digest.update(pickle.dumps((head, tables, streams, told, day.attempts)))

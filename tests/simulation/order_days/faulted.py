@@ -6,7 +6,7 @@ import contextlib
 import heapq
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -18,10 +18,13 @@ from sqlalchemy.pool import StaticPool
 from engine.errors import BrokerUnavailable
 from engine.model.market import Quote
 from engine.model.orders import ChildOrder, Fill, OpenOrder, TransportEvent, TransportEventKind
+from engine.simulation.account import BrokerOrder
+from engine.simulation.bookkeeping import sequence_key
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
 from state.database import Database, upgrade
 from tests.simulation.order_days.drawing import Dice, Fault
+from tests.simulation.order_days.quotes import SPOILED, widened
 
 Interruption = Callable[[], None]
 
@@ -29,6 +32,7 @@ _FALSE_CANCELS = (
     "error 10349: order TIF was set to DAY based on order preset",
     "error 161: cancel attempted when order is not in a cancellable state",
     "error 202: order cancelled",
+    "order inactive: held while shares are located, cancelled unless found (404)",
 )
 
 
@@ -106,12 +110,17 @@ def image(database: Database) -> bytes:
     return _driver(database.engine).serialize()
 
 
+def bring_back(database: Database, book: bytes) -> None:
+    """Replace the book by an earlier image of it, as a restored backup does."""
+    driver = _driver(database.engine)
+    driver.deserialize(book)
+    driver.execute("PRAGMA foreign_keys=ON")
+
+
 def empty_book(dice: Dice, interrupt: Interruption) -> FaultedDatabase:
     """A book of its own for a day, in memory."""
     engine, template = _memory()
-    driver = _driver(engine)
-    driver.deserialize(template)
-    driver.execute("PRAGMA foreign_keys=ON")
+    bring_back(Database(engine), template)
     return FaultedDatabase(engine, dice, interrupt)
 
 
@@ -129,21 +138,35 @@ class UnwrittenBroker(SimulatedBroker):
             table.forget()
 
 
+@dataclass
+class Far:
+    """The broker's end of the line, which outlives every connection: what it served, forgot and renumbered."""
+
+    served: dict[str, set[Decimal]] = field(default_factory=dict)
+    forgotten: datetime | None = None
+    renumbered: int = 0
+
+
 class FaultedTransport:
     """An `OrderTransport` that loses, delays, repeats and swaps, and whose quotes can not be trusted."""
 
-    def __init__(self, inner: SimulatedTransport, dice: Dice, interrupt: Interruption) -> None:
-        self._inner, self._dice, self._interrupt = inner, dice, interrupt
+    def __init__(self, broker: SimulatedBroker, far: Far, dice: Dice, interrupt: Interruption) -> None:
+        if dice.strikes(Fault.SESSION_TAKEN):
+            raise BrokerUnavailable("expected a session, found error 326: client id already in use")
+        self._inner, self._broker, self._far = SimulatedTransport(broker), broker, far
+        self._dice, self._interrupt = dice, interrupt
         self._late: list[tuple[datetime, int, TransportEvent]] = []
         self._ahead = timedelta(0)
         self._count = 0
-        self._is_cut = False
-        self.served: dict[str, set[Decimal]] = {}
+        self._is_cut = self._is_silent = False
+        self._down_until: datetime | None = None
 
     def now(self) -> datetime:
         """The venue's time, which may have jumped ahead."""
         if self._dice.strikes(Fault.CLOCK_STEP):
             self._ahead += timedelta(seconds=round(self._dice.amount(Fault.CLOCK_STEP, 5, 300)))
+        if self._dice.strikes(Fault.CLOCK_BACK):
+            self._ahead -= timedelta(seconds=round(self._dice.amount(Fault.CLOCK_BACK, 5, 300)))
         return self._inner.now() + self._ahead
 
     def quote(self, contract_id: str) -> Quote | None:
@@ -151,28 +174,21 @@ class FaultedTransport:
         quote = self._inner.quote(contract_id)
         if quote is None or self._dice.strikes(Fault.QUOTE_MISSING):
             return None
-        good = quote = replace(quote, observed_at=quote.observed_at + self._ahead)
-        if self._dice.strikes(Fault.QUOTE_STALE):
-            moved = 7 * quote.spread
-            quote = replace(quote, observed_at=quote.observed_at - timedelta(minutes=2))
-            quote = replace(quote, bid=good.mid - moved, ask=good.mid - moved + good.spread)
-        if self._dice.strikes(Fault.QUOTE_CROSSED):
-            quote = replace(quote, bid=good.mid + 9 * good.spread, ask=good.mid)
-        if self._dice.strikes(Fault.QUOTE_ONE_SIDED):
-            quote = replace(quote, ask=None)
-        if self._dice.strikes(Fault.QUOTE_ZERO):
-            quote = replace(quote, bid=Decimal(0))
-        if quote is good:
-            self.served.setdefault(contract_id, set()).add(quote.mid)
-        return quote
+        good = replace(quote, observed_at=quote.observed_at + self._ahead)
+        true = widened(good) if self._dice.strikes(Fault.QUOTE_WIDE) else good
+        struck = [spoil(good) for fault, spoil in SPOILED.items() if self._dice.strikes(fault)]
+        if struck:
+            return struck[-1]
+        self._far.served.setdefault(contract_id, set()).add(true.mid)
+        return true
 
     def send(self, child: ChildOrder) -> None:
         """Write one order: it arrives, or not, and the line may say so, or not."""
         dice = self._dice
         dice.note(f"send {child.order_ref} {child.side.value} {child.quantity} at {child.limit_price}")
-        if self._is_cut or dice.strikes(Fault.SEND_LOST):
+        if self._is_cut or self._is_down or dice.strikes(Fault.SEND_LOST):
             raise BrokerUnavailable("expected an open line, found none")
-        if dice.strikes(Fault.SEND_SILENT):
+        if self._is_silent or dice.strikes(Fault.SEND_SILENT):
             return
         if dice.strikes(Fault.REJECT):
             self._hold(self._told(TransportEventKind.REJECTED, child.order_ref, "error 201: rejected"), 0.05)
@@ -189,9 +205,9 @@ class FaultedTransport:
     def cancel(self, order_ref: str) -> None:
         """Ask for a cancel, which may never arrive."""
         self._dice.note(f"cancel {order_ref}")
-        if self._is_cut:
+        if self._is_cut or self._is_down:
             raise BrokerUnavailable("expected an open line, found none")
-        if not self._dice.strikes(Fault.CANCEL_LOST):
+        if not self._is_silent and not self._dice.strikes(Fault.CANCEL_LOST):
             self._inner.cancel(order_ref)
         self._dice.moment("after a cancel")
 
@@ -207,36 +223,79 @@ class FaultedTransport:
                 if self._inner.now() + self._ahead >= until:
                     return None
                 continue
-            if self._dice.strikes(Fault.DISCONNECT):
-                self._is_cut = True
-                self._late.clear()
-                raise BrokerUnavailable("expected an open line, found it cut")
-            if self._dice.strikes(Fault.MESSAGE_LOST):
-                continue
-            if self._dice.strikes(Fault.MESSAGE_TWICE):
-                self._hold(event, self._dice.amount(Fault.MESSAGE_TWICE, 0.01, 30))
-            if self._dice.strikes(Fault.MESSAGE_LATE):
-                self._hold(event, self._dice.amount(Fault.MESSAGE_LATE, 1, 90))
-                continue
-            if self._dice.strikes(Fault.MESSAGE_SWAPPED):
-                self._hold(event, 0.2)
-                continue
-            return self._tell(event)
+            if (told := self._after_its_way(event)) is not None:
+                return self._tell(told)
+
+    def _after_its_way(self, event: TransportEvent) -> TransportEvent | None:
+        """What comes of a message now; ``None`` where it is lost or waits."""
+        dice = self._dice
+        if dice.strikes(Fault.DISCONNECT):
+            self._is_cut = True
+            self._late.clear()
+            raise BrokerUnavailable("expected an open line, found it cut")
+        if dice.strikes(Fault.HALF_OPEN):
+            self._is_silent = True
+        if self._is_silent or dice.strikes(Fault.MESSAGE_LOST):
+            return None
+        if event.fill is not None and dice.strikes(Fault.COMMISSION_LATE):
+            self._hold(event, dice.amount(Fault.COMMISSION_LATE, 0.1, 60))
+            event = replace(event, fill=replace(event.fill, commission=None, commission_currency=None))
+        if dice.strikes(Fault.MESSAGE_TWICE):
+            self._hold(event, dice.amount(Fault.MESSAGE_TWICE, 0.01, 30))
+        seconds = self._delay()
+        if seconds > 0:
+            self._hold(event, seconds)
+            return None
+        return event
+
+    def _delay(self) -> float:
+        """Seconds for which a message waits: for the line, for no reason, or so that the next one comes first."""
+        if self._dice.strikes(Fault.LINE_DOWN):
+            seconds = self._dice.amount(Fault.LINE_DOWN, 1, 90)
+            self._down_until = self._inner.now() + timedelta(milliseconds=round(1000 * seconds))
+        if self._down_until is not None and self._is_down:
+            return (self._down_until - self._inner.now()).total_seconds()
+        if self._dice.strikes(Fault.MESSAGE_LATE):
+            return self._dice.amount(Fault.MESSAGE_LATE, 1, 90)
+        return 0.2 if self._dice.strikes(Fault.MESSAGE_SWAPPED) else 0.0
 
     def orders(self) -> tuple[OpenOrder, ...]:
         """What the broker lists, if it answers, and perhaps without the newest."""
         self._query()
+        if self._dice.strikes(Fault.QUERY_EMPTY):
+            return ()
         listed = self._inner.orders()
+        if (before := self._far.forgotten) is not None:
+            gone = {
+                o.child.order_ref for _, o in self._broker.state.orders.items() if _ended_before(o, before)
+            }
+            listed = tuple(order for order in listed if order.order_ref not in gone)
+        if self._far.renumbered:
+            listed = tuple(
+                replace(order, broker_order_id=sequence_key(max(1, number - self._far.renumbered)))
+                for number, order in enumerate(listed, start=1)
+            )
         return listed[:-1] if self._dice.strikes(Fault.QUERY_LAGS) else listed
 
     def executions(self) -> tuple[Fill, ...]:
         """What the broker lists, if it answers."""
         self._query()
+        if self._dice.strikes(Fault.QUERY_EMPTY):
+            return ()
         listed = self._inner.executions()
+        if (before := self._far.forgotten) is not None:
+            listed = tuple(fill for fill in listed if fill.executed_at >= before)
         return listed[:-1] if self._dice.strikes(Fault.QUERY_LAGS) else listed
 
+    @property
+    def _is_down(self) -> bool:
+        return self._down_until is not None and self._inner.now() < self._down_until
+
     def _query(self) -> None:
-        if self._is_cut or self._dice.strikes(Fault.QUERY_FAILS):
+        if self._dice.strikes(Fault.IDS_REISSUED):
+            self._far.renumbered += round(self._dice.amount(Fault.IDS_REISSUED, 1, 5))
+        is_mute = self._is_cut or self._is_silent or self._is_down
+        if is_mute or self._dice.strikes(Fault.QUERY_FAILS):
             raise BrokerUnavailable("expected an answer within its time, found none")
 
     def _tell(self, event: TransportEvent) -> TransportEvent:
@@ -252,3 +311,7 @@ class FaultedTransport:
         self._count += 1
         at = self._inner.now() + timedelta(milliseconds=round(1000 * seconds))
         heapq.heappush(self._late, (at, self._count, event))
+
+
+def _ended_before(order: BrokerOrder, at: datetime) -> bool:
+    return order.completed_at is not None and order.completed_at < at

@@ -33,9 +33,19 @@ class Violation:
 
 def judge(day: FaultedDay) -> list[Violation]:
     """Every invariant that the day broke; empty for a good one."""
+    checks = dict(CHECKS)
+    if day.restored and not day.ended:
+        # A restored book that misses orders stays halted until the broker's statement is taken in: then it is made even.
+        checks = {name: check for name, check in CHECKS.items() if name not in UNTIL_THE_STATEMENT}
+        checks["C5 a restored book halts"] = _says_why_it_stopped
     return [
-        Violation(day.drawn.seed, name, detail) for name, check in CHECKS.items() for detail in check(day)
+        Violation(day.drawn.seed, name, detail) for name, check in checks.items() for detail in check(day)
     ]
+
+
+def _says_why_it_stopped(day: FaultedDay) -> Iterator[str]:
+    if not any("book" in text for text in day.alarms[-2:]):
+        yield f"the day stopped and said {day.alarms[-2:]}"
 
 
 def _accepted(day: FaultedDay) -> list[BrokerOrder]:
@@ -64,7 +74,7 @@ def _within_the_parent(day: FaultedDay) -> Iterator[str]:
     yield from (
         f"{intent} traded or may trade {total} of {ordered[intent]}"
         for intent, total in traded.items()
-        if total > ordered[intent]
+        if total > ordered[intent] + day.late[intent]
     )
 
 
@@ -79,7 +89,7 @@ def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
             if (
                 mid is None
                 or anchors.setdefault(intent_id, mid) != mid
-                or mid not in day.served.get(contract_id, ())
+                or mid not in day.far.served.get(contract_id, ())
             ):
                 yield f"{child.order_ref} is anchored at {mid}, {intent_id} at {anchors.get(intent_id)}"
         if child.arrival_mid is None:
@@ -164,6 +174,8 @@ def _ends(day: FaultedDay) -> Iterator[str]:
 def _no_broken_contract(day: FaultedDay) -> Iterator[str]:
     yield from day.errors
 
+
+UNTIL_THE_STATEMENT = frozenset({"I4 same cash", "I5 same positions", "I11 booked once", "I13 the day ends"})
 
 CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "I1 accepted at most once": _accepted_once,

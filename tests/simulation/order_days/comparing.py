@@ -1,0 +1,50 @@
+"""The comparison before a window, as small as a simulated day allows: what we hold by our orders, what the broker says.
+
+Contracts with an order whose outcome is still open are left out: they are compared once it is known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sqlalchemy import select
+
+from engine.errors import HaltError
+from engine.execution.outcome import UNCHANGED, WindowVerdict
+from engine.model.instruments import InstrumentType
+from engine.model.orders import ChildStatus, Side
+from engine.simulation.broker import SimulatedBroker
+from state.database import Database
+from state.tables import orders
+
+_ORDERS = select(
+    orders.c.order_ref, orders.c.contract_id, orders.c.near_contract_id, orders.c.side, orders.c.status,
+    orders.c.filled, orders.c.near_filled,
+)  # fmt: skip
+_OPEN = frozenset(status.value for status in ChildStatus if status.holds_reservation)
+
+
+def compare(broker: SimulatedBroker, database: Database, account: str) -> WindowVerdict:
+    """Raise `HaltError` where a position differs or the broker works an order that the book does not know."""
+    with database.read() as connection:
+        rows = connection.execute(_ORDERS.where(orders.c.account == account)).all()
+    held: Counter[str] = Counter()
+    undecided: set[str] = set()
+    for row in rows:
+        sign = Side(row.side).sign
+        held[row.contract_id] += row.filled * sign
+        if row.near_contract_id is not None:
+            held[row.near_contract_id] -= row.near_filled * sign
+        if row.status in _OPEN:
+            undecided |= {row.contract_id, row.near_contract_id}
+    theirs = {name: position.quantity for name, position in broker.state.positions.items()}
+    for name in sorted(held.keys() | theirs.keys()):
+        if broker.terms.instrument(name).kind is InstrumentType.CASH:
+            continue  # a conversion leaves cash and no position
+        if name not in undecided and held[name] != theirs.get(name, 0):
+            raise HaltError("position", f"{name}: book {held[name]}, broker {theirs.get(name, 0)}")
+    known = {row.order_ref for row in rows}
+    for order in broker.state.open_orders():
+        if order.child.order_ref not in known:
+            raise HaltError("order", f"{order.child.order_ref} works at the broker and is not in the book")
+    return UNCHANGED

@@ -1,0 +1,58 @@
+"""What the broker does on its own between two effects of a living process: it corrects, rejects, fills late, forgets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from engine.model.orders import ChildStatus, TransportEventKind
+from engine.model.universe import ContractBook
+from engine.simulation.account import BrokerOrder
+from engine.simulation.broker import SimulatedBroker
+from engine.simulation.desk import _complete, _execute
+from engine.simulation.interventions import change_execution
+from engine.simulation.matching import Match
+
+
+def change_newest(broker: SimulatedBroker, contracts: ContractBook, part: Decimal) -> None:
+    """Let the broker correct its newest execution to a part of its quantity, or take it back."""
+    latest = {fill.root: fill for fill in broker.executions()}
+    standing = [fill for fill in latest.values() if fill.quantity > 0]
+    if standing:
+        fill = standing[-1]
+        instrument = contracts.instrument(fill.contract_id)
+        quantity = fill.quantity * part // instrument.lot * instrument.lot
+        change_execution(broker, "drawn", fill.execution_id, quantity, fill.price)
+        broker.commit()
+
+
+def reject_newest(broker: SimulatedBroker) -> bool:
+    """Let the broker reject the newest order that works, which it had acknowledged; whether there was one."""
+    working = [
+        order
+        for order in broker.state.open_orders()
+        if order.status is ChildStatus.WORKING and not order.filled
+    ]
+    if not working:
+        return False
+    text = "error 201: order rejected: margin"
+    _complete(broker.state, working[-1], ChildStatus.REJECTED, TransportEventKind.REJECTED, text)
+    broker.commit()
+    return True
+
+
+def fill_late(broker: SimulatedBroker) -> BrokerOrder | None:
+    """Let an order trade once more that was told to be cancelled; the order, or ``None`` where there is none."""
+    ended = [
+        order
+        for _, order in broker.state.orders.items()
+        if order.status is ChildStatus.CANCELLED and order.remaining > 0 and order.child.near is None
+    ]
+    if not ended:
+        return None
+    order = ended[-1]
+    lot = broker.terms.instrument(order.child.contract_id).lot
+    traded = _execute(broker.state, broker.terms, order, Match(price=order.child.limit_price, quantity=lot))
+    broker.state.put_order(replace(traded, status=ChildStatus.CANCELLED, completed_at=order.completed_at))
+    broker.commit()
+    return order

@@ -1,0 +1,42 @@
+"""Execution days under drawn faults: no order twice, no fill lost, book and broker equal, and the same day again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.order_days.campaign import simulate
+from tests.simulation.order_days.day import FaultedDay
+from tests.simulation.order_days.drawing import Fault, draw, often
+from tests.simulation.order_days.judging import judge
+from tests.simulation.order_days.sizes import SEEDS
+
+BLOCKS = 8
+DIGESTS = Path(__file__).parent / "order_days" / "digests.json"
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_drawn_days_break_no_invariant(block: int) -> None:
+    size = SEEDS // BLOCKS
+    found = simulate(draw(seed) for seed in range(block * size, (block + 1) * size))
+    assert found.violations == []
+    assert found.days == size
+
+
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)
+def test_fault_strikes_and_breaks_nothing(fault: Fault) -> None:
+    # A book is restored between two attempts, so there have to be two.
+    rates = often(fault, Fault.DEATH) if fault is Fault.RESTORE else often(fault)
+    days = (FaultedDay.begin(draw(seed, rates)).live() for seed in range(60))
+    struck = next(day for day in days if day.dice.fired[fault])
+    assert judge(struck) == []
+
+
+def test_same_seeds_give_the_same_events_on_every_python_and_machine() -> None:
+    golden = json.loads(DIGESTS.read_text(encoding="utf-8"))
+    first, last = golden["seeds"]
+    lived = {str(seed): FaultedDay.begin(draw(seed)).live().digest for seed in range(first, last)}
+    assert lived == golden["digests"], "written anew by python -m tests.simulation.order_days.digests"
+    assert len(set(lived.values())) == last - first
