@@ -1,8 +1,8 @@
 """Real processes, really killed: days of some forty orders on SQLite and PostgreSQL, until so many kills are counted.
 
-``python -m tests.scenarios.real_kills --kills 100 [--backends sqlite,postgresql] [--seeds 0] [--days 10] [--json FILE]``
+``python -m tests.scenarios.real_kills --kills 100 [--backends sqlite,postgresql] [--seeds 0] [--minutes 30] [--json FILE]``
 
-A seed draws who is killed and when. Two in ten are the command line in an interpreter of its own, the others children
+A seed draws who is killed and when. One in ten is the command line in an interpreter of its own, the others children
 that were forked before their day began; half are killed by the parent at a drawn time of the clock, wherever they are
 then, half end themselves at a drawn effect; every third is killed again while it recovers or goes on. Afterwards the
 day is run to its end and judged by the simulated broker's own file. Recovery counts from the start of the new process
@@ -24,8 +24,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from tests import factories as fund
 from tests.scenarios.fund_process import RECOVERED
 from tests.scenarios.kill_judge import look_at_end, violations
 from tests.scenarios.kill_moments import Strike, hear_effects
-from tests.scenarios.kill_stage import BACKENDS, Stage, stage
+from tests.scenarios.kill_stage import ADDRESS, BACKENDS, Stage, stage
 from tests.scenarios.killed_days import Market, in_child
 
 DAY = date(2026, 11, 19)
@@ -131,7 +131,7 @@ class Theatre:
             return value
 
         Step.__call__ = heard  # type: ignore[method-assign, assignment]
-        statuses = []
+        statuses: list[str] = []
         for kind in KINDS:
             statuses.append(fund.run(world, DAY, kind).status.value)
         end = look_at_end(world, DAY, tuple(statuses))
@@ -149,7 +149,7 @@ class Theatre:
     def play(self, seed: int) -> Kill:
         """A seed's day."""
         chance = random.Random(f"{self.backend} {seed}")
-        by_command = seed % 10 in (4, 9)
+        by_command = seed % 10 == 4
         strike = self._strike_command if by_command else self._strike_fork
         self.stage.take(EMPTY if by_command else DECIDED)
         moments = [strike(chance, first=True)]
@@ -249,29 +249,54 @@ def kill_after(process: int, seconds: float) -> None:
 
 
 def play(
-    backends: Sequence[str], seeds: Callable[[str], Sequence[int]], folder: Path, kills: int
+    seeds: Mapping[str, Sequence[int]], folder: Path, kills: int, until: float
 ) -> tuple[list[Kill], dict[str, Json]]:
-    """Days of each database until so many kills are counted, or its seeds are used up; and what a day is like."""
-    os.environ.pop("FUND_DATABASE_URL", None)
+    """Days of each database until so many kills are counted, its seeds are used up, or it is time to end.
+
+    The databases are played side by side, each by a child of its own. What comes back with the kills says what a day is like.
+    """
+    os.environ.pop(ADDRESS, None)
     market = Market.after_first_day(folder / "market", first=DAY, day=DAY)
+    told: dict[str, Json] = {}
+
+    def of_the_rest(backends: Sequence[str]) -> None:
+        if not backends:
+            return
+        backend, *others = backends
+
+        def work() -> Json:
+            return play_one(backend, market, folder / backend, seeds[backend], (kills, until))
+
+        answer = folder / f"{backend}.json"
+        told[backend] = in_child(work, answer, lambda child: of_the_rest(others))
+
+    of_the_rest(list(seeds))
+    parts = {backend: told[backend] for backend in seeds}
+    return [
+        Kill(**{**one, "moments": tuple(one["moments"]), "broken": tuple(one["broken"])})
+        for part in parts.values()
+        for one in part["kills"]  # type: ignore[index, call-overload, union-attr]
+    ], {backend: part["about"] for backend, part in parts.items()}  # type: ignore[index, call-overload]
+
+
+def play_one(
+    backend: str, market: Market, place: Path, seeds: Sequence[int], most: tuple[int, float]
+) -> Json:
+    """Days of one database: its kills, and what an undisturbed day is like."""
+    place.mkdir()
     played: list[Kill] = []
-    about: dict[str, Json] = {}
-    for backend in backends:
-        place = folder / backend
-        place.mkdir()
-        with stage(backend, place) as scene:
-            theatre = Theatre.built(backend, scene, market, place)
-            about[backend] = {
-                "moments_a_day": len(theatre.names),
-                "seconds_of_execution_and_close": round(theatre.seconds, 2),
-            }
-            count = 0
-            for seed in seeds(backend):
-                played.append(theatre.play(seed))
-                count += len(played[-1].moments)
-                if count >= kills:
-                    break
-    return played, about
+    kills, until = most
+    with stage(backend, place) as scene:
+        theatre = Theatre.built(backend, scene, market, place)
+        for seed in seeds:
+            played.append(theatre.play(seed))
+            if sum(len(kill.moments) for kill in played) >= kills or time.monotonic() > until:
+                break
+    about: Json = {
+        "moments_a_day": len(theatre.names),
+        "seconds_of_execution_and_close": round(theatre.seconds, 2),
+    }
+    return {"kills": [asdict(kill) for kill in played], "about": about}
 
 
 def document(played: Sequence[Kill], about: dict[str, Json], seconds: float) -> dict[str, Json]:
@@ -334,6 +359,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--backends", default=",".join(BACKENDS))
     parser.add_argument("--seeds", default="0", help="first seed, of all databases or of each in turn")
     parser.add_argument("--days", type=int, default=10_000, help="most days on each database")
+    parser.add_argument("--minutes", type=float, default=120, help="begin no day after so many")
     parser.add_argument("--json", type=Path, default=None)
     asked = parser.parse_args(arguments)
     backends = asked.backends.split(",")
@@ -341,12 +367,8 @@ def main(arguments: Sequence[str]) -> int:
     first = dict(zip(backends, firsts if len(firsts) > 1 else firsts * len(backends), strict=True))
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kills") as folder:
-        played, about = play(
-            backends,
-            lambda backend: range(first[backend], first[backend] + asked.days),
-            Path(folder),
-            asked.kills,
-        )
+        seeds = {backend: range(first[backend], first[backend] + asked.days) for backend in backends}
+        played, about = play(seeds, Path(folder), asked.kills, started + 60 * asked.minutes)
     found = document(played, about, time.monotonic() - started)
     text = json.dumps(found, indent=2)
     print(text)
