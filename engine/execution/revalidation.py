@@ -148,8 +148,8 @@ class PriceReference(NamedTuple):
             return None
         found = "no positive price" if gap is None else f"one {gap:.1%} away"
         return (
-            f"expected a price within {self.tolerance_fraction:.1%} of {self.price.normalize():f}, {self.source}, "
-            f"found {mid.normalize():f}, {found}"
+            f"expected a price within {self.tolerance_fraction:.1%} of {self.price:.6g}, {self.source}, "
+            f"found {mid:.6g}, {found}"
         )
 
 

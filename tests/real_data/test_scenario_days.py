@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.composition.stages import DayInputs
-from engine.composition.window_risk import WindowRisk, fund_futures
+from engine.composition.stages import DayInputs, RiskStep
+from engine.composition.window_risk import WindowRisk, fund_futures, judge_risk_again
 from engine.execution.pace import widest_collar
 from engine.execution.pricing import collar_width
 from engine.model.context import RunKind
-from engine.model.encoding import decode
+from engine.model.encoding import decode, encode
 from flows.engine import BODIES
 from state.jobs import JobStore
 from state.order_reading import OrderView, account_orders
@@ -50,6 +50,7 @@ class BrokenDay:
     inputs: DayInputs
     orders: tuple[OrderView, ...]
     notes: str
+    decided: RiskStep
     risks: tuple[WindowRisk, ...]
     figures: Mapping[str, float]
     futures: tuple[str, ...]
@@ -84,6 +85,7 @@ def broken_day(store: Path, day: date) -> BrokenDay:
     found = BrokenDay(
         inputs=inputs,
         orders=orders,
+        decided=decode(RiskStep, step_outputs(world, day)["risk"]),
         notes=" | ".join(record.note for record in jobs),
         risks=tuple(decode(WindowRisk, steps[name]) for name in steps if name.startswith(STEP_PREFIX)),
         figures={str(row["metric"]): float(str(row["figure"])) for row in rows},
@@ -132,6 +134,13 @@ def test_risk_is_judged_again_where_a_future_moved_and_never_becomes_looser(brok
     for risk in broken.risks:
         assert all(abs(move) > D("0.03") for move in risk.moves.values())
         assert risk.verdict.scale <= 1
+
+
+def test_recorded_look_at_the_risk_comes_out_the_same_again(broken: BrokenDay) -> None:
+    """What was read is in the record: from it and the decision's own records the same bytes follow."""
+    setup = broken.world.setup(broken.inputs.context.trade_date)
+    for risk in broken.risks:
+        assert encode(judge_risk_again(setup, broken.inputs, broken.decided, risk.reading)) == encode(risk)
 
 
 def test_recalled_borrow_leaves_no_new_short(broken: BrokenDay) -> None:
