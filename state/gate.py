@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    true,
     type_coerce,
     update,
 )
@@ -63,14 +64,17 @@ def _totals(filled: ColumnElement[int], parent: ColumnElement[str]) -> Select[tu
     done = type_coerce(filled, BigInteger)
     left = case((done < _ORDER_QUANTITY, _ORDER_QUANTITY - done), else_=0)
     return select(
-        func.coalesce(func.sum(done), 0),
-        func.coalesce(func.sum(case((orders.c.status.in_(_RESERVING), left), else_=0)), 0),
+        func.coalesce(func.sum(done), 0).label("filled"),
+        func.coalesce(func.sum(case((orders.c.status.in_(_RESERVING), left), else_=0)), 0).label("reserved"),
     ).where(parent == bindparam("intent_id"))
 
 
-_PARENT_TOTALS = _totals(orders.c.filled, orders.c.intent_id)
-_NEAR_TOTALS = _totals(orders.c.near_filled, orders.c.near_intent_id)
-"""The same of the spreads whose near leg is the parent's."""
+_OWN = _totals(orders.c.filled, orders.c.intent_id).subquery()
+_NEAR = _totals(orders.c.near_filled, orders.c.near_intent_id).subquery()
+_PARENT_TOTALS = select(_OWN.c.filled + _NEAR.c.filled, _OWN.c.reserved + _NEAR.c.reserved).select_from(
+    _OWN.join(_NEAR, true())
+)
+"""Of a parent's own children, and of the spreads whose near leg is the parent's."""
 
 _COUNTERS = (
     select(order_counters.c.orders, type_coerce(order_counters.c.turnover_usd, BigInteger).label("turnover"))
@@ -297,11 +301,8 @@ def counted_notional(
 
 def _parent_room(connection: Connection, parent: Row[tuple[object, ...]]) -> tuple[int, int, int]:
     """Filled, reserved and whole quantity of a parent; of a spread's two parents the fuller decides."""
-    filled = reserved = 0
-    for wanted in (_PARENT_TOTALS, _NEAR_TOTALS):
-        totals = connection.execute(wanted, {"intent_id": parent.intent_id}).one()
-        filled, reserved = filled + int(totals[0]), reserved + int(totals[1])
-    return filled, reserved, parent.quantity
+    filled, reserved = connection.execute(_PARENT_TOTALS, {"intent_id": parent.intent_id}).one()
+    return int(filled), int(reserved), parent.quantity
 
 
 def _lock_counters(connection: Connection, account: str, trade_date: date) -> tuple[int, int]:

@@ -118,9 +118,11 @@ class LedgerStore:
 
 def post_entries(connection: Connection, account: str, entries: Sequence[LedgerEntry]) -> int:
     """Append entries inside the caller's transaction; see `LedgerStore.post`."""
-    ensure_account(connection, account)
     # The row's lock orders postings; it is held until the caller commits.
-    last = connection.execute(_LAST, {"account": account}).one()
+    last = connection.execute(_LAST, {"account": account}).one_or_none()
+    if last is None:
+        ensure_account(connection, account)
+        last = connection.execute(_LAST, {"account": account}).one()
     fresh = _unbooked(connection, account, entries)
     if not fresh:
         return 0

@@ -280,7 +280,7 @@ def test_crash_before_the_commit_leaves_the_child_planned(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("state.orders._append_event", crash)
+        patched.setattr("state.orders.append_events", crash)
         with pytest.raises(KeyboardInterrupt):
             store.claim(child, D(1), NOW)
     assert store.children("parent")[0].status is S.PLANNED
@@ -488,7 +488,7 @@ def test_crash_before_the_commit_of_a_moment_leaves_nothing_of_it(
 
     moment = ([make_fill(child, 40)], [StatusChange(child.order_ref, S.WORKING, "")], NOW)
     with monkeypatch.context() as patched:
-        patched.setattr("state.orders._append_event", crash)
+        patched.setattr("state.order_writes.append_events", crash)
         with pytest.raises(KeyboardInterrupt):
             store.record(*moment)
     assert (store.fills(), store.child(child.order_ref).status) == ((), S.SENDING)
@@ -700,7 +700,7 @@ def test_crash_inside_a_booking_leaves_neither_fill_nor_entry(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("state.orders._recount", crash)
+        patched.setattr("state.order_writes._write", crash)
         with pytest.raises(KeyboardInterrupt):
             store.record_fill(make_fill(child, 40))
     assert store.fills() == ()
