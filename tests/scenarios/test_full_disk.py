@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from engine.model.context import RunKind, RunStatus
 from engine.model.orders import ChildStatus
+from flows.commands.errors import EXIT_UNEXPECTED, report_failure
 from state.database import Database
 from state.order_reading import account_orders
 from state.processes import this_process
@@ -57,17 +57,15 @@ def worked(world: World) -> RunStatus:
         return BODIES[RunKind.EXECUTION](day).status
 
 
-def causes(error: BaseException | None) -> Iterator[str]:
-    """What an error says, and what led to it: a full disk also takes the savepoint away that would be gone back to."""
-    while error is not None:
-        yield str(error)
-        error = error.__context__
-
-
 @pytest.mark.parametrize(("pragma", "told"), [(FULL, "full"), (READ_ONLY, "readonly")])
 @pytest.mark.parametrize("transactions", [12, 90, 200])
 def test_disk_that_is_full_ends_the_run_and_a_restart_converges(
-    decided: Path, tmp_path: Path, transactions: int, pragma: str, told: str
+    decided: Path,
+    tmp_path: Path,
+    transactions: int,
+    pragma: str,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     home = Path(shutil.copytree(decided, tmp_path / "home"))
     world = new_world(home)
@@ -77,7 +75,12 @@ def test_disk_that_is_full_ends_the_run_and_a_restart_converges(
 
     with pytest.raises(OperationalError) as ended:
         worked(world)
-    assert told in " ".join(causes(ended.value))
+    # The person hears the cause, also where it took the savepoint away that would have been gone back to.
+    assert report_failure(ended.value, debug=False, as_json=False) == EXIT_UNEXPECTED
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith("fund: expected the fund's book to take what is written, found: ")
+    assert told in said
+    assert "./fund resume" in said
 
     accepted = {child.order_ref for child in accepted_orders(home, world.account)}
     world.close()
