@@ -23,7 +23,7 @@ from state.database import Database
 from state.fills import FillBooks, fill_of, unbooked
 from state.gate import OrderLimits, Sender, claim_child
 from state.jobs import JobStore
-from state.order_reading import child_record
+from state.order_reading import account_fills, child_record
 from state.order_writes import append_events, record_moment, take_back_execution
 from state.spent_references import keep_spent, last_spent_attempt, read_spent
 from state.tables import control, fills, orders
