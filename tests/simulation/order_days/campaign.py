@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import sys
@@ -72,6 +73,8 @@ class Findings:
 
 def simulate(drawn: Iterable[DrawnDay]) -> Findings:
     """Live and judge days, one after another."""
+    gc.collect()
+    gc.freeze()  # what is there already outlives all days and need not be looked at again
     found, digest, started = Findings(), hashlib.sha256(), time.process_time()
     for one in drawn:
         day = FaultedDay.begin(one).live()

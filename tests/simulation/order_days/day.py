@@ -56,7 +56,7 @@ ATTEMPTS_WITH_FAULTS, ATTEMPTS_WITHOUT = 6, 4
 LEASE = timedelta(seconds=61)
 
 
-@dataclass
+@dataclass(eq=False)
 class FaultedDay:
     """The world of one day: the broker's own account, our book, the dice, and what was said aloud."""
 

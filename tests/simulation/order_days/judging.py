@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from engine.model.orders import ChildStatus, JobStatus, Side
+from engine.model.portfolio import Portfolio
 from engine.simulation.account import BrokerOrder
 from state.jobs import JobStore
 from state.ledger import LedgerStore
@@ -107,8 +109,14 @@ def _widest(contract_id: str, mid: Decimal) -> Decimal:
     return WIDEST * max(abs(mid) * bps / 10_000, instrument.tick_at(mid) * policy.minimum_collar_ticks)
 
 
+@lru_cache(maxsize=1)
+def _book(day: FaultedDay) -> Portfolio:
+    """Our book in the evening; both comparisons read it."""
+    return LedgerStore(day.database).portfolio(ACCOUNT, day.now)
+
+
 def _same_positions(day: FaultedDay) -> Iterator[str]:
-    ours = LedgerStore(day.database).portfolio(ACCOUNT, day.now)
+    ours = _book(day)
     theirs = {name: held.quantity for name, held in day.broker.state.positions.items() if held.quantity != 0}
     own = {name: held.quantity for name, held in ours.positions.items() if held.quantity != 0}
     for name in sorted(own.keys() | theirs.keys()):
@@ -117,7 +125,7 @@ def _same_positions(day: FaultedDay) -> Iterator[str]:
 
 
 def _same_cash(day: FaultedDay) -> Iterator[str]:
-    ours = LedgerStore(day.database).portfolio(ACCOUNT, day.now).cash
+    ours = _book(day).cash
     deposit = {"USD": Decimal(10_000_000)}
     for currency in sorted(ours.keys() | {name for name, _ in day.broker.state.cash.items()}):
         theirs = day.broker.state.balance(currency) - deposit.get(currency, Decimal(0))

@@ -91,10 +91,10 @@ def _day(
 
 SCENARIOS: Mapping[str, DrawnDay] = {
     "filled at once": _day(1),
-    "filled in parts": _day(2, depth=60),
-    "repriced in a moving market": _day(3, depth=60, drift=4, urgency=Urgency.HIGH),
+    "filled in parts": _day(2, depth=110),
+    "repriced in a moving market": _day(3, depth=200, drift=4, urgency=Urgency.HIGH),
     "each job after the last": _day(4, per_job=6, chained=True),
-    "rolls as calendar spreads": _day(7, depth=60, rolls=True),
+    "rolls as calendar spreads": _day(7, depth=130, rolls=True),
     "executions corrected and taken back": _day(5, rates={Fault.CORRECTION: 0.05, Fault.BUST: 0.02}),
     "lines that break while orders leave": _day(6, rates={Fault.SEND_UNKNOWN: 0.1, Fault.SEND_LOST: 0.05}),
 }
