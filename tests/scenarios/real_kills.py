@@ -174,18 +174,18 @@ class Theatre:
 
     def _strike_fork(self, chance: random.Random, *, first: bool) -> str:
         """Where a child was killed, empty where it was faster."""
-        if chance.random() < 0.5:
+        if chance.random() < 0.5 or not first:
             at = chance.randrange(len(self.names) if first else SOON)
             died = in_child(lambda: self.trade(at), self.answer) is None
             return (self.names[at] if first else "recovering") if died else ""
-        after = chance.uniform(0, self.seconds * (1 if first else 0.3))
+        after = chance.uniform(0, self.seconds)
         died = in_child(lambda: self.trade(None), self.answer, lambda child: kill_after(child, after)) is None
         return "any time" if died else ""
 
     def _strike_command(self, chance: random.Random, *, first: bool) -> str:
         plan: dict[str, object] = {}
         after = None
-        if chance.random() < 0.5:
+        if chance.random() < 0.5 or not first:
             plan["kill"] = chance.randrange(20, len(self.names)) if first else chance.randrange(SOON)
         else:
             after = chance.uniform(0.3, 1) * self._seconds_of_the_command()
