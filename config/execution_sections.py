@@ -123,6 +123,7 @@ class Execution(Section):
     avoid_last_minutes_before_close: Minutes
     max_data_age_seconds: MinorSeconds
     poll_interval_seconds: Positive
+    executions_poll_seconds: MajorSeconds
     parent_retry_seconds: MajorSeconds
     urgency: UrgencyRules
     styles: tuple[StyleChoice, ...]

@@ -14,7 +14,6 @@ UNREAD: Mapping[str, str] = {
     "execution.default_max_slippage_bps": "classes without a collar of their own; every class has one",
     "execution.pair_hedge_enabled": "pairs worked leg by leg with overlays",
     "execution.pair_min_hedge_trigger_fill_pct": "pairs worked leg by leg with overlays",
-    "execution.poll_interval_seconds": "brokers that must be polled; the simulated one sends its events",
     "execution.liquidity": "the choice of an execution algorithm by liquidity",
     "execution.atomic": "atomic groups over several venues",
     "execution_phase2.enabled": "switching phase 2 off as a whole",

@@ -17,6 +17,7 @@ FundError
 ├── HaltError                     trading must stop until a person decides; carries the evidence
 ├── RefusedError                  a guard said no: another run holds the key, live is not armed, kill switch
 │   └── SupersededError           another run took this one over
+├── InterruptedRun                the process was asked to end and did; the next attempt goes on
 └── InvariantError                a contract of our own code was broken
     └── IllegalTransition         a state machine was asked for an arrow that it does not have
 
@@ -130,6 +131,12 @@ class RefusedError(FundError):
     """A guard refused: nothing was changed."""
 
     exit_status = 5
+
+
+class InterruptedRun(FundError):
+    """The process was asked to end (SIGTERM) and ended in good order; the exit status is a shell's for that signal."""
+
+    exit_status = 143
 
 
 class InvariantError(FundError):

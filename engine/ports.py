@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -82,7 +83,8 @@ class OrderTransport(Protocol):
     def next_event(self, until: datetime) -> TransportEvent | None:
         """Next message in order, or ``None`` when ``until`` has come (virtual time jumps there).
 
-        Until now, it answers with what is there and does not wait.
+        Until now, it answers with what is there and does not wait. A signal to the process breaks a wait off: then
+        ``None`` comes earlier.
         """
 
     def orders(self) -> tuple[OpenOrder, ...]:
@@ -159,8 +161,15 @@ class StatusChange(NamedTuple):
     text: str
 
 
+Holding = Callable[[], bool]
+"""Whether the latch between the send gate and the line is still held."""
+
+
 class OrderBook(Protocol):
     """Durable order state: the send gate and the journal of the executor (architecture §6)."""
+
+    def passage(self) -> AbstractContextManager[Holding]:
+        """Held while an order is claimed and written: only when nobody holds it is a halt reported as effective."""
 
     def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
         """One transaction: the PLANNED child, control state, epoch, reservation, limits, PLANNED→SENDING.

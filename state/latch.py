@@ -21,14 +21,13 @@ from typing import Protocol
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, func, select
 from sqlalchemy.exc import DatabaseError
 
+from engine.ports import Holding
+
 PATIENCE_SECONDS = 1.0
 """How long who stops trading waits for orders on their way; writing one takes far less."""
 
 _POLL_SECONDS = 0.005
 _KEY: BindParameter[int] = bindparam("key")
-
-Holding = Callable[[], bool]
-"""Whether the latch is still held; asked just before the order is written."""
 
 
 class Latch(Protocol):

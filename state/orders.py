@@ -7,6 +7,7 @@ execution; a correction takes the earlier version back and books the new one.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ from engine.model.context import ControlState
 from engine.model.orders import ChildOrder, ChildStatus, Fill
 from engine.model.policy import TransactionTax
 from engine.model.universe import ContractBook
-from engine.ports import ChildRecord, GateOutcome, Permission, StatusChange
+from engine.ports import ChildRecord, GateOutcome, Holding, Permission, StatusChange
 from state.control_row import ControlRecord, read_control
 from state.database import Database
 from state.fills import FillBooks, fill_of, unbooked
@@ -68,6 +69,10 @@ class OrderStore(JobStore):
         self._sender = Sender(account=account, run_id=run_id, epoch=epoch, limits=limits)
         self._books = FillBooks(account=account, contracts=contracts, taxes=taxes)
         self._spent: frozenset[str] | None = None
+
+    def passage(self) -> AbstractContextManager[Holding]:
+        """Hold the account's latch while an order is claimed and written; see `state.latch`."""
+        return self._database.latch(self._account).shared()
 
     def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
         """Plan a child and ask the send gate for it; see `state.gate`. What it answers is committed.

@@ -22,6 +22,7 @@ from engine.model.money import ZERO
 from engine.model.orders import ExecutionJob, JobStatus
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
+from tasks.interruption import GRACE_SECONDS, heeding_signals
 from tasks.open_orders import find_orders
 from tasks.step import step
 
@@ -41,13 +42,16 @@ def find_open_orders(day: TradingDay) -> RecoveryReport:
 
 @step("work jobs in their windows")
 def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> ExecutionReport:
-    """Run the executor over every job of the date that is not finished, each window after its check."""
+    """Run the executor over every job of the date that is not finished, each window after its check.
+
+    Raises `InterruptedRun` when the process was asked to end: jobs that were begun are taken up again by the next attempt.
+    """
     jobs, over = jobs_of_date(day)
     observer = JobObserver(day)
     changes = wished_changes(decision_trades(day))
-    report = execute(
-        jobs,
-        ExecutionWorld(
+    clocks = day.world.configuration.settings.execution
+    with heeding_signals() as is_ending:
+        execution_world = ExecutionWorld(
             transport=day.world.connect(),
             book=day.orders,
             prices=price_book(day.setup, inputs),
@@ -59,10 +63,15 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
             wanted=partial(_wanted, inputs, changes),
             futures=fund_futures(day.setup, inputs),
             finished=over,
-        ),
-    )
-    for alarm in report.alarms:
-        day.alert("CRITICAL", alarm)
+            control_poll_seconds=float(clocks.poll_interval_seconds),
+            message_patience_seconds=float(clocks.poll_interval_seconds),
+            reread_seconds=float(clocks.executions_poll_seconds),
+            is_ending=is_ending,
+            ending_seconds=GRACE_SECONDS,
+        )
+        report = execute(jobs, execution_world)
+        for alarm in report.alarms:
+            day.alert("CRITICAL", alarm)
     if report.fenced:
         # What it left undone is the other run's: this one must neither book it nor call the date finished.
         raise SupersededError(f"{day.run_id}: another run of this account took over; this one has stopped")

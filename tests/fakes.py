@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,6 +42,8 @@ class MemoryOrderBook:
         self.fills: dict[str, Fill] = {}
         self.history: list[tuple[str, ChildStatus]] = []
         self.spent: set[str] = set()
+        self.passing = 0
+        self.holds_latch = True
 
     def plan(self, child: ChildOrder) -> ChildRecord:
         """Keep a planned child; the same again changes nothing."""
@@ -51,6 +54,14 @@ class MemoryOrderBook:
             known = ChildRecord(child=child, status=ChildStatus.PLANNED, filled=ZERO, sent_at=None)
             self.records[child.order_ref] = known
         return known
+
+    @contextmanager
+    def passage(self) -> Iterator[Callable[[], bool]]:
+        self.passing += 1
+        try:
+            yield lambda: self.holds_latch
+        finally:
+            self.passing -= 1
 
     def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
         order_ref = child.order_ref
@@ -214,7 +225,10 @@ class ScriptedTransport:
         return tuple(self.open.values())
 
     def executions(self) -> tuple[Fill, ...]:
-        return tuple(self.done)
+        """What traded so far: an execution is listed at most a second before its message arrives."""
+        arrived = self.clock + timedelta(seconds=1)
+        ahead = {id(event.fill) for at, _, event in self.queue if at > arrived}
+        return tuple(fill for fill in self.done if id(fill) not in ahead)
 
     def report(
         self,

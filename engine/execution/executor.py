@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
 from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution import ticket as t
+from engine.execution.control import ControlWatch
 from engine.execution.inbox import Inbox
 from engine.execution.legging import LeggingWatch, missing_leg
+from engine.execution.news import News
 from engine.execution.outcome import (
     ExecutionReport,
     ExecutionWorld,
@@ -39,10 +42,7 @@ from engine.model.orders import (
 )
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
-from engine.ports import GateOutcome, Permission
-
-MOST_AT_ONCE = 500
-"""Messages that are taken, and journaled, together at most."""
+from engine.ports import GateOutcome, Holding, Permission
 
 
 def execute(jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> ExecutionReport:
@@ -53,7 +53,8 @@ def execute(jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> ExecutionRep
     HaltError
         When more was filled than ordered; working orders are asked to cancel first.
     InvariantError
-        When something came that no state machine knows an arrow for; the same is asked first.
+        When something came that no state machine knows an arrow for, or anything else failed that nobody expected,
+        with its text; the same is asked first.
     """
     return OrderManager(jobs, world).run()
 
@@ -69,8 +70,8 @@ class OrderManager:
         self._alarms: list[str] = []
         self._checked: set[datetime] = set()
         self._pushed, self._fenced, self._ended = 0, False, False
-        self._permission, self._verdict = Permission.ALL, UNCHANGED
-        self._look_at = self._latest = world.transport.now()
+        self._verdict, self._control = UNCHANGED, ControlWatch(world)
+        self._latest = world.transport.now()
         unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
         self._blocked = {
             name: record.child.intent_id for record in unresolved for name in record.child.contract_ids
@@ -78,6 +79,8 @@ class OrderManager:
         self._legging = LeggingWatch(
             self._tickets, world.execution.max_legging_seconds, self._push, self._alarm
         )
+        self._left, self._written = False, set[str]()
+        self._news = News(world, self._alarm)
         self._schedule = JobSchedule(
             in_order(jobs, world.prices.contracts),
             world.execution,
@@ -90,24 +93,31 @@ class OrderManager:
     def run(self) -> ExecutionReport:
         """See `execute`."""
         try:
-            while not (self._schedule.is_over or self._fenced):
+            while not (self._schedule.is_over or self._fenced or self._left):
                 self._turn()
         except SupersededError:
             self._fenced = True
-        except InvariantError:  # what no table knows: nothing new may leave, and what works is taken back
+        except Exception as error:  # whatever it is: nothing new may leave, and what works is taken back
             self._cancel_all()
-            raise
+            if isinstance(error, HaltError | InvariantError | BrokerUnavailable):
+                raise
+            raise InvariantError(
+                f"expected to work the windows without a failure, found {type(error).__name__}: {error}"
+            ) from error
         return ExecutionReport(
             jobs=tuple(self._schedule.results.values()),
             parents=tuple(ParentResult.of(ticket) for ticket in self._tickets.values()),
             alarms=tuple(self._alarms),
             fenced=self._fenced,
+            interrupted=self._left,
         )
 
     def _turn(self) -> None:
         """Do what is due, then wait for the next message or deadline."""
         now = self._now()
         self._check_control(now)
+        if self._control.end_by is not None and self._leave(self._control.end_by):
+            return
         while self._heap and self._heap[0][0] <= now and not self._fenced:
             heapq.heappop(self._heap)[2](now)
             if not (self._heap and self._heap[0][0] <= now):
@@ -128,26 +138,35 @@ class OrderManager:
         """Next deadline; while an order works, the control state is looked at more often."""
         at = self._heap[0][0]
         if self._inbox.has_orders:
-            at = min(at, max(now, self._look_at))
+            at = min(at, max(now, self._control.look_at))
+        if self._inbox.in_doubt and self._news.look_at is not None:
+            at = min(at, max(now, self._news.look_at))
         return at
 
     def _check_control(self, now: datetime) -> None:
-        """Look at the control state as often as the poll says; the send gate looks at it for every order."""
-        if now < self._look_at:
-            return
-        self._look_at = now + timedelta(seconds=self._world.control_poll_seconds)
-        before, self._permission = self._permission, self._world.book.permission()
-        if self._permission is Permission.SUPERSEDED:
-            self._fenced = True
-            return
-        if self._permission.is_stricter_than(before):
+        is_stricter = self._control.became_stricter(now)
+        self._fenced = self._fenced or self._control.is_superseded
+        if is_stricter and not self._fenced:
             for name in self._tickets:
-                self._inbox.put(name, t.HaltRequested(self._permission))
+                self._inbox.put(name, t.HaltRequested(self._control.permission))
             self._settle()
+
+    def _leave(self, end_by: datetime) -> bool:
+        """End once every cancel is confirmed; after a while what is not confirmed is in doubt, and its quantity held."""
+        waiting = self._inbox.cancelling
+        if waiting and self._now() < end_by:
+            return False
+        for intent_id in waiting:
+            self._inbox.put(intent_id, t.VisibilityLost("no confirmation before the process ended"))
+        self._settle()
+        self._left = True
+        return True
 
     # ------------------------------------------------------------ jobs
 
     def _start(self, job: ExecutionJob) -> None:
+        if self._control.end_by is not None:
+            return  # the next attempt begins it
         self._check_window(job.window.start)
         self._tell(ProgressKind.JOB_STARTED, job.job_id, job.group, JobStatus.RUNNING)
         cores = [
@@ -161,9 +180,9 @@ class OrderManager:
             self._tickets[intent.intent_id] = t.new_ticket(core)
             if intent.intent_id not in waiting:
                 self._inbox.put(intent.intent_id, t.Start())
-            if self._permission is not Permission.ALL:
+            if self._control.permission is not Permission.ALL:
                 # An order found alive from an earlier attempt has not heard of what was forbidden since.
-                self._inbox.put(intent.intent_id, t.HaltRequested(self._permission))
+                self._inbox.put(intent.intent_id, t.HaltRequested(self._control.permission))
             self._push(self._now(), partial(self._legging.look, intent))
         self._ended = True  # A job without parents is over at once.
         self._push(job.ends_at, lambda now: self._send_all(job, t.WindowClosing()))
@@ -179,11 +198,7 @@ class OrderManager:
         if start in self._checked:
             return
         self._checked.add(start)
-        try:
-            self._verdict = self._verdict.with_later(self._world.before_window(self._now()))
-        except HaltError:
-            self._cancel_all()
-            raise
+        self._verdict = self._verdict.with_later(self._world.before_window(self._now()))
 
     def _send_all(self, job: ExecutionJob, event: t.Event) -> None:
         for intent in job.intents:
@@ -199,7 +214,13 @@ class OrderManager:
 
     def _receive(self, until: datetime) -> None:
         """Wait for a message, and book and step it with those that are there already."""
-        messages, broken = self._take(until)
+        messages, broken = self._news.take(until)
+        if broken is None:
+            messages += self._news.missed(
+                self._now(),
+                working=self._inbox.has_orders or self._inbox.in_doubt,
+                missing=self._inbox.misses_executions,
+            )
         told, fresh = self._read(messages)
         commands = self._journal(told)
         for fill in fresh:
@@ -212,20 +233,6 @@ class OrderManager:
             ticket = self._inbox.parent_of(message.order_ref)
             if ticket is not None:
                 self._legging.look(ticket.core.intent, self._now())
-
-    def _take(self, until: datetime) -> tuple[list[Message], BrokerUnavailable | None]:
-        """Messages up to a time, and what broke the line after them: they are booked first, and nothing leaves then."""
-        transport, messages = self._world.transport, list[Message]()
-        message = transport.next_event(until)
-        while message is not None:
-            messages.append(message)
-            if len(messages) == MOST_AT_ONCE:
-                break
-            try:
-                message = transport.next_event(transport.now())
-            except BrokerUnavailable as error:
-                return messages, error
-        return messages, None
 
     def _read(self, messages: Sequence[Message]) -> tuple[list[Fill], tuple[Fill, ...]]:
         """Put messages before the parents; answers the executions told, and those of them that are not booked yet."""
@@ -290,14 +297,14 @@ class OrderManager:
             case t.Alarm(text):
                 self._alarm(intent_id, text)
             case t.Halt(text):
-                self._stop(text)
+                raise HaltError("overfill", f"more was filled than ordered: {text}")
 
     def _quote(self, ticket: t.OrderTicket) -> t.Event:
         intent = ticket.core.intent
         near = ticket.core.near if ticket.state.is_spread else None
-        if self._permission is Permission.REDUCTIONS and not intent.reduce_only:
+        if self._control.permission is Permission.REDUCTIONS and not intent.reduce_only:
             return t.NoQuote("only reductions may leave")
-        if self._permission in (Permission.HALTED, Permission.STOPPED):
+        if self._control.is_stopped:
             # A new price would cancel the order that works, and the send gate would refuse the next.
             return t.NoQuote("trading is halted")
         names = (intent.contract_id,) if near is None else (intent.contract_id, near.contract_id)
@@ -347,15 +354,25 @@ class OrderManager:
         )
         usd = round_money(self._world.prices.fx.to_base(notional, instrument.currency))
         self._inbox.route(child)
-        outcome = self._world.book.claim(child, usd, self._now())
-        answers: list[t.Event] = [t.ClaimResult(outcome)]
+        lost: tuple[t.Event, ...] = ()
+        with self._world.book.passage() as is_held:
+            outcome = self._world.book.claim(child, usd, self._now())
+            if outcome is GateOutcome.CLAIMED:
+                lost = self._write(child, is_held)
         if outcome is GateOutcome.CLAIMED:
-            try:
-                self._world.transport.send(child)
-            except BrokerUnavailable as error:
-                answers.append(t.VisibilityLost(str(error)))
             self._tell(ProgressKind.ORDER_SENT, child.order_ref, child.contract_id)
-        self._inbox.answer(intent_id, *answers)
+        self._inbox.answer(intent_id, t.ClaimResult(outcome), *lost)
+
+    def _write(self, child: ChildOrder, is_held: Holding) -> tuple[t.Event, ...]:
+        """Write a claimed order while nobody can have declared a halt effective; answers why its outcome is open."""
+        if not is_held():
+            return (t.VisibilityLost("the latch was lost between gate and line, so nothing was written"),)
+        self._written.add(child.order_ref)
+        try:
+            self._world.transport.send(child)
+        except BrokerUnavailable as error:
+            return (t.VisibilityLost(str(error)),)
+        return ()
 
     def _cancel(self, order_ref: str) -> None:
         try:
@@ -364,13 +381,12 @@ class OrderManager:
             self._alarm(order_ref, f"cancel of {order_ref} may not have left: {error}")
 
     def _cancel_all(self) -> None:
+        """Take back what may work, as far as that is possible: no failure keeps another order from being cancelled."""
         for ticket in self._tickets.values():
-            if ticket.state.child is not None and ticket.state.status is not ChildStatus.PLANNED:
-                self._cancel(ticket.state.child.order_ref)
-
-    def _stop(self, text: str) -> None:
-        self._cancel_all()
-        raise HaltError("overfill", f"more was filled than ordered: {text}")
+            child, is_planned = ticket.state.child, ticket.state.status is ChildStatus.PLANNED
+            if child is not None and (not is_planned or child.order_ref in self._written):
+                with suppress(Exception):
+                    self._cancel(child.order_ref)
 
     def _alarm(self, subject: str, text: str) -> None:
         self._alarms.append(text)

@@ -34,6 +34,7 @@ class Inbox:
         self._events: deque[tuple[str, t.Event]] = deque()
         self._held: dict[str, list[tuple[str, t.Event]]] = {}
         self._at_work: set[str] = set()
+        self._in_doubt: set[str] = set()
         self._routes: dict[str, str] = {}
         self._near: dict[str, NearLeg] = {}
 
@@ -46,6 +47,23 @@ class Inbox:
     def has_orders(self) -> bool:
         """Whether any parent has a child alive."""
         return bool(self._at_work)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether any parent waits for the executions of an end, or has a child whose outcome is not known."""
+        return bool(self._in_doubt)
+
+    @property
+    def misses_executions(self) -> bool:
+        """Whether any child's end told more than its executions sum to."""
+        return any(self.tickets[name].state.misses_executions for name in self._in_doubt)
+
+    @property
+    def cancelling(self) -> tuple[str, ...]:
+        """Parents whose cancel is not confirmed yet."""
+        return tuple(
+            name for name in sorted(self._at_work) if self.tickets[name].state.phase is t.Phase.CANCELLING
+        )
 
     def route(self, child: ChildOrder) -> None:
         """Remember whose child an order is, and whose the near leg of a spread."""
@@ -106,3 +124,7 @@ class Inbox:
             self._at_work.discard(intent_id)
         else:
             self._at_work.add(intent_id)
+        if ticket.state.unknown or ticket.state.ending is not None:
+            self._in_doubt.add(intent_id)
+        else:
+            self._in_doubt.discard(intent_id)

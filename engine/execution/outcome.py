@@ -67,12 +67,20 @@ def not_known(_: str) -> Wanted | None:
     return None
 
 
+def never() -> bool:
+    """For a run whose process nobody asks to end."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionWorld:
     """Everything the executor talks to. ``prices`` are the decision's, for notionals in USD.
 
     ``control_poll_seconds`` bounds how late a halt is noticed while orders work; ``drain_seconds`` is how long
-    after its window a job waits for confirmations before the outcome counts as not known. ``before_window`` is asked
+    after its window a job waits for confirmations before the outcome counts as not known. Every ``reread_seconds`` the
+    broker's executions are read again while orders work, and ``message_patience_seconds`` after an end that misses
+    some. ``is_ending`` says that the process was asked to end: cancels have ``ending_seconds`` to be confirmed then.
+    ``before_window`` is asked
     before the first order of each window, ``wanted`` once of each contract; ``futures`` are those that say what an
     equity should cost by now. ``finished`` are the date's jobs that are over, by id: a hedge follows what they filled.
     """
@@ -91,6 +99,10 @@ class ExecutionWorld:
     finished: Mapping[str, ExecutionJob] = field(default_factory=dict)
     control_poll_seconds: float = 5.0
     drain_seconds: float = 60.0
+    reread_seconds: float = 30.0
+    message_patience_seconds: float = 5.0
+    is_ending: Callable[[], bool] = never
+    ending_seconds: float = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +160,13 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
-    """Results of all jobs and parents, and what a person should know. ``fenced``: another run took over."""
+    """Results of all jobs and parents, and what a person should know.
+
+    ``fenced``: another run took over. ``interrupted``: the process was asked to end, the next attempt goes on.
+    """
 
     jobs: tuple[JobResult, ...]
     parents: tuple[ParentResult, ...]
     alarms: tuple[str, ...]
     fenced: bool
+    interrupted: bool = False

@@ -163,6 +163,11 @@ class TicketState(NamedTuple):
     auction: Auction | None = None
 
     @property
+    def misses_executions(self) -> bool:
+        """Whether a child's end was reported whose executions have not all come."""
+        return self.ending is not None or any(doubt.ending is not None for doubt in self.unknown.values())
+
+    @property
     def executions(self) -> tuple[Decimal, ...]:
         """What the executions of each of the child's legs said at first."""
         is_single = self.child is None or self.child.near is None

@@ -39,6 +39,8 @@ READ_BESIDE_POLICIES = {
     "hedges.spread": "config/policies.py",
     "hedges.volatility_future": "config/policies.py",
     "execution_safety.gate_order_pct_nav": "tasks/day.py",
+    "execution.poll_interval_seconds": "tasks/execute.py",
+    "execution.executions_poll_seconds": "tasks/execute.py",
     "statement.time_zone": "tasks/statement.py",
     "statement.booked": "tasks/statement.py",
     "statement.booked_cash_limit_usd": "tasks/statement.py",

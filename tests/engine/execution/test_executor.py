@@ -911,8 +911,8 @@ def test_what_came_before_the_line_broke_is_booked_and_nothing_leaves_after_it()
     noted = book.watch(line)
     with pytest.raises(BrokerUnavailable, match="found it cut"):
         execute([job(intent())], replace(made, transport=line))
-    assert noted == ["claim 1", "send 1", "1 fills, WORKING"]
-    assert (book.records[REF1].filled, line.cancelled) == (D(30), [])
+    assert noted == ["claim 1", "send 1", "1 fills, WORKING", "cancel"], "only a cancel is tried"
+    assert (book.records[REF1].filled, line.cancelled) == (D(30), [REF1])
 
 
 def test_step_that_is_not_allowed_is_raised_after_the_moment_is_booked() -> None:

@@ -180,7 +180,7 @@ def test_control_that_changes_in_a_window_decides_over_the_reduction_at_work(
 def test_death_at_any_call_of_the_book_sends_nothing_twice_and_loses_no_fill(calls: int) -> None:
     broker, book = new_broker(World()), book_of(INTENTS)
     counted = _dying(book, calls)
-    with pytest.raises(_KilledError):
+    with pytest.raises(_Killed):
         run(broker, counted, INTENTS)
     survivor = book_of(INTENTS)
     survivor.records, survivor.fills = book.records, book.fills
@@ -195,7 +195,7 @@ def test_death_at_any_call_of_the_book_sends_nothing_twice_and_loses_no_fill(cal
     assert {f.execution_id for f in broker.executions()} == {f.execution_id for f in survivor.fills.values()}
 
 
-class _KilledError(Exception):
+class _Killed(BaseException):
     """The process died."""
 
 
@@ -213,7 +213,7 @@ def _dying(book: MemoryOrderBook, calls: int) -> MemoryOrderBook:
                 result = found(*arguments)
                 left[0] -= 1
                 if left[0] == 0:
-                    raise _KilledError
+                    raise _Killed
                 return result
 
             return once

@@ -399,7 +399,7 @@ def test_legs_take_what_is_left_only_when_every_execution_of_the_spread_was_told
     assert filled(report) == {"near": D(5), "far": D(5)}
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """The process ended here."""
 
 

@@ -96,6 +96,12 @@ def _sees_no_halt(right, self):
     return found if found is Permission.SUPERSEDED else Permission.ALL
 
 
+@contextlib.contextmanager
+def _holds_nothing(right, self):
+    """The order is claimed and written without the latch: a halt is called effective while one is on its way."""
+    yield lambda: True
+
+
 # ---------------------------------------------------------------- the machine
 
 
@@ -254,6 +260,7 @@ _CANCELS = tuple((place, "cancel_child", _counts_on_the_cancel) for place in (an
 CANARIES = (
     Canary("the gate forgets what is reserved", ((gate, "judge", _forgets_reservations), (answers, "_misses_executions", _believes_any_end)), often(Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),
     Canary("the gate ignores the halt", ((gate, "judge", _ignores_the_halt), (OrderStore, "permission", _sees_no_halt)), often(Fault.HALT)),
+    Canary("nobody holds the latch", ((OrderStore, "passage", _holds_nothing),), often(Fault.HALT)),
     Canary("an older epoch may still send", ((gate, "judge", _ignores_the_epoch), (OrderStore, "permission", _is_never_superseded), (OrderStore, "_refuse_superseded", _lets_go)), often(Fault.SECOND_WRITER)),
     Canary("a lost order counts as not sent", ((answers, "visibility_lost", _releases_what_is_lost), (lifecycle, "visibility_lost", _releases_what_is_lost), (gate, "judge", _forgets_reservations)), often(Fault.SEND_UNKNOWN)),
     Canary("an end is believed before its executions came", ((answers, "_misses_executions", _believes_any_end),), often(Fault.MESSAGE_SWAPPED, Fault.MESSAGE_LATE)),

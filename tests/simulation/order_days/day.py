@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 from sqlalchemy.exc import DatabaseError
 
-from engine.errors import BrokerUnavailable, HaltError, SupersededError
+from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
@@ -73,7 +73,9 @@ class FaultedDay:
     reduced: list[tuple[int, int]] = field(default_factory=list)
     halted_at: int | None = None
     resumed_at: int | None = None
-    claimed_before: set[str] = field(default_factory=set)
+    is_halted: bool = False
+    is_asked_to_end: bool = False
+    left_alone: list[str] = field(default_factory=list)
     ended: bool = False
     errors: list[str] = field(default_factory=list)
     attempts: int = 0
@@ -126,7 +128,7 @@ class FaultedDay:
         self.effects = self.effects or self.dice.moments
         self.dice.faults_on, self.dice.kills, self.dice.is_dead = False, frozenset(), False
         self.dice.choice = None
-        if self.halted_at is not None and self.resumed_at is None:
+        if self.is_halted and self.resumed_at is None:
             self.resumed_at = self.broker.state.head.orders
             control = ControlStore(self.database)
             control.release_kill_switch(ACCOUNT, "looked", "operator", self.now)
@@ -150,7 +152,7 @@ class FaultedDay:
     def attempt(self) -> bool:
         """One attempt of the run in a process of its own; whether the run is over."""
         self.attempts += 1
-        self.dice.is_dead = False
+        self.dice.is_dead = self.is_asked_to_end = False
         self.dice.note(f"attempt {self.attempts} at {self.now:%H:%M:%S}")
         try:
             return self._run()
@@ -160,6 +162,11 @@ class FaultedDay:
             self.dice.note(f"ended by {type(error).__name__}")
             return False
         except HaltError as error:
+            self.alarms.append(str(error))
+            return False
+        except InvariantError as error:
+            if not isinstance(error.__cause__, DatabaseError):  # a halt by a failure that no rule foresees
+                self.errors.append(f"{type(error).__name__}: {error}")
             self.alarms.append(str(error))
             return False
         except Exception as error:  # nothing else may ever come out of an attempt
@@ -197,9 +204,14 @@ class FaultedDay:
                 liquidity=LiquidityEstimator(average_daily_volume={}),
                 observer=JobObserver(watched),  # type: ignore[arg-type]
                 before_window=lambda at: compare(self.broker, self.database, ACCOUNT),
+                is_ending=lambda: self.is_asked_to_end,
             ),
         )
         if report.fenced:
+            return False
+        if report.interrupted:
+            self._look_for_orders_left_alone()
+            runs.finish(claim.run_id, RunStatus.FAILED, self.now, b"", claim.attempt)
             return False
         runs.finish(claim.run_id, RunStatus.COMPLETED, self.now, b"", claim.attempt)
         return True
@@ -213,10 +225,7 @@ class FaultedDay:
         """What may happen between two effects of a living process: another writer, a halt, changed executions."""
         if self._nested or not self.dice.faults_on or self.dice.is_dead:
             return
-        if self.dice.strikes(Fault.HALT) and self.halted_at is None:
-            self._quietly(partial(self._halt, ControlState.HALTED))
-        if self.dice.strikes(Fault.REDUCING) and self.halted_at is None:
-            self._quietly(partial(self._halt, ControlState.REDUCING))
+        self._perhaps_halt()
         if self.dice.strikes(Fault.CORRECTION):
             change_newest(self.broker, BOOK, Decimal("0.5"))
         if self.dice.strikes(Fault.BUST):
@@ -237,6 +246,35 @@ class FaultedDay:
         finally:
             self._nested, self.dice.faults_on = False, faults
 
+    def _perhaps_halt(self) -> None:
+        if self.dice.strikes(Fault.HALT) and not self.is_halted:
+            self.halt(ControlState.HALTED)
+        if self.dice.strikes(Fault.REDUCING) and not self.is_halted:
+            self.halt(ControlState.REDUCING)
+        if self.is_halted and self.halted_at is None:
+            self._quietly(self._ask_whether_it_is_effective)
+
+    def halt(self, state: ControlState = ControlState.HALTED) -> None:
+        """Stop trading; once that is effective, no order of these days may leave."""
+        self._quietly(partial(self._halt, state))
+
+    def _ask_whether_it_is_effective(self) -> None:
+        ControlStore(self.database).confirm_effective(ACCOUNT, self.now)
+        self._note_when_effective()
+
+    def _note_when_effective(self) -> None:
+        if ControlStore(self.database).control(ACCOUNT).is_effective:
+            self.halted_at = self.broker.state.head.orders
+
+    def _look_for_orders_left_alone(self) -> None:
+        """A process that ended in good order leaves nothing at the broker but what the book has in doubt."""
+        views = account_orders(self.database, ACCOUNT, self.drawn.day)
+        known = {view.record.child.order_ref: view.record.status for view in views}
+        for _, order in self.broker.state.orders.items():
+            status = known.get(order.child.order_ref)
+            if order.is_open and status is not ChildStatus.UNKNOWN:
+                self.left_alone.append(f"{order.child.order_ref} works at the broker, {status} in the book")
+
     def _halt(self, state: ControlState) -> None:
         """Nothing drawn here only reduces: neither under the kill switch nor while reducing may an order leave."""
         control = ControlStore(self.database)
@@ -244,11 +282,8 @@ class FaultedDay:
             control.engage_kill_switch(ACCOUNT, "drawn", "seed", self.now)
         else:
             control.set_state(ACCOUNT, state, "drawn", "seed", self.now)
-        self.halted_at = self.broker.state.head.orders
-        views = account_orders(self.database, ACCOUNT, self.drawn.day)
-        self.claimed_before = {
-            v.record.child.order_ref for v in views if v.record.status is ChildStatus.SENDING
-        }
+        self.is_halted = True
+        self._note_when_effective()
 
     def _second_writer(self) -> None:
         self.broker.advance(self.now + LEASE)

@@ -112,7 +112,7 @@ def durable_state(day: FaultedDay) -> bytes:
     streams = sorted((fault.name, stream.getstate()) for fault, stream in dice.streams.items())
     mids = sorted((name, sorted(served)) for name, served in day.far.served.items())
     told = (
-        (day.alarms, day.errors, day.halted_at, day.resumed_at, sorted(day.claimed_before)),
+        (day.alarms, day.errors, day.halted_at, day.resumed_at, day.is_halted, day.left_alone),
         (mids, day.far.forgotten, day.far.renumbered, day.restored, sorted(day.late.items())),
     )
     digest = hashlib.blake2b(image(day.database), digest_size=16)

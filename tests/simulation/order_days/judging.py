@@ -146,14 +146,18 @@ def _booked_once(day: FaultedDay) -> Iterator[str]:
 
 
 def _nothing_after_the_halt(day: FaultedDay) -> Iterator[str]:
-    """Only what was claimed before the halt may still arrive."""
+    """Once the halt was reported as effective no order arrives any more, whenever it was claimed."""
     if day.halted_at is None:
         return
     for order in _accepted(day):
         number = int(order.broker_order_id)
         ref = order.child.order_ref
-        if day.halted_at < number <= (day.resumed_at or number) and ref not in day.claimed_before:
+        if day.halted_at < number <= (day.resumed_at or number):
             yield f"{ref} was accepted as order {number}, halted after {day.halted_at}"
+
+
+def _nothing_left_alone(day: FaultedDay) -> Iterator[str]:
+    yield from day.left_alone
 
 
 def _doubt_is_told(day: FaultedDay) -> Iterator[str]:
@@ -192,6 +196,7 @@ CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "I4 same cash": _same_cash,
     "I5 same positions": _same_positions,
     "I7 nothing after a halt": _nothing_after_the_halt,
+    "B7 nothing left alone": _nothing_left_alone,
     "I11 booked once": _booked_once,
     "I12 doubt is told": _doubt_is_told,
     "I13 the day ends": _ends,
