@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from prefect.utilities.engine import capture_sigterm
 
+from engine.errors import InterruptedRun
 from engine.model.context import RunKind, RunStatus
 from engine.model.orders import ChildStatus, JobStatus
 from flows.commands.__main__ import main
 from state.order_reading import account_orders
+from tasks.interruption import heeding_signals
 from tests.factories import accepted_orders, book_at_close, new_world, order_store, run_id_of
 from tests.halted_days import HALTED_DAY, home_after_a_day
 
@@ -86,3 +89,14 @@ def test_process_ends_with_nothing_at_the_broker_that_is_not_in_the_book_and_the
     books = book_at_close(world)
     assert books.ours == books.broker
     world.close()
+
+
+def test_cancelled_flow_run_ends_in_good_order_and_prefect_hears_the_next_signal() -> None:
+    with pytest.raises(InterruptedRun), capture_sigterm():  # noqa: PT012 (what Prefect wraps around a flow run)
+        prefects_own = signal.getsignal(signal.SIGTERM)
+        try:
+            with heeding_signals() as is_ending:
+                signal.raise_signal(signal.SIGTERM)
+                assert is_ending()
+        finally:
+            assert signal.getsignal(signal.SIGTERM) is prefects_own
