@@ -59,6 +59,7 @@ def ended_by(number: signal.Signals, after: int) -> subprocess.CompletedProcess[
 def test_process_ends_with_nothing_at_the_broker_that_is_not_in_the_book_and_the_next_goes_on(
     home: Path,
 ) -> None:
+    day_before = len(accepted_orders(home, "SIM-fund-1"))
     ended = ended_by(signal.SIGTERM, AFTER)
     assert ended.returncode == 143, ended.stderr
     told = " ".join(ended.stderr.split())
@@ -80,7 +81,8 @@ def test_process_ends_with_nothing_at_the_broker_that_is_not_in_the_book_and_the
     assert run.status is RunStatus.FAILED
     world.close()
     before = [child.order_ref for child in accepted_orders(home, "SIM-fund-1")]
-    assert len(before) == AFTER, "not one order left after the signal"
+    # Orders that the same moment had claimed already may follow; none of a later moment does.
+    assert AFTER <= len(before) - day_before < 2 * AFTER
 
     assert main(DAY) == 0
     references = [child.order_ref for child in accepted_orders(home, "SIM-fund-1")]
