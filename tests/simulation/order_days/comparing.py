@@ -38,9 +38,12 @@ def compare(broker: SimulatedBroker, database: Database, account: str) -> Window
         if row.status in _OPEN:
             undecided |= {row.contract_id, row.near_contract_id}
     theirs = {name: position.quantity for name, position in broker.state.positions.items()}
-    for name in sorted(held.keys() | theirs.keys()):
+    converted: Counter[str] = Counter()
+    for fill in {fill.root: fill for fill in sorted(broker.executions(), key=lambda f: f.version)}.values():
+        converted[fill.contract_id] += fill.quantity * fill.side.sign
+    for name in sorted(held.keys() | theirs.keys() | converted.keys()):
         if broker.terms.instrument(name).kind is InstrumentType.CASH:
-            continue  # a conversion leaves cash and no position
+            theirs[name] = converted[name]  # a conversion leaves cash and no position
         if name not in undecided and held[name] != theirs.get(name, 0):
             raise HaltError("position", f"{name}: book {held[name]}, broker {theirs.get(name, 0)}")
     known = {row.order_ref for row in rows}
