@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from engine.model.orders import ChildStatus, JobStatus, Side
+from engine.model.orders import ChildStatus, Fill, JobStatus, Side
 from engine.model.portfolio import Portfolio
 from engine.simulation.account import BrokerOrder
 from state.jobs import JobStore
@@ -134,15 +134,18 @@ def _same_cash(day: FaultedDay) -> Iterator[str]:
 
 
 def _booked_once(day: FaultedDay) -> Iterator[str]:
-    latest: dict[str, str] = {}
+    """Of an order that a restored book has lost, an execution that was taken back changed nothing that is to be booked."""
+    latest: dict[str, Fill] = {}
     for fill in day.broker.executions():
-        latest[fill.root] = max(latest.get(fill.root, ""), fill.execution_id)
+        latest[fill.root] = max(latest.get(fill.root, fill), fill, key=lambda version: version.execution_id)
     booked = {fill.root: fill.execution_id for fill in account_fills(day.database, ACCOUNT)}
-    yield from (
-        f"{root}: broker {latest.get(root)}, booked {booked.get(root)}"
-        for root in sorted(latest.keys() | booked.keys())
-        if latest.get(root) != booked.get(root)
-    )
+    for root in sorted(latest.keys() | booked.keys()):
+        theirs = latest.get(root)
+        if day.restored and root not in booked and theirs is not None and theirs.quantity == 0:
+            continue
+        told = None if theirs is None else theirs.execution_id
+        if told != booked.get(root):
+            yield f"{root}: broker {told}, booked {booked.get(root)}"
 
 
 def _nothing_after_the_halt(day: FaultedDay) -> Iterator[str]:
