@@ -282,3 +282,23 @@ def test_leg_of_a_pair_is_netted_at_the_market_and_stays_in_its_pair() -> None:
     (made,) = net(wish("CSPX", 100, CORE, group="pair"), wish("CSPX", -40, SECTOR)).trades
     assert (made.quantity, made.group) == (D(60), "pair")
     assert made.sleeves == {CORE: D(100), SECTOR: D(-40)}
+
+
+def test_pair_whose_leg_another_sleeve_meets_in_full_is_built_anew_from_what_is_left() -> None:
+    """Netted first, then the pairs are those of the net legs (R-93).
+
+    The pair buys 100 CSPX against −90 MSFT, another sleeve sells 100 CSPX. The fund as a whole has to sell 90 MSFT and
+    nothing else: that order alone brings every sleeve to its target, and no leg is left open by it.
+    """
+    found = net(
+        wish("CSPX", 100, CORE, group="pair"),
+        wish("MSFT", -90, CORE, group="pair"),
+        wish("CSPX", -100, SECTOR),
+    )
+    assert [(made.contract_id, made.quantity, made.sleeves) for made in found.trades] == [
+        ("MSFT", D(-90), {CORE: D(-90)})
+    ]
+    assert [(cross.contract_id, cross.sleeves) for cross in found.crosses] == [
+        ("CSPX", {CORE: D(100), SECTOR: D(-100)})
+    ]
+    assert found.saved_notional_usd == 2 * 100 * 734
