@@ -281,7 +281,6 @@ CANARIES = (
     Canary("an order leaves before it is claimed", ((executor.OrderManager, "_send", _sends_before_it_claims),), often(Fault.COMMIT_LOST, Fault.DEATH)),
     Canary("what may have left is written again", ((executor.OrderManager, "__init__", _sends_again),), often(Fault.SEND_UNKNOWN)),
     Canary("an empty answer counts as no orders", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.2, Fault.QUERY_EMPTY: 0.9}),
-    Canary("what the lists forgot over midnight counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.2, Fault.MIDNIGHT: 0.5}),
     Canary("a commission that comes late is forgotten", ((OrderStore, "uncharged", _forgets_late_commissions),), {Fault.COMMISSION_LATE: 0.6, Fault.DEATH: 0.1}),
     Canary("executions are kept and not posted", ((state.fills, "post_entries", _books_no_postings),), {}),
     Canary("pence are booked as pounds", ((state.fills, "trade", _takes_pence_for_pounds),), {}),
