@@ -269,7 +269,7 @@ class OrderManager:
 
     def _obey(self, commands: Sequence[tuple[str, t.Outward]]) -> None:
         for intent_id, command in commands:
-            if not self._fenced:
+            if not (self._fenced or (isinstance(command, t.ClaimAndSend) and self._world.is_ending())):
                 self._do(intent_id, command)
 
     def _do(self, intent_id: str, command: t.Outward) -> None:
