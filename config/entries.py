@@ -240,4 +240,5 @@ class VenuesFile(Section):
     """venues.yaml."""
 
     venues: dict[str, VenueEntry]
+    broker_day_timezone: Timezone
     maintenance: tuple[MaintenanceEntry, ...]

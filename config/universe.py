@@ -45,10 +45,11 @@ class Venue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueBook:
-    """All venues, sorted by id, and the broker's maintenance windows."""
+    """All venues, sorted by id, the broker's maintenance windows, and the zone in which its day begins and ends."""
 
     venues: tuple[Venue, ...]
     maintenance: tuple[MaintenanceWindow, ...]
+    broker_zone: str
 
     def venue(self, venue_id: str) -> Venue:
         """Venue of an id; raises `ConfigurationError`."""
@@ -249,6 +250,7 @@ def _venue_book(file: VenuesFile) -> VenueBook:
     return VenueBook(
         venues=tuple(_venue(name, file.venues[name]) for name in sorted(file.venues)),
         maintenance=tuple(_maintenance(entry) for entry in file.maintenance),
+        broker_zone=file.broker_day_timezone,
     )
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from engine.model.absence import AbsenceEvidence, LinkState, Look
 from engine.model.instruments import Contract
 from engine.model.market import Dividend, FxRates, MarketInputs, OptionRange, Quote, Split, SymbolChange
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder, TransportEvent
@@ -93,6 +94,12 @@ class OrderTransport(Protocol):
     def executions(self) -> tuple[Fill, ...]:
         """All executions the broker still lists."""
 
+    def link(self) -> LinkState:
+        """The connection as it stands."""
+
+    def look(self) -> Look:
+        """Orders, executions and positions, each really answered; raises `BrokerUnavailable` otherwise."""
+
 
 class GateOutcome(Enum):
     """Answer of the send gate."""
@@ -128,13 +135,18 @@ class Permission(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildRecord:
-    """Durable state of one child order: what a restart finds. ``filled`` is of its own contract, the far leg of a spread."""
+    """Durable state of one child order: what a restart finds. ``filled`` is of its own contract, the far leg of a spread.
+
+    ``client_id`` is that of the connection which was to write it, ``broker_ids`` what the broker calls it, where known.
+    """
 
     child: ChildOrder
     status: ChildStatus
     filled: Decimal
     sent_at: datetime | None
     near_filled: Decimal = Decimal(0)
+    client_id: int | None = None
+    broker_ids: tuple[str, ...] = ()
 
     @property
     def whole(self) -> Decimal:
@@ -216,6 +228,21 @@ class OrderBook(Protocol):
 
     def unresolved(self) -> tuple[ChildRecord, ...]:
         """All children of the account that still hold a reservation, or are PLANNED."""
+
+    def held(self, contract_ids: Collection[str]) -> Mapping[str, Decimal]:
+        """Signed quantity of contracts by the ledger."""
+
+    def was_acknowledged(self, order_ref: str) -> bool:
+        """Whether the broker ever told that it had taken an order."""
+
+    def note_doubt(self, evidence: AbsenceEvidence) -> None:
+        """Keep what is known of an order in doubt; it stays UNKNOWN."""
+
+    def prove_absent(self, evidence: AbsenceEvidence) -> None:
+        """Keep the proof and end the order as ABSENT, in one transaction.
+
+        Raises `InvariantError` for evidence that proves nothing, and `RefusedError` for an order that is in doubt no more.
+        """
 
     def permission(self) -> Permission:
         """What the control state lets leave now."""

@@ -21,6 +21,7 @@ from tasks.hedges import plan_currencies, plan_tails
 from tasks.investors import deal_units
 from tasks.maintenance import check_maintenance
 from tasks.nav import compute_nav, judge_closing_marks, judge_marks
+from tasks.open_orders import settle_doubts
 from tasks.opening import held_text
 from tasks.precompute import precompute
 from tasks.quality import require_quality, require_sound_targets
@@ -117,6 +118,7 @@ def close(day: TradingDay) -> Outcome:
     if day.is_completed or day.is_held:
         return day_is_taken(day)
     try:
+        settle_doubts(day)
         advance_market(day)
         recovery = recover_orders(day)
         inputs = sync_positions(day, recovery)

@@ -5,24 +5,26 @@ from __future__ import annotations
 from sqlalchemy import Connection, Table, event, text
 
 APPEND_ONLY = ("ledger_entries", "ledger_lines")
+EVIDENCE = "order_evidence"
+WRITTEN_ONCE = (*APPEND_ONLY, EVIDENCE)
 REFUSAL = "rows of the ledger never change; post a reversal"
-_POSTGRES_FUNCTION = f"""
-CREATE OR REPLACE FUNCTION fund_refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION '{REFUSAL}'; END $$
-"""
+EVIDENCE_REFUSAL = "what was known of an order never changes; add what is known now"
 
 
 def statements(table: str, dialect: str) -> tuple[str, ...]:
     """What makes a table append-only on ``postgresql`` or ``sqlite``; a dropped table takes it along."""
+    refusal = EVIDENCE_REFUSAL if table == EVIDENCE else REFUSAL
     if dialect == "postgresql":
+        function = "fund_refuse_evidence_change" if table == EVIDENCE else "fund_refuse_change"
         return (
-            _POSTGRES_FUNCTION,
+            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN RAISE EXCEPTION '{refusal}'; END $$",
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table}"
-            " FOR EACH ROW EXECUTE FUNCTION fund_refuse_change()",
+            f" FOR EACH ROW EXECUTE FUNCTION {function}()",
         )
     return tuple(
         f"CREATE TRIGGER {table}_refuse_{act.lower()} BEFORE {act} ON {table}"
-        f" BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+        f" BEGIN SELECT RAISE(ABORT, '{refusal}'); END"
         for act in ("UPDATE", "DELETE")
     )
 

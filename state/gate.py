@@ -123,12 +123,16 @@ class OrderLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """The run that asks to send; ``epoch`` is that of its claim, ``None`` for a person's work without a run."""
+    """The run that asks to send; ``epoch`` is that of its claim, ``None`` for a person's work without a run.
+
+    ``client_id`` is that of the connection over which it sends.
+    """
 
     account: str
     run_id: str
     epoch: int | None
     limits: OrderLimits
+    client_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +270,7 @@ def plan_child(
         "near_intent_id": None if child.near is None else child.near.intent_id,
         "near_contract_id": None if child.near is None else child.near.contract_id,
         "near_filled": ZERO,
+        "client_id": sender.client_id,
         "payload": encode(child),
     }
     if is_new:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -185,6 +185,22 @@ class JobStore:
         ]
         insert_or_keep(connection, intents, rows)
         return tuple(read_intent(connection, intent.intent_id) for intent in wanted)
+
+
+def free_jobs(connection: Connection, account: str, intent_ids: Collection[str], now: datetime) -> None:
+    """Recover jobs of unknown outcome, of some parents, whose every child has ended; past its window a job is done."""
+    waiting = select(execution_jobs).where(
+        execution_jobs.c.account == account,
+        execution_jobs.c.superseded.is_(False),
+        execution_jobs.c.status == JobStatus.UNKNOWN.value,
+    )
+    for row in connection.execute(waiting).all():
+        record = _job_record(row)
+        of_these = any(intent.intent_id in intent_ids for intent in record.job.intents)
+        if not of_these or _open_children(connection, record):
+            continue
+        over = (JobStatus.DONE,) if record.job.window.end <= now else ()
+        _move(connection, record, (JobStatus.RECOVERING, *over), now, record.note)
 
 
 def read_intent(connection: Connection, intent_id: str) -> OrderIntent:

@@ -26,6 +26,8 @@ def child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
         filled=row.filled,
         sent_at=row.sent_at,
         near_filled=row.near_filled,
+        client_id=row.client_id,
+        broker_ids=tuple(name for name in (row.broker_order_id, row.perm_id) if name),
     )
 
 

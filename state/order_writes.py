@@ -21,6 +21,7 @@ from engine.model.orders import ChildStatus, Fill
 from engine.ports import StatusChange
 from state.fills import FillBooks, ToldFill, book_fills, filled_quantities, take_back
 from state.gate import add_turnover, counted_notional
+from state.jobs import free_jobs
 from state.tables import fills, intents, order_events, orders
 
 _AMONG = orders.c.order_ref.in_(bindparam("order_refs", expanding=True))
@@ -122,7 +123,23 @@ def record_moment(
             events.append(change)
     _write(connection, found)
     append_events(connection, events, now, {name: order.row.last_event for name, order in found.items()})
+    _free_jobs(connection, found, now)
     return Recorded(tuple(answer is True for answer in answers), tuple(errors))
+
+
+def status_of(connection: Connection, order_ref: str) -> ChildStatus | None:
+    """State of an order, which is held until the caller commits; ``None`` where there is none."""
+    found = _read(connection, {order_ref}).get(order_ref)
+    return None if found is None else found.status
+
+
+def end_as_absent(connection: Connection, order_ref: str, now: datetime, text: str) -> None:
+    """End an order whose proof the caller keeps in the same transaction; what it reserved and counted is free."""
+    found, change = _read(connection, {order_ref}), StatusChange(order_ref, ChildStatus.ABSENT, text)
+    _move(found, change, proved=True)
+    _write(connection, found)
+    append_events(connection, (change,), now, {order_ref: found[order_ref].row.last_event})
+    _free_jobs(connection, found, now)
 
 
 def take_back_execution(connection: Connection, books: FillBooks, execution_id: str, at: datetime) -> bool:
@@ -228,7 +245,14 @@ def _told(fill: Fill, found: dict[str, _Order], booked_at: datetime | None) -> T
     return ToldFill(fill, parent, row.intent_id, fill.executed_at if booked_at is None else booked_at)
 
 
-def _move(found: dict[str, _Order], change: StatusChange) -> None:
+def _free_jobs(connection: Connection, found: Mapping[str, _Order], now: datetime) -> None:
+    """Let the jobs go on that waited for orders whose doubt has ended."""
+    for order in found.values():
+        if order.row.status == ChildStatus.UNKNOWN.value and order.status.is_terminal:
+            free_jobs(connection, order.row.account, {order.row.intent_id, order.row.near_intent_id}, now)
+
+
+def _move(found: dict[str, _Order], change: StatusChange, *, proved: bool = False) -> None:
     """Take one arrow of the table; the same state again is only noted."""
     order_ref, status, _ = change
     order = found.get(order_ref)
@@ -236,6 +260,8 @@ def _move(found: dict[str, _Order], change: StatusChange) -> None:
         raise _nobody(order_ref)
     if status is ChildStatus.SENDING and status is not order.status:
         raise InvariantError(f"order {order_ref}: only the send gate claims a child")
+    if status is ChildStatus.ABSENT and not proved:
+        raise InvariantError(f"order {order_ref}: only evidence ends a child as ABSENT")
     if status is not order.status or status in CHILD_TRANSITIONS[order.status]:
         child_transition(order.status, status, f"order {order_ref}")
     order.status = status

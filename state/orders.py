@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -21,9 +22,9 @@ from engine.model.universe import ContractBook
 from engine.ports import ChildRecord, GateOutcome, Holding, Permission, StatusChange
 from state.control_row import ControlRecord, read_control
 from state.database import Database
+from state.doubts import DoubtStore
 from state.fills import FillBooks, fill_of, unbooked
 from state.gate import OrderLimits, Sender, claim_child
-from state.jobs import JobStore
 from state.order_reading import account_fills, child_record
 from state.order_writes import append_events, record_moment, take_back_execution
 from state.spent_references import keep_spent, last_spent_attempt, read_spent
@@ -49,7 +50,7 @@ _UNRESOLVED_ORDERS = (
 )
 
 
-class OrderStore(JobStore):
+class OrderStore(DoubtStore):
     """The order book of one run; implements `engine.ports.OrderBook`.
 
     ``epoch`` is that of the run's claim; ``None`` stands for a person's work without a run, whose gate is closed.
@@ -73,6 +74,11 @@ class OrderStore(JobStore):
     def passage(self) -> AbstractContextManager[Holding]:
         """Hold the account's latch while an order is claimed and written; see `state.latch`."""
         return self._database.latch(self._account).shared()
+
+    def over(self, client_id: int) -> OrderStore:
+        """The same book, for a run that sends over the connection of a client id, which each order keeps."""
+        self._sender = replace(self._sender, client_id=client_id)
+        return self
 
     def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
         """Plan a child and ask the send gate for it; see `state.gate`. What it answers is committed.

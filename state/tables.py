@@ -25,7 +25,7 @@ from sqlalchemy import (
 from engine.model.context import ControlState, RunKind, RunStatus
 from engine.model.orders import ChildStatus, JobStatus, Side
 from state import decision_tables, investor_tables, record_tables, statement_tables
-from state.append_only import APPEND_ONLY, keep_append_only
+from state.append_only import WRITTEN_ONCE, keep_append_only
 from state.columns import Micros, Moment, Payload, Price
 from state.run_references import is_bulk, keep_runs, require_runs
 from state.schema import created_at, metadata, one_of
@@ -240,6 +240,7 @@ orders = Table(
     Column("near_intent_id", String),
     Column("near_contract_id", String),
     Column("near_filled", Micros, nullable=False, server_default="0"),
+    Column("client_id", Integer),
     UniqueConstraint("intent_id", "attempt"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("filled >= 0", name="filled"),
@@ -261,6 +262,19 @@ order_events = Table(
     created_at(),
     one_of("status", ChildStatus),
 )
+
+order_evidence = Table(
+    "order_evidence",
+    metadata,
+    Column("order_ref", String, ForeignKey("orders.order_ref"), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("status", String, nullable=False),
+    Column("payload", Payload, nullable=False),
+    created_at(),
+    one_of("status", ChildStatus),
+)
+"""What was known of an order in doubt, and the state that it then had."""
 
 order_counters = Table(
     "order_counters",
@@ -334,7 +348,7 @@ ledger_lines = Table(
     ForeignKeyConstraint(["account", "sequence"], ["ledger_entries.account", "ledger_entries.sequence"]),
 )
 
-for name in APPEND_ONLY:
+for name in WRITTEN_ONCE:
     keep_append_only(metadata.tables[name])
 keep_runs(runs)
 for table in metadata.tables.values():

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select, text
 from engine.errors import FundError
 from engine.model.encoding import digest, digest_bytes
 from engine.model.money import ZERO
-from state.append_only import APPEND_ONLY, unprotected
+from state.append_only import WRITTEN_ONCE, unprotected
 from state.chain import FIRST_PREVIOUS, row_hash
 from state.database import REVISIONS, Database, schema_version
 from state.ledger import StoredRow, entry_of, stored_rows
@@ -58,7 +58,7 @@ def _schema(connection: Connection) -> Iterator[Finding]:
     )
     for difference in compare_metadata(compared, metadata):
         yield Finding(subject="schema", detail=f"differs from this program: {difference}")
-    for table in APPEND_ONLY:
+    for table in WRITTEN_ONCE:
         if unprotected(connection, table):
             yield Finding(subject="schema", detail=f"rows of {table} can be changed: its refusal is gone")
     for trigger in missing_triggers(connection, metadata):

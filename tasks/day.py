@@ -114,7 +114,7 @@ class TradingDay:
             limits,
             self.world.contracts,
             self.policy.costs.transaction_taxes,
-        )
+        ).over(self.world.client_id)
 
     # ------------------------------------------------------------ journal
 

@@ -59,6 +59,7 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
             safety=day.policy.safety,
             liquidity=LiquidityEstimator(average_daily_volume=inputs.market.average_daily_volume),
             observer=observer,
+            absence=day.world.absence,
             before_window=partial(check_window, day, inputs),
             wanted=partial(_wanted, inputs, changes),
             futures=fund_futures(day.setup, inputs),

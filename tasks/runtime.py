@@ -21,6 +21,7 @@ from config.universe import VenueBook, effective_digest, load_venues, universe_o
 from engine.composition.stages import DaySetup
 from engine.errors import UnknownContract
 from engine.hedging.option_hedge import option_ranges
+from engine.model.absence import AbsencePolicy
 from engine.model.context import Mode, RunKind
 from engine.model.encoding import canonical, decode, digest_bytes, encode
 from engine.model.instruments import Contract
@@ -225,9 +226,19 @@ class World:
             self._broker = open_account(account_path(self.options.home, self.account), terms, opening)
         return self._broker
 
+    @property
+    def client_id(self) -> int:
+        """Who the fund is to the broker: fixed, so that a new connection takes the place of an old one."""
+        return self.configuration.settings.broker.client_id
+
+    @property
+    def absence(self) -> AbsencePolicy:
+        """What a proof asks for that an order never reached the broker."""
+        return AbsencePolicy(broker_zone=self.venues.broker_zone)
+
     def connect(self) -> SimulatedTransport:
         """A new order connection to the broker."""
-        return SimulatedTransport(self.broker)
+        return SimulatedTransport(self.broker, self.client_id)
 
     @cached_property
     def market(self) -> PanelMarket:

@@ -9,7 +9,7 @@ is simply made again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -22,11 +22,14 @@ from engine.accounting.statement_orders import OrderFate, order_fates
 from engine.accounting.statement_trades import trade_lines
 from engine.carry.postings import month_payments, unpaid_accruals
 from engine.errors import RefusedError, StatementError
+from engine.execution.absence import evidence_of, judge_absence
+from engine.model.absence import StatementProof
 from engine.model.carry import InterestPosting
 from engine.model.encoding import digest, digest_bytes
 from engine.model.market import BASE_CURRENCY
 from engine.model.money import ZERO
 from engine.model.orders import ChildStatus
+from engine.ports import ChildRecord
 from state.executions import parents_of
 from state.gate import OrderLimits
 from state.orders import OrderStore
@@ -99,21 +102,21 @@ def import_statement(world: World, content: bytes) -> StatementImport:
         )
     orders = order_store(world)
     orders.spend([row.fill.order_ref for row in statement.trades if row.fill.order_ref is not None])
-    before = _book_side(world, statement)
+    before = book_side(world, statement)
     trades = _book(world, orders, before, trade_lines(statement, before))
     _settle(world, statement)
     _pay_month(world, statement)
-    settled = _book_side(world, statement)
+    settled = book_side(world, statement)
     events = _book(world, orders, settled, event_lines(statement, settled))
     cash = _book(world, orders, settled, cash_lines(statement, settled))
-    after = _book_side(world, statement)
+    after = book_side(world, statement)
     proofs = (*position_lines(statement, after), *report_lines(statement, after))
     lines = (*trades, *events, *cash, *(_told(line) for line in proofs))
     result = StatementImport(
         statement=statement,
         file_digest=file_digest,
         lines=lines,
-        orders=_settle_orders(world, orders, statement, after),
+        orders=_settle_orders(world, orders, statement, after, file_digest),
     )
     store.save(world.account, _header(result), _rows(lines, identities))
     return result
@@ -142,7 +145,8 @@ def refuse_while_running(world: World) -> None:
         )
 
 
-def _book_side(world: World, statement: Statement) -> BookSide:
+def book_side(world: World, statement: Statement) -> BookSide:
+    """Our side of everything that a statement is compared with."""
     references = sorted({row.fill.order_ref for row in statement.trades if row.fill.order_ref is not None})
     fills = world.fills({row.fill.root for row in statement.trades})
     valued = valued_until(world)
@@ -177,7 +181,7 @@ def _pay_month(world: World, statement: Statement) -> None:
         for row in statement.cash
         if row.kind in kinds
     }
-    at = _book_side(world, statement).cash_at
+    at = book_side(world, statement).cash_at
     for month in sorted(months):
         world.ledger.post(world.account, month_payments(unpaid, month, at))
 
@@ -211,7 +215,7 @@ def _told(line: StatementLine) -> ImportedLine:
 
 
 def _settle_orders(
-    world: World, orders: OrderStore, statement: Statement, book: BookSide
+    world: World, orders: OrderStore, statement: Statement, book: BookSide, file_digest: str
 ) -> tuple[OrderFate, ...]:
     """Write down the fates that the statement proves; the others stay UNKNOWN, with their quantity reserved."""
     unknown = [record for record in orders.unresolved() if record.status is ChildStatus.UNKNOWN]
@@ -220,11 +224,39 @@ def _settle_orders(
     listed = world.broker.snapshot(world.broker.now).open_orders
     open_refs = frozenset(order.order_ref for order in listed if order.order_ref is not None)
     fates = order_fates(statement, book, unknown, open_refs)
-    for fate in fates:
-        if fate.status is not None:
-            text = f"statement of {statement.first} to {statement.last}: {fate.text}"
-            orders.record_status(fate.order_ref, fate.status, world.broker.now, text)
-    return fates
+    by_ref = {record.child.order_ref: record for record in unknown}
+    return tuple(
+        _settle_order(world, orders, proof_by(statement, fate, file_digest), fate, by_ref[fate.order_ref])
+        for fate in fates
+    )
+
+
+def _settle_order(
+    world: World, orders: OrderStore, proof: StatementProof, fate: OrderFate, record: ChildRecord
+) -> OrderFate:
+    if fate.status is None:
+        return fate
+    if fate.status is not ChildStatus.ABSENT:
+        orders.record_status(fate.order_ref, fate.status, world.broker.now, f"statement: {fate.text}")
+        return fate
+    known = orders.was_acknowledged(fate.order_ref)
+    evidence = evidence_of(record, world.absence, world.broker.now, acknowledged=known)
+    evidence = replace(evidence, statement=proof)
+    verdict = judge_absence(evidence)
+    if not verdict.is_absent:
+        return replace(fate, status=None, text="; ".join(verdict.missing))
+    orders.prove_absent(evidence)
+    return fate
+
+
+def proof_by(statement: Statement, fate: OrderFate, file_digest: str) -> StatementProof:
+    """What a statement stands for in the evidence about an order."""
+    return StatementProof(
+        file_digest=file_digest,
+        begins=statement.begins,
+        ends=statement.ends,
+        missing="" if fate.status is ChildStatus.ABSENT else fate.text,
+    )
 
 
 def _header(result: StatementImport) -> StatementHeader:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from engine.errors import BrokerUnavailable, IllegalTransition, InvariantError, SupersededError
+from engine.errors import BrokerUnavailable, IllegalTransition, InvariantError, RefusedError, SupersededError
+from engine.execution.absence import judge_absence
+from engine.model.absence import AbsenceEvidence, LinkState, Look
 from engine.model.context import ControlState
 from engine.model.market import Quote
 from engine.model.order_states import CHILD_TRANSITIONS
@@ -25,6 +27,8 @@ from engine.model.orders import (
 from engine.ports import ChildRecord, GateOutcome, Permission, StatusChange
 
 ZERO = Decimal(0)
+CLIENT = 1
+"""Who the fund is to the scripted broker."""
 
 
 class MemoryOrderBook:
@@ -44,6 +48,7 @@ class MemoryOrderBook:
         self.spent: set[str] = set()
         self.passing = 0
         self.holds_latch = True
+        self.doubts: list[AbsenceEvidence] = []
 
     def plan(self, child: ChildOrder) -> ChildRecord:
         """Keep a planned child; the same again changes nothing."""
@@ -51,7 +56,9 @@ class MemoryOrderBook:
         if known is not None and known.child != child:
             raise InvariantError(f"{child.order_ref} is planned with other terms")
         if known is None:
-            known = ChildRecord(child=child, status=ChildStatus.PLANNED, filled=ZERO, sent_at=None)
+            known = ChildRecord(
+                child=child, status=ChildStatus.PLANNED, filled=ZERO, sent_at=None, client_id=CLIENT
+            )
             self.records[child.order_ref] = known
         return known
 
@@ -161,6 +168,28 @@ class MemoryOrderBook:
             r for r in self.records.values() if r.status.holds_reservation or r.status is ChildStatus.PLANNED
         )
 
+    def held(self, contract_ids: Collection[str]) -> Mapping[str, Decimal]:
+        found = dict.fromkeys(contract_ids, ZERO)
+        for fill in self.fills.values():
+            if fill.contract_id in found:
+                found[fill.contract_id] += fill.signed_quantity
+        return found
+
+    def was_acknowledged(self, order_ref: str) -> bool:
+        return (order_ref, ChildStatus.WORKING) in self.history
+
+    def note_doubt(self, evidence: AbsenceEvidence) -> None:
+        self.doubts.append(evidence)
+
+    def prove_absent(self, evidence: AbsenceEvidence) -> None:
+        if not judge_absence(evidence).is_absent:
+            raise InvariantError(f"{evidence.order_ref}: that is no proof")
+        record = self.records[evidence.order_ref]
+        if record.status is not ChildStatus.UNKNOWN:
+            raise RefusedError(f"{evidence.order_ref} is {record.status.value}")
+        self.records[evidence.order_ref] = replace(record, status=ChildStatus.ABSENT)
+        self.history.append((evidence.order_ref, ChildStatus.ABSENT))
+
     def permission(self) -> Permission:
         if self.superseded:
             return Permission.SUPERSEDED
@@ -192,6 +221,8 @@ class ScriptedTransport:
         self.at_times: list[tuple[datetime, Callable[[], None]]] = []
         self.open: dict[str, OpenOrder] = {}
         self.done: list[Fill] = []
+        self.answers = True
+        self.connection = LinkState(client_id=CLIENT, connected_at=start - timedelta(hours=1))
 
     def now(self) -> datetime:
         return self.clock
@@ -229,6 +260,17 @@ class ScriptedTransport:
         arrived = self.clock + timedelta(seconds=1)
         ahead = {id(event.fill) for at, _, event in self.queue if at > arrived}
         return tuple(fill for fill in self.done if id(fill) not in ahead)
+
+    def link(self) -> LinkState:
+        return self.connection
+
+    def look(self) -> Look:
+        if not self.answers:
+            raise BrokerUnavailable("the question timed out")
+        held: dict[str, Decimal] = {}
+        for fill in self.executions():
+            held[fill.contract_id] = held.get(fill.contract_id, ZERO) + fill.signed_quantity
+        return Look(at=self.clock, orders=self.orders(), executions=self.executions(), positions=held)
 
     def report(
         self,

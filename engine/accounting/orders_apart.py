@@ -58,7 +58,7 @@ def vanished_orders(broker: BrokerSnapshot, known: KnownOrders) -> tuple[Break, 
             (
                 BreakKind.VANISHED_ORDER,
                 f"the broker no longer lists our order of {_terms(row.child)}: ask again; "
-                "if it stays away, its contract is blocked until a statement tells what became of it",
+                f"if it stays away, its contract is blocked until it is decided: {_decide(row.child)}",
             ),
             (
                 BreakKind.EMPTY_ANSWER if is_empty else BreakKind.PARTIAL_ANSWER,
@@ -81,8 +81,8 @@ def blocked_orders(broker: BrokerSnapshot, known: KnownOrders) -> tuple[Break, .
             explanations=(
                 because(
                     BreakKind.VANISHED_ORDER,
-                    f"the broker lists neither this order nor its end; {row.child.contract_id} is blocked until a "
-                    "statement tells what became of it",
+                    f"the broker lists neither this order nor its end; {row.child.contract_id} is blocked until it is "
+                    f"decided: {_decide(row.child)}",
                     ZERO,
                     choice=HaltChoice.RETRY,
                 ),
@@ -91,6 +91,10 @@ def blocked_orders(broker: BrokerSnapshot, known: KnownOrders) -> tuple[Break, .
         for row in known.working
         if row.status is ChildStatus.UNKNOWN and not row.is_acknowledged and _is_absent(row, broker)
     )
+
+
+def _decide(child: ChildOrder) -> str:
+    return f"./fund orders resolve {child.order_ref} --evidence FILE, ./fund orders shows what a proof misses"
 
 
 def _is_absent(row: OwnOrder, broker: BrokerSnapshot) -> bool:

@@ -204,6 +204,13 @@ def _unknown_child(
     return _released(core, state, ref, records, now, policy)
 
 
+def proved_absent(
+    core: OrderCore, state: TicketState, ref: str, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    """A lost child never reached the broker: its quantity is worked by a new one; the proof is stored already."""
+    return _released(core, state, ref, (), now, policy) if ref in state.unknown else (state, ())
+
+
 def _released(
     core: OrderCore,
     state: TicketState,
@@ -216,7 +223,8 @@ def _released(
     state = _with_end(state, records)
     if state.phase is not Phase.BLOCKED:
         return state, records
-    state, commands = ask(core, state, now, policy)
+    # The clock of its round may have run out while it was blocked.
+    state, commands = ask(core, state._replace(expires_at=None), now, policy)
     return state, (*records, *commands)
 
 

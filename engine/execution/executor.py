@@ -16,6 +16,7 @@ from functools import partial
 from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution import ticket as t
 from engine.execution.control import ControlWatch
+from engine.execution.doubts import DoubtWatch, Listeners
 from engine.execution.inbox import Inbox
 from engine.execution.legging import LeggingWatch, missing_leg
 from engine.execution.news import News
@@ -31,15 +32,7 @@ from engine.execution.revalidation import UNCHANGED, MarketView, PriceReference,
 from engine.execution.schedule import Action, JobSchedule, in_order, order_core
 from engine.execution.spreads import traded_prices
 from engine.model.money import ZERO, round_money
-from engine.model.orders import (
-    ORDER_REFERENCE_PREFIX,
-    ChildOrder,
-    ChildStatus,
-    ExecutionJob,
-    Fill,
-    JobStatus,
-    OrderIntent,
-)
+from engine.model.orders import ChildOrder, ChildStatus, ExecutionJob, Fill, JobStatus, OrderIntent
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
 from engine.ports import GateOutcome, Holding, Permission
@@ -72,10 +65,8 @@ class OrderManager:
         self._pushed, self._fenced, self._ended = 0, False, False
         self._verdict, self._control = UNCHANGED, ControlWatch(world)
         self._latest = world.transport.now()
-        unresolved = [record for record in world.book.unresolved() if record.status.holds_reservation]
-        self._blocked = {
-            name: record.child.intent_id for record in unresolved for name in record.child.contract_ids
-        }
+        told = Listeners(self._push, self._deliver, self._inbox.put, self._alarm)
+        self._doubts = DoubtWatch(world.book, world.transport, world.absence, told)
         self._legging = LeggingWatch(
             self._tickets, world.execution.max_legging_seconds, self._push, self._alarm
         )
@@ -95,6 +86,8 @@ class OrderManager:
         try:
             while not (self._schedule.is_over or self._fenced or self._left):
                 self._turn()
+            if not self._fenced:
+                self._doubts.leave(self._now())
         except SupersededError:
             self._fenced = True
         except Exception as error:  # whatever it is: nothing new may leave, and what works is taken back
@@ -177,6 +170,8 @@ class OrderManager:
         for intent, core in zip(job.intents, cores, strict=True):
             for record in core.children:
                 self._inbox.route(record.child)
+                if record.status is ChildStatus.UNKNOWN:
+                    self._doubts.begin(record.child, self._now())
             self._tickets[intent.intent_id] = t.new_ticket(core)
             if intent.intent_id not in waiting:
                 self._inbox.put(intent.intent_id, t.Start())
@@ -221,6 +216,13 @@ class OrderManager:
                 working=self._inbox.has_orders or self._inbox.in_doubt,
                 missing=self._inbox.misses_executions,
             )
+        self._work(messages, broken)
+
+    def _deliver(self, messages: Sequence[Message]) -> None:
+        """What a look at the broker makes up for; orders that this run does not work are left to the next recovery."""
+        self._work([message for message in messages if self._inbox.parent_of(message.order_ref)])
+
+    def _work(self, messages: Sequence[Message], broken: BrokerUnavailable | None = None) -> None:
         told, fresh = self._read(messages)
         commands = self._journal(told)
         for fill in fresh:
@@ -236,11 +238,11 @@ class OrderManager:
 
     def _read(self, messages: Sequence[Message]) -> tuple[list[Fill], tuple[Fill, ...]]:
         """Put messages before the parents; answers the executions told, and those of them that are not booked yet."""
-        told = [m.fill for m in messages if m.kind is Kind.FILL and m.fill is not None and _is_ours(m)]
+        told = [m.fill for m in messages if m.kind is Kind.FILL and m.fill is not None and m.is_ours]
         fresh = self._world.book.unbooked(told) if told else ()
         counted = {fill.execution_id for fill in fresh}
         for message in messages:
-            if not _is_ours(message):
+            if not message.is_ours:
                 self._alarm("", f"{message.kind.value} of an order that is not ours: {message.order_ref}")
             elif message.kind is Kind.FILL and message.fill and message.fill.execution_id not in counted:
                 continue
@@ -263,6 +265,7 @@ class OrderManager:
         moment = self._inbox.take_steps(now, self._world.execution)
         if fills or moment.changes:
             self._world.book.record(fills, moment.changes, now)
+            self._doubts.note(moment.changes, now)
         if moment.error is not None:
             raise moment.error
         return moment.commands
@@ -309,7 +312,7 @@ class OrderManager:
             return t.NoQuote("trading is halted")
         names = (intent.contract_id,) if near is None else (intent.contract_id, near.contract_id)
         for name in names:
-            if self._blocked.get(name, intent.intent_id) != intent.intent_id:
+            if self._doubts.blocks(name, intent.intent_id):
                 return t.NoQuote(f"{name} is blocked by an order whose outcome is not known")
         auction = ticket.state.auction
         if auction is not None and auction.is_opening:
@@ -394,7 +397,3 @@ class OrderManager:
 
     def _tell(self, kind: ProgressKind, subject: str, text: str, status: JobStatus | None = None) -> None:
         self._world.observer(Progress(kind, self._now(), subject, text, status))
-
-
-def _is_ours(message: Message) -> bool:
-    return (message.order_ref or "").startswith(ORDER_REFERENCE_PREFIX)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.errors import InvariantError
-from engine.execution.answers import broker_message, claimed, visibility_lost
+from engine.execution.answers import broker_message, claimed, proved_absent, visibility_lost
 from engine.execution.rounds import (
     arm_reprice,
     ask,
@@ -40,6 +40,7 @@ from engine.execution.ticket import (
     OrderCore,
     OrderTicket,
     Phase,
+    ProvedAbsent,
     QuoteArrived,
     RecordStatus,
     Result,
@@ -87,8 +88,21 @@ def _react(
             return _window_closing(state)
         case HaltRequested():
             return _halt(core, state, event.permission, now)
-        case VisibilityLost():
-            return visibility_lost(state, event.text)
+        case VisibilityLost() | ProvedAbsent():
+            return _doubt(core, state, event, now, policy)
+
+
+def _doubt(
+    core: OrderCore,
+    state: TicketState,
+    event: VisibilityLost | ProvedAbsent,
+    now: datetime,
+    policy: ExecutionPolicy,
+) -> Result:
+    """A doubt begins, or ends with a proof."""
+    if isinstance(event, VisibilityLost):
+        return visibility_lost(state, event.text)
+    return proved_absent(core, state, event.order_ref, now, policy)
 
 
 def _start(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
@@ -157,7 +171,7 @@ def _deadline(
         due = event.at == state.quote_at and state.phase in (Phase.QUOTING, Phase.RESTING)
         return ask(core, state, now, policy) if due else (state, ())
     if event.kind is DeadlineKind.REPRICE:
-        return reprice_due(core, state, now, policy) if event.at == state.reprice_at else (state, ())
+        return _reprice(core, state, now, policy) if event.at == state.reprice_at else (state, ())
     if event.at != state.expires_at:
         return state, ()
     if state.phase is Phase.QUOTING:
@@ -171,6 +185,13 @@ def _deadline(
     if state.phase is Phase.CANCELLING and state.goal is Goal.REPRICE:
         return state._replace(goal=Goal.REST), ()
     return state, ()
+
+
+def _reprice(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+    """Look for a better price; of a child that the broker did not even acknowledge by now nothing is known."""
+    if state.phase is Phase.WORKING and state.status is ChildStatus.SENDING:
+        return visibility_lost(state, "the broker did not answer the order")
+    return reprice_due(core, state, now, policy)
 
 
 def _window_closing(state: TicketState) -> Result:

@@ -13,6 +13,7 @@ from engine.execution.netting import PriceBook
 from engine.execution.revalidation import UNCHANGED, IndexFutures, Wanted, WindowVerdict
 from engine.execution.slippage import SlippageModel
 from engine.execution.ticket import FinishReason, OrderTicket
+from engine.model.absence import AbsencePolicy
 from engine.model.orders import ExecutionJob, JobStatus
 from engine.model.policy import ExecutionPolicy, SafetyPolicy
 from engine.ports import OrderBook, OrderTransport
@@ -83,6 +84,7 @@ class ExecutionWorld:
     ``before_window`` is asked
     before the first order of each window, ``wanted`` once of each contract; ``futures`` are those that say what an
     equity should cost by now. ``finished`` are the date's jobs that are over, by id: a hedge follows what they filled.
+    ``absence`` is what a proof asks for that an order never reached the broker; without it an order in doubt stays so.
     """
 
     transport: OrderTransport
@@ -97,6 +99,7 @@ class ExecutionWorld:
     wanted: WantedBy = not_known
     futures: IndexFutures = field(default_factory=dict)
     finished: Mapping[str, ExecutionJob] = field(default_factory=dict)
+    absence: AbsencePolicy | None = None
     control_poll_seconds: float = 5.0
     drain_seconds: float = 60.0
     reread_seconds: float = 30.0

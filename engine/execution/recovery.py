@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.execution.children import transition_path
+from engine.model.absence import Look
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder
 from engine.ports import ChildRecord, OrderBook, OrderTransport
@@ -88,6 +89,13 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
         late=tuple(fill.execution_id for fill in late),
         blocked=tuple(sorted(unknown)),
     )
+
+
+def shown_status(record: ChildRecord, look: Look) -> ChildStatus:
+    """State of a child that a complete answer of the broker shows; UNKNOWN where it shows none."""
+    ref = record.child.order_ref
+    order = next((listed for listed in look.orders if listed.order_ref == ref), None)
+    return _outcome(record, order, _by_reference(look.executions).get(ref, []))
 
 
 def _late_fills(

@@ -337,8 +337,6 @@ def reprice_due(core: OrderCore, state: TicketState, now: datetime, policy: Exec
     pace = _pace(core, state, policy)
     if state.step >= pace.max_replaces:
         return _ladder_ended(core, state) if pace.climbs and not state.rounds else (state, ())
-    if state.status is ChildStatus.SENDING:
-        return arm_reprice(core, state, now, policy)
     return state, (RequestQuote(),)
 
 

@@ -304,6 +304,12 @@ class VisibilityLost(NamedTuple):
     text: str
 
 
+class ProvedAbsent(NamedTuple):
+    """A child whose outcome was not known is proved never to have reached the broker."""
+
+    order_ref: str
+
+
 Event = (
     Start
     | QuoteArrived
@@ -314,6 +320,7 @@ Event = (
     | WindowClosing
     | HaltRequested
     | VisibilityLost
+    | ProvedAbsent
 )
 
 # ---------------------------------------------------------------- commands

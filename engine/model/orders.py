@@ -382,6 +382,11 @@ class TransportEvent:
     text: str = ""
     filled: Decimal | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is about an order of the fund's own."""
+        return (self.order_ref or "").startswith(ORDER_REFERENCE_PREFIX)
+
 
 ORDER_REFERENCE_PREFIX = "AF1."
 """How every order reference of ours begins."""

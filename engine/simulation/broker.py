@@ -41,6 +41,7 @@ class SimulatedBroker:
 
     def __init__(self, terms: BrokerTerms, journal: BrokerJournal, state: AccountState) -> None:
         self.terms, self.state = terms, state
+        self.connections = 0
         self._journal = journal
 
     @classmethod

@@ -17,6 +17,7 @@ GROUPS = {
     "halt": ("flows.commands.operating", "stop all new orders now"),
     "kill": ("flows.commands.operating", "set the kill switch, which works with everything else down"),
     "report": ("flows.commands.operating", "print the report of a day again and say where its page is"),
+    "orders": ("flows.commands.orders", "open and doubtful orders; resolve decides one with evidence"),
     "config": ("flows.commands.configuration", "check, show or describe the configuration"),
     "db": ("flows.commands.database", "upgrade or verify the book's database"),
     "investors": ("flows.commands.investors", "orders of investors: subscribe, redeem, list, withdraw"),

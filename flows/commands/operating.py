@@ -78,7 +78,7 @@ def resolve(
             console = Console()
             print_halt(halt, console)
             print_effect(effect, console)
-        _require_confirmation(halt_id, yes=yes, can_ask=not as_json and sys.stdin.isatty())
+        require_confirmation(halt_id, yes=yes, can_ask=not as_json and sys.stdin.isatty())
         apply(world, halt_id, choice, reason, operator, given, shown=effect)
     if as_json:
         typer.echo(json.dumps({**effect_json(effect), "status": "RESOLVED"}, indent=2))
@@ -98,7 +98,7 @@ def halt(
     from flows.accounts import chosen_accounts, stop_account
     from flows.book import open_book
 
-    _require_reason(reason)
+    require_reason(reason)
     person = operator.strip() or _user()
     with open_book() as book:
         halts = {name: stop_account(book, name, reason, person) for name in chosen_accounts(book, account)}
@@ -125,7 +125,7 @@ def kill(
     from flows.book import open_book
     from tasks.day import wall_clock
 
-    _require_reason(reason)
+    require_reason(reason)
     person = operator if release else operator.strip() or _user()
     states = {}
     with open_book() as book:
@@ -205,13 +205,13 @@ def _marks(texts: Sequence[str]) -> Mapping[str, Decimal]:
     return marks
 
 
-def _require_confirmation(halt_id: str, *, yes: bool, can_ask: bool) -> None:
+def require_confirmation(subject: str, *, yes: bool, can_ask: bool) -> None:
     """Ask the person; raises `ConfigurationError` where nobody can be asked and `typer.Abort` on a no."""
     if yes:
         return
     if not can_ask:
         raise ConfigurationError(
-            f"expected --yes to resolve {halt_id} without a terminal to ask, found none; nothing changed"
+            f"expected --yes to resolve {subject} without a terminal to ask, found none; nothing changed"
         )
     typer.confirm("Make this choice?", abort=True)
 
@@ -241,7 +241,13 @@ def _pending(effects: Mapping[str, _Effect]) -> int:
     return EXIT_UNEXPECTED if waiting else EXIT_DONE
 
 
-def _require_reason(reason: str) -> None:
+def person(operator: str) -> str:
+    """Who decides: who was named, else the user of this computer."""
+    return operator.strip() or _user()
+
+
+def require_reason(reason: str) -> None:
+    """Raise `ConfigurationError` for an empty reason."""
     if not reason.strip():
         raise ConfigurationError("expected a reason for the record, found an empty one; give --reason WHY")
 

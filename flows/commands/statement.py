@@ -42,7 +42,7 @@ def import_file(
         content = file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"expected a statement in {file}, found {error.strerror}") from error
-    with _world_of(account) as world:
+    with world_of(account) as world:
         result = import_statement(world, content)
     if as_json:
         typer.echo(json.dumps(_as_json(result), indent=2))
@@ -66,7 +66,7 @@ def assign(
     wanted = dict(_share(text) for text in shares)
     if len(wanted) != len(shares) or (len(wanted) > 1 and None in wanted.values()):
         raise ConfigurationError("expected each sleeve once, with its quantity where there are several")
-    with _world_of(account) as world:
+    with world_of(account) as world:
         entries = assign_execution(world, execution, wanted)
     for entry in entries:
         moved = entry.lines[0]
@@ -83,7 +83,8 @@ def _share(text: str) -> tuple[str, Decimal | None]:
 
 
 @contextmanager
-def _world_of(account: str | None) -> Iterator[World]:
+def world_of(account: str | None) -> Iterator[World]:
+    """The world of an account, the only one or a named one, closed at the end."""
     from flows.accounts import chosen_accounts, newest_world
     from flows.book import open_book
 

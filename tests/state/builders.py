@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from engine.accounting.ledger import EntryKind, LedgerEntry, LedgerLine, deposit
+from engine.model.absence import AbsenceEvidence, AbsencePolicy, Attestation, HeldTwice, LookFinding
 from engine.model.context import Mode, RunKey, RunKind
 from engine.model.instruments import VenueGroup
 from engine.model.orders import (
@@ -129,6 +130,22 @@ def make_child(
         limit_price=D(price),
         time_in_force="DAY",
         good_till=later(7200),
+    )
+
+
+def word_that_it_is_absent(child: ChildOrder) -> AbsenceEvidence:
+    """A person's word, beside one look at the broker that knows nothing of the order."""
+    held = tuple(HeldTwice(contract_id=name, ours=D(0), broker=D(0)) for name in child.contract_ids)
+    return AbsenceEvidence(
+        order_ref=child.order_ref,
+        sent_at=NOW,
+        client_id=1,
+        order_id=None,
+        contract_ids=child.contract_ids,
+        now=NOW,
+        policy=AbsencePolicy(broker_zone="America/New_York"),
+        looks=(LookFinding(at=NOW, found=(), positions=held),),
+        attestation=Attestation(text="it never came", operator="Ada", reason="asked the desk"),
     )
 
 

@@ -15,10 +15,12 @@ from sqlalchemy.exc import DatabaseError
 
 from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution.executor import execute
+from engine.execution.inquiry import look_again
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
 from engine.execution.outcome import ExecutionWorld
 from engine.execution.recovery import recover
+from engine.model.absence import AbsencePolicy
 from engine.model.context import ControlState, Mode, RunKey, RunKind, RunStatus
 from engine.model.orders import ChildStatus
 from engine.model.universe import ContractBook
@@ -54,6 +56,8 @@ LIMITS = OrderLimits(
 )
 ATTEMPTS_WITH_FAULTS, ATTEMPTS_WITHOUT = 6, 4
 LEASE = timedelta(seconds=61)
+CLIENT = 0
+ABSENCE = AbsencePolicy(broker_zone="America/New_York")
 
 
 @dataclass(eq=False)
@@ -106,7 +110,7 @@ class FaultedDay:
 
     def store(self, run_id: str, epoch: int) -> OrderStore:
         """The durable side of the executor, for one attempt."""
-        return OrderStore(self.database, ACCOUNT, run_id, epoch, LIMITS, BOOK)
+        return OrderStore(self.database, ACCOUNT, run_id, epoch, LIMITS, BOOK).over(CLIENT)
 
     def live(self) -> FaultedDay:
         """Run the day to its end: with faults, then without, as long as it takes."""
@@ -203,6 +207,7 @@ class FaultedDay:
                 safety=safety_policy(),
                 liquidity=LiquidityEstimator(average_daily_volume={}),
                 observer=JobObserver(watched),  # type: ignore[arg-type]
+                absence=ABSENCE,
                 before_window=lambda at: compare(self.broker, self.database, ACCOUNT),
                 is_ending=lambda: self.is_asked_to_end,
             ),
@@ -297,7 +302,10 @@ class FaultedDay:
         claim = runs.claim(self.key(RunKind.CLOSE), self.now + LEASE, "code", "config")
         orders = self.store(claim.run_id, claim.epoch)
         try:
-            recover(orders, SimulatedTransport(self.broker))
+            line = SimulatedTransport(self.broker, CLIENT)
+            recover(orders, line)
+            found = look_again(orders, line, ABSENCE, self.now + timedelta(minutes=5))
+            self.dice.note(f"decided in the evening {[row.verdict.missing for row in found]}")
             compare(self.broker, self.database, ACCOUNT)
         except HaltError as error:
             self.alarms.append(str(error))

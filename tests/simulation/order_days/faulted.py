@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from engine.errors import BrokerUnavailable
+from engine.model.absence import LinkState, Look
 from engine.model.market import Quote
 from engine.model.orders import ChildOrder, Fill, OpenOrder, TransportEvent, TransportEventKind
 from engine.simulation.account import BrokerOrder
@@ -27,6 +29,9 @@ from tests.simulation.order_days.drawing import Dice, Fault
 from tests.simulation.order_days.quotes import SPOILED, widened
 
 Interruption = Callable[[], None]
+Listed = TypeVar("Listed")
+INVISIBLE = timedelta(seconds=59)
+"""How long the broker may leave out what is new: less than the quiet time, as the proof of absence assumes."""
 
 _FALSE_CANCELS = (
     "error 10349: order TIF was set to DAY based on order preset",
@@ -264,7 +269,7 @@ class FaultedTransport:
         self._query()
         if self._dice.strikes(Fault.QUERY_EMPTY):
             return ()
-        listed = self._inner.orders()
+        listed = self._listed_orders()
         if (before := self._far.forgotten) is not None:
             gone = {
                 o.child.order_ref for _, o in self._broker.state.orders.items() if _ended_before(o, before)
@@ -275,17 +280,43 @@ class FaultedTransport:
                 replace(order, broker_order_id=sequence_key(max(1, number - self._far.renumbered)))
                 for number, order in enumerate(listed, start=1)
             )
-        return listed[:-1] if self._dice.strikes(Fault.QUERY_LAGS) else listed
+        return listed
+
+    def _listed_orders(self) -> tuple[OpenOrder, ...]:
+        accepted = {key: order.accepted_at for key, order in self._broker.state.orders.items()}
+        return self._lagging(self._inner.orders(), lambda order: accepted[order.broker_order_id])
+
+    def _listed_executions(self) -> tuple[Fill, ...]:
+        return self._lagging(self._inner.executions(), lambda fill: fill.executed_at)
+
+    def _lagging(self, listed: tuple[Listed, ...], began: Callable[[Listed], datetime]) -> tuple[Listed, ...]:
+        """A list without its newest row, while that is young, or the connection is."""
+        if not self._dice.strikes(Fault.QUERY_LAGS) or not listed:
+            return listed
+        since = max(began(listed[-1]), self._inner.link().connected_at)
+        return listed[:-1] if self._inner.now() - since < INVISIBLE else listed
+
+    def link(self) -> LinkState:
+        """The connection, by the clock that never jumps."""
+        return replace(self._inner.link(), interrupted_at=self._down_until)
+
+    def look(self) -> Look:
+        """Orders, executions and positions; an empty list without its end is no answer, nor is one that began anew."""
+        self._query()
+        if self._dice.strikes(Fault.QUERY_EMPTY) or self._far.forgotten is not None:
+            raise BrokerUnavailable("expected the end of every list, found one without it")
+        look = self._inner.look()
+        return replace(look, orders=self._listed_orders(), executions=self._listed_executions())
 
     def executions(self) -> tuple[Fill, ...]:
         """What the broker lists, if it answers."""
         self._query()
         if self._dice.strikes(Fault.QUERY_EMPTY):
             return ()
-        listed = self._inner.executions()
+        listed = self._listed_executions()
         if (before := self._far.forgotten) is not None:
             listed = tuple(fill for fill in listed if fill.executed_at >= before)
-        return listed[:-1] if self._dice.strikes(Fault.QUERY_LAGS) else listed
+        return listed
 
     @property
     def _is_down(self) -> bool:

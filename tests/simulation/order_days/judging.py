@@ -175,6 +175,13 @@ def _doubt_is_told(day: FaultedDay) -> Iterator[str]:
             yield f"{child.order_ref} is UNKNOWN and nobody was told"
 
 
+def _doubt_is_decided(day: FaultedDay) -> Iterator[str]:
+    """In a calm evening the broker answers everything: no order may be left in doubt."""
+    for view in account_orders(day.database, ACCOUNT, day.drawn.day):
+        if view.record.status is ChildStatus.UNKNOWN:
+            yield f"{view.record.child.order_ref} is still UNKNOWN"
+
+
 def _ends(day: FaultedDay) -> Iterator[str]:
     """With the faults gone the day is over within a bounded number of turns of the loop, and no job is left open."""
     if (turns := day.dice.counted["calm turns"]) > CALM_TURNS:
@@ -202,6 +209,7 @@ CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "B7 nothing left alone": _nothing_left_alone,
     "I11 booked once": _booked_once,
     "I12 doubt is told": _doubt_is_told,
+    "I12 doubt is decided": _doubt_is_decided,
     "I13 the day ends": _ends,
     "no broken contract": _no_broken_contract,
 }
