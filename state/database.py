@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 
 from engine.errors import ConfigurationError
 from state.latch import Latch, latch_of
@@ -173,6 +173,19 @@ def _refuse_unknown(version: str | None) -> None:
             f"expected a database schema up to version {REVISIONS[-1]}, found version {version}, which is newer"
             " than this program; update the program, or choose another FUND_HOME or FUND_DATABASE_URL"
         )
+
+
+def said_by_database(error: BaseException | None) -> str:
+    """What the database said first of all that led to an error, empty where it said nothing.
+
+    Later complaints only follow from the first.
+    """
+    said = ""
+    while error is not None:
+        if isinstance(error, DBAPIError):
+            said = " ".join(str(error.orig).split())
+        error = error.__context__ or error.__cause__
+    return said
 
 
 def _unusable(database: Database, error: DatabaseError) -> str:

@@ -32,7 +32,9 @@ def report_failure(error: BaseException, *, debug: bool, as_json: bool) -> int:
 
 
 def _unexpected(error: BaseException) -> str:
-    broken = _broken_book(error)
+    from state.database import said_by_database
+
+    broken = said_by_database(error)
     if broken:
         return (
             f"expected the fund's book to take what is written, found: {broken}; nothing was ordered that is not in it: "
@@ -40,15 +42,3 @@ def _unexpected(error: BaseException) -> str:
         )
     detail = " ".join(str(error).split()) or "no message"
     return f"unexpected {type(error).__name__}: {detail}; run again with --debug to see where"
-
-
-def _broken_book(error: BaseException | None) -> str:
-    """What the database said first, empty where it said nothing: later complaints only follow from that one."""
-    from sqlalchemy.exc import DBAPIError
-
-    said = ""
-    while error is not None:
-        if isinstance(error, DBAPIError):
-            said = " ".join(str(error.orig).split())
-        error = error.__context__ or error.__cause__
-    return said
