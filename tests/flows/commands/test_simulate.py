@@ -1,6 +1,8 @@
 """``fund simulate`` lives the days of some seeds and says what they showed."""
 
+import importlib.util
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,17 @@ def test_simulate_refuses_seeds_that_name_no_range(seeds: str) -> None:
 def test_simulate_names_a_fault_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:
     assert simulate(seeds="3..4", without="GREMLIN") == 2
     assert "found GREMLIN" in capfd.readouterr().err
+
+
+def test_simulate_explores_the_model_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def started(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, returncode=1)
+
+    monkeypatch.setattr(subprocess, "run", started)
+    assert simulate(model=True) == 1  # a violation found there is the command's own answer
+    ((_, flag, module, *rest),) = asked
+    assert (flag, rest) == ("-m", ["--broken"])
+    assert importlib.util.find_spec(f"{module}.__main__") is not None
