@@ -208,7 +208,10 @@ def proved_absent(
     core: OrderCore, state: TicketState, ref: str, now: datetime, policy: ExecutionPolicy
 ) -> Result:
     """A lost child never reached the broker: its quantity is worked by a new one; the proof is stored already."""
-    return _released(core, state, ref, (), now, policy) if ref in state.unknown else (state, ())
+    if ref not in state.unknown:
+        return state, ()
+    state = state._replace(ended={**state.ended, ref: ChildStatus.ABSENT})
+    return _released(core, state, ref, (), now, policy)
 
 
 def _released(

@@ -171,6 +171,16 @@ def test_any_life_of_a_child_that_was_never_there_is_illegal(
         step(ticket, told_of(child.order_ref, kind), NOON, POLICY)
 
 
+def test_child_that_shows_life_after_its_absence_was_proved_is_illegal() -> None:
+    ticket, _ = after(*SENT)
+    acknowledged = told(TransportEventKind.ACKNOWLEDGED, ticket)
+    ref = acknowledged.event.order_ref or ""
+    for event in (t.VisibilityLost("the line broke"), t.ProvedAbsent(ref)):
+        ticket, _ = step(ticket, event, NOON, POLICY)
+    with pytest.raises(IllegalTransition, match=f"order {ref}: no arrow leads from ABSENT to WORKING"):
+        step(ticket, acknowledged, NOON, POLICY)
+
+
 @pytest.mark.parametrize("status", [ChildStatus.ABANDONED, ChildStatus.ABSENT, ChildStatus.REJECTED])
 def test_execution_of_a_child_that_can_not_have_traded_is_illegal(status: ChildStatus) -> None:
     ticket, child = after_an_attempt(status)
