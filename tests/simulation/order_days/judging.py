@@ -168,11 +168,11 @@ def _doubt_is_told(day: FaultedDay) -> Iterator[str]:
     for view in account_orders(day.database, ACCOUNT, day.drawn.day):
         child = view.record.child
         if (
-            view.record.status is ChildStatus.UNKNOWN
+            view.record.status in (ChildStatus.UNKNOWN, ChildStatus.ABSENT)
             and child.contract_id not in said
             and child.order_ref not in said
         ):
-            yield f"{child.order_ref} is UNKNOWN and nobody was told"
+            yield f"{child.order_ref} is {view.record.status.value} and nobody was told"
 
 
 def _doubt_is_decided(day: FaultedDay) -> Iterator[str]:
