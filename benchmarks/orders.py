@@ -20,8 +20,9 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from engine.execution import ticket as t
-from engine.execution.executor import MOST_AT_ONCE, OrderManager
+from engine.execution.executor import OrderManager
 from engine.execution.inbox import Inbox
+from engine.execution.news import MOST_AT_ONCE
 from engine.model.context import Mode, RunKey, RunKind
 from engine.model.encoding import encode
 from engine.model.market import Quote

@@ -238,12 +238,11 @@ def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy
         return state, ()
     added = fill.quantity - (known.quantity if known is not None else ZERO)
     more = max(added, ZERO)
-    state = state._replace(fills={**state.fills, fill.root: fill})
     is_near = fill.contract_id != core.intent.contract_id
-    if not is_near:
-        state = state._replace(filled=state.filled + added)
-    if state.filled > core.intent.quantity:
-        return state, (Halt(f"{core.intent.intent_id}: filled {state.filled} of {core.intent.quantity}"),)
+    filled = state.filled if is_near else state.filled + added
+    state = state._replace(fills={**state.fills, fill.root: fill}, filled=filled)
+    if filled > core.intent.quantity:
+        return state, (Halt(f"{core.intent.intent_id}: filled {filled} of {core.intent.quantity}"),)
     child, ref = state.child, fill.order_ref
     if child is not None and ref == child.order_ref:
         if is_near:

@@ -17,6 +17,9 @@ from engine.model.orders import ChildOrder, TransportEvent
 from engine.model.policy import ExecutionPolicy
 from engine.model.spreads import NearLeg
 
+_ASKING = (t.RequestQuote, t.ClaimAndSend)
+"""Commands whose answer a parent waits for."""
+
 
 class Moment(NamedTuple):
     """What the steps of one moment change and command, in order; ``error`` is what the last of them raised."""
@@ -105,15 +108,17 @@ class Inbox:
                 held.append((intent_id, event))
                 continue
             try:
-                ticket, answer = step(self.tickets[intent_id], event, now, policy)
+                before = self.tickets[intent_id]
+                ticket, answer = step(before, event, now, policy)
             except FundError as error:
                 return Moment(tuple(changes), tuple(commands), error)
-            self._keep(intent_id, ticket)
+            if ticket is not before:
+                self._keep(intent_id, ticket)
             for command in answer:
                 if isinstance(command, t.RecordStatus):
                     changes.append(command)
                     continue
-                if isinstance(command, t.RequestQuote | t.ClaimAndSend):
+                if isinstance(command, _ASKING):
                     self._held[intent_id] = []
                 commands.append((intent_id, command))
         return Moment(tuple(changes), tuple(commands), None)

@@ -64,8 +64,9 @@ def step(
     IllegalTransition
         When the broker reports what the child's table does not allow.
     """
-    state, commands = _react(ticket.core, ticket.state, event, now, policy)
-    return OrderTicket(ticket.core, state), commands
+    core, before = ticket
+    state, commands = _react(core, before, event, now, policy)
+    return ticket if state is before else OrderTicket(core, state), commands
 
 
 def _react(

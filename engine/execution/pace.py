@@ -7,13 +7,16 @@ all of them measured from the arrival mid, and the last one is the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from engine.model.orders import Urgency
 from engine.model.policy import ExecutionPolicy
 
 _ONCE = (Decimal(1),)
+_MOST_POLICIES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,10 @@ class Pace:
     minimum_ticks: int = 0
     is_passive: bool = False
     climbs: bool = False
+    replace_interval: timedelta = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "replace_interval", timedelta(seconds=self.replace_interval_seconds))
 
     def collar_multiple(self, step: int) -> Decimal:
         """Multiple of the class's collar that bounds the ``step``-th price of the round."""
@@ -43,9 +50,9 @@ def pace_of(urgency: Urgency, rounds: int, policy: ExecutionPolicy) -> Pace:
     """Pace of a round after ``rounds`` earlier ones of the same parent."""
     match urgency:
         case Urgency.LOW:
-            return _normal(policy) if rounds else _passive(policy)
+            return _of_normal(policy) if rounds else _passive(policy)
         case Urgency.NORMAL:
-            return _normal(policy)
+            return _of_normal(policy)
         case Urgency.HIGH:
             return Pace(
                 ttl_seconds=policy.order_ttl_seconds,
@@ -64,12 +71,23 @@ def widest_collar(urgency: Urgency, policy: ExecutionPolicy) -> tuple[Decimal, i
     return max(first.collar_multiples), first.minimum_ticks
 
 
-def _normal(policy: ExecutionPolicy) -> Pace:
+def _of_normal(policy: ExecutionPolicy) -> Pace:
+    return _normal(
+        policy.order_ttl_seconds,
+        policy.replace_interval_seconds,
+        policy.max_replaces,
+        policy.parent_retry_seconds,
+    )
+
+
+@lru_cache(maxsize=_MOST_POLICIES, typed=True)
+def _normal(ttl: float, interval: float, replaces: int, rest: float) -> Pace:
+    """Made once: every look at nearly every order asks for it."""
     return Pace(
-        ttl_seconds=policy.order_ttl_seconds,
-        replace_interval_seconds=policy.replace_interval_seconds,
-        max_replaces=policy.max_replaces,
-        rest_seconds=policy.parent_retry_seconds,
+        ttl_seconds=ttl,
+        replace_interval_seconds=interval,
+        max_replaces=replaces,
+        rest_seconds=rest,
     )
 
 

@@ -57,13 +57,19 @@ def open_round(core: OrderCore, state: TicketState, now: datetime, policy: Execu
     return state._replace(expires_at=at, step=0), (SetDeadline(at, DeadlineKind.TIME_TO_LIVE),)
 
 
-def arm_reprice(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
-    """Look at the child's price again after the replace interval; an auction's waits for its outcome instead."""
+def arm_reprice(
+    core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy, *, steps: int = 0
+) -> Result:
+    """Look at the child's price again after the replace interval, so many steps of the round on.
+
+    An auction's child waits for its outcome instead.
+    """
     if state.auction is not None:
         at = state.auction.told_by
         return state._replace(expires_at=at), (SetDeadline(at, DeadlineKind.TIME_TO_LIVE),)
-    at = now + timedelta(seconds=_pace(core, state, policy).replace_interval_seconds)
-    return state._replace(reprice_at=at), (SetDeadline(at, DeadlineKind.REPRICE),)
+    at = now + _pace(core, state, policy).replace_interval
+    armed = state._replace(reprice_at=at, step=state.step + steps)
+    return armed, (SetDeadline(at, DeadlineKind.REPRICE),)
 
 
 def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
@@ -271,7 +277,7 @@ def no_quote(
         return arm_reprice(core, state, now, policy)
     if state.phase is not Phase.QUOTING:
         return state, ()
-    at = now + timedelta(seconds=_pace(core, state, policy).replace_interval_seconds)
+    at = now + _pace(core, state, policy).replace_interval
     return state._replace(quote_at=at, text=text), (SetDeadline(at, DeadlineKind.QUOTE),)
 
 
@@ -327,7 +333,7 @@ def _reprice(
     price = child_price(core, state, plan, quote, Step(state.step + 1, state.rounds), policy)
     if state.child is not None and price != state.child.limit_price:
         return cancel_child(state, Goal.REPRICE)
-    return arm_reprice(core, state._replace(step=state.step + 1), now, policy)
+    return arm_reprice(core, state, now, policy, steps=1)
 
 
 def reprice_due(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:

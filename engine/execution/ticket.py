@@ -25,6 +25,7 @@ from engine.model.orders import (
     OrderType,
     TransportEvent,
 )
+from engine.model.rows import quickly_replaced
 from engine.model.windows import LiquidityWindow
 from engine.ports import ChildRecord, GateOutcome, Permission, StatusChange
 
@@ -114,6 +115,7 @@ class Doubt(NamedTuple):
         return self._replace(left=self.left - added, executed=self.executed + told)
 
 
+@quickly_replaced
 class TicketState(NamedTuple):
     """What changes while a parent is worked; quantities are unsigned.
 
@@ -212,8 +214,7 @@ class OrderCore:
         return tuple(row for row in self.children if row.child.intent_id == self.intent.intent_id)
 
 
-@dataclass(frozen=True, slots=True)
-class OrderTicket:
+class OrderTicket(NamedTuple):
     """A parent order being worked: frozen core and small state."""
 
     core: OrderCore
