@@ -20,7 +20,21 @@ from state.latch import Latch, latch_of
 from state.tables import metadata
 from state.write_ahead import use_write_ahead
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+)
 """Schema versions in order, as in state/migrations/versions."""
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"

@@ -14,6 +14,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from engine.errors import ConfigurationError
+from engine.model.context import RunStatus
 from state.database import (
     MIGRATIONS,
     REVISIONS,
@@ -265,3 +266,16 @@ def test_reader_does_not_wait_for_a_writer(database: Database) -> None:
         with database.read() as reader:
             assert reader.execute(text("SELECT count(*) FROM accounts")).scalar() == 0
         assert time.perf_counter() - start < 5
+
+
+def test_run_of_an_upgraded_book_can_be_taken_over(database: Database) -> None:
+    """The states that a run may have are those of the code, also in a book that an older version has made."""
+    to_version(database, "0011")
+    to_version(database, REVISIONS[-1])
+    runs, key = RunStore(database), make_key()
+    first = runs.claim(key, NOW, "code", "config")
+    runs.finish(first.run_id, RunStatus.FAILED, NOW, b"", first.attempt)
+    taken = runs.claim(key, NOW + timedelta(minutes=5), "code", "config")
+    assert (taken.is_owner, taken.attempt) == (True, 2)
+    with pytest.raises(IntegrityError), database.transaction() as connection:
+        connection.execute(text("UPDATE runs SET status = 'LOST'"))
