@@ -328,6 +328,8 @@ def document(played: Sequence[Kill], about: dict[str, Json], seconds: float) -> 
             for process in ("command line", "fork")
         },
         "backends": about,
+        "load_average_at_end": [round(load, 1) for load in os.getloadavg()],
+        "niceness": os.nice(0),
         "seconds": round(seconds, 1),
         "processor_seconds": round(sum(one.ru_utime + one.ru_stime for one in used), 1),
     }
