@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import update
-
 from engine.errors import ConfigurationError
 from engine.model.context import ControlState
 from state.control_row import (
@@ -19,10 +17,10 @@ from state.control_row import (
     lock_control,
     may_be_sending,
     read_control,
+    request_change,
 )
 from state.database import Database
 from state.halts import HaltRecord, HaltSeverity, HaltStatus, HaltStore
-from state.tables import control
 
 __all__ = ["ControlRecord", "ControlStore", "HaltRecord", "HaltSeverity", "HaltStatus", "HaltStore"]
 
@@ -77,11 +75,7 @@ class ControlStore:
     ) -> ControlRecord:
         with self._database.transaction() as connection:
             lock_control(connection, account)
-            connection.execute(
-                update(control)
-                .where(control.c.account == account)
-                .values(**values, reason=reason, operator=operator, requested_at=now)
-            )
+            request_change(connection, account, {**values, "reason": reason, "operator": operator}, now)
         self.confirm_effective(account, now)
         return self.control(account)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,6 +29,7 @@ _CONTROL = select(
     _EMERGENCIES.scalar_subquery().label("emergencies"),
 ).where(control.c.account == bindparam("account"))
 _CONTROL_SHARED = _CONTROL.with_for_update(read=True, of=control)
+_REQUESTED = select(control.c.requested_at).where(control.c.account == bindparam("account"))
 _UNDER_WAY = (
     select(run_attempts)
     .join(runs, runs.c.run_id == run_attempts.c.run_id)
@@ -102,19 +104,36 @@ def read_control(connection: Connection, account: str, *, share: bool = False) -
     )
 
 
+def request_change(
+    connection: Connection, account: str, values: Mapping[str, str | bool], now: datetime
+) -> None:
+    """Change the row, whose lock the caller holds: what became effective before says nothing of this change."""
+    connection.execute(
+        update(control)
+        .where(control.c.account == account)
+        .values(**values, requested_at=now, effective_at=None)
+    )
+
+
 def confirm_effective(database: Database, account: str, now: datetime) -> bool:
     """Wait until nothing claimed before the last change is on its way, and write that the change holds from then on.
 
     ``now`` is when the waiting begins. ``False`` when an executor held the latch for as long as one would wait: the
-    change stays requested, and who asks again may find it effective.
+    change stays requested, and who asks again may find it effective. A change that is made meanwhile is not confirmed.
     """
     begun = time.monotonic()
+    with database.read() as connection:
+        requested = connection.execute(_REQUESTED, {"account": account}).scalar_one_or_none()
     if not database.latch(account).was_free():
         return False
+    if requested is None:
+        return True
     waited = timedelta(milliseconds=int(1000 * (time.monotonic() - begun)))
     with database.transaction() as connection:
         connection.execute(
-            update(control).where(control.c.account == account).values(effective_at=now + waited)
+            update(control)
+            .where(control.c.account == account, control.c.requested_at == requested)
+            .values(effective_at=max(requested, now + waited))  # whose clock is behind confirms no less
         )
     return True
 

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from engine.accounting.ledger import LedgerEntry
 from engine.errors import ConfigurationError, InvariantError, RefusedError
 from engine.model.halts import HaltChoice
-from state.control_row import confirm_effective, lock_control
+from state.control_row import confirm_effective, lock_control, request_change
 from state.database import Database
 from state.ledger import post_entries
-from state.tables import control, halts, runs
+from state.tables import halts, runs
 
 
 class HaltSeverity(Enum):
@@ -108,11 +108,7 @@ class HaltStore:
                     "raised_at": now,
                 }
                 connection.execute(insert(halts).values(**row))
-                connection.execute(
-                    update(control)
-                    .where(control.c.account == account)
-                    .values(requested_at=now, reason=message)
-                )
+                request_change(connection, account, {"reason": message}, now)
         confirm_effective(self._database, account, now)
         return halt_id
 

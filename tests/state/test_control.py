@@ -1,5 +1,6 @@
 import os
 import threading
+from contextlib import ExitStack
 from itertools import count
 
 import pytest
@@ -77,6 +78,42 @@ def test_halt_and_kill_switch_become_effective_like_every_change(database: Datab
     with database.latch(ACCOUNT).shared():
         assert not store.engage_kill_switch(ACCOUNT, "stop", "me", later(1)).is_effective
     stop(database, seconds=2)  # joins the halt that is open, and asks again
+    assert store.control(ACCOUNT).is_effective
+
+
+def test_stop_on_a_clock_behind_that_of_the_last_change_is_only_requested_while_an_order_is_on_its_way(
+    database: Database,
+) -> None:
+    store = ControlStore(database)
+    # Another computer, ten seconds ahead, let trading go on: that became effective at NOW + 10 s.
+    store.set_state(ACCOUNT, ControlState.ACTIVE, "begin", "me", later(10))
+    with database.latch(ACCOUNT).shared():
+        assert not store.engage_kill_switch(ACCOUNT, "stop", "me", NOW).is_effective
+        stop(database)
+        assert not store.control(ACCOUNT).is_effective
+    assert store.confirm_effective(ACCOUNT, NOW)
+    assert store.control(ACCOUNT).is_effective
+
+
+def test_change_made_while_an_earlier_one_is_confirmed_is_not_confirmed_with_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, held = ControlStore(database), ExitStack()
+
+    class Hurried:
+        def was_free(self) -> bool:
+            """Once it was found free: an order is claimed, and a stop comes before this is written down."""
+            monkeypatch.undo()
+            held.enter_context(database.latch(ACCOUNT).shared())
+            store.engage_kill_switch(ACCOUNT, "stop", "me", later(1))
+            return True
+
+    monkeypatch.setattr(Database, "latch", lambda self, account: Hurried())
+    with held:
+        # The stop waits a second in vain for the order, so this is written down after NOW + 1 s.
+        store.set_state(ACCOUNT, ControlState.ACTIVE, "begin", "me", NOW)
+        assert not store.control(ACCOUNT).is_effective
+    assert store.confirm_effective(ACCOUNT, later(6))
     assert store.control(ACCOUNT).is_effective
 
 
