@@ -24,6 +24,7 @@ from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.interruption import GRACE_SECONDS, heeding_signals
 from tasks.open_orders import find_orders
+from tasks.pauses import without_long_pauses
 from tasks.step import step
 
 WindowCheck = Callable[[TradingDay, DayInputs, datetime], WindowVerdict]
@@ -70,7 +71,8 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
             is_ending=is_ending,
             ending_seconds=GRACE_SECONDS,
         )
-        report = execute(jobs, execution_world)
+        with without_long_pauses():
+            report = execute(jobs, execution_world)
         for alarm in report.alarms:
             day.alert("CRITICAL", alarm)
     if report.fenced:
