@@ -6,13 +6,14 @@ Contracts with an order whose outcome is still open are left out: they are compa
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import select
 
 from engine.errors import HaltError
 from engine.execution.outcome import UNCHANGED, WindowVerdict
 from engine.model.instruments import InstrumentType
-from engine.model.orders import ChildStatus, Side
+from engine.model.orders import ChildStatus, Fill, Side
 from engine.simulation.broker import SimulatedBroker
 from state.database import Database
 from state.tables import orders
@@ -39,15 +40,23 @@ def compare(broker: SimulatedBroker, database: Database, account: str) -> Window
             undecided |= {row.contract_id, row.near_contract_id}
     theirs = {name: position.quantity for name, position in broker.state.positions.items()}
     converted: Counter[str] = Counter()
-    for fill in {fill.root: fill for fill in sorted(broker.executions(), key=lambda f: f.version)}.values():
+    latest = {fill.root: fill for fill in sorted(broker.executions(), key=lambda f: f.version)}.values()
+    for fill in latest:
         converted[fill.contract_id] += fill.quantity * fill.side.sign
     for name in sorted(held.keys() | theirs.keys() | converted.keys()):
         if broker.terms.instrument(name).kind is InstrumentType.CASH:
             theirs[name] = converted[name]  # a conversion leaves cash and no position
         if name not in undecided and held[name] != theirs.get(name, 0):
             raise HaltError("position", f"{name}: book {held[name]}, broker {theirs.get(name, 0)}")
-    known = {row.order_ref for row in rows}
+    _require_known(broker, {row.order_ref for row in rows}, latest)
+    return UNCHANGED
+
+
+def _require_known(broker: SimulatedBroker, known: Collection[str], executions: Iterable[Fill]) -> None:
+    """Nothing may work or have traded under a reference that a restored book has lost; no doubt explains that."""
+    traded = sorted({str(fill.order_ref) for fill in executions if fill.quantity > 0} - set(known))
+    if traded:
+        raise HaltError("execution", f"{', '.join(traded)} traded and is not in the book")
     for order in broker.state.open_orders():
         if order.child.order_ref not in known:
             raise HaltError("order", f"{order.child.order_ref} works at the broker and is not in the book")
-    return UNCHANGED

@@ -197,7 +197,9 @@ def _no_broken_contract(day: FaultedDay) -> Iterator[str]:
     yield from day.errors
 
 
-UNTIL_THE_STATEMENT = frozenset({"I4 same cash", "I5 same positions", "I11 booked once", "I13 the day ends"})
+UNTIL_THE_STATEMENT = frozenset(
+    {"I12 doubt is decided", "I4 same cash", "I5 same positions", "I11 booked once", "I13 the day ends"}
+)
 
 CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "I1 accepted at most once": _accepted_once,
