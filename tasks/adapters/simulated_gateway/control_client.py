@@ -1,0 +1,56 @@
+"""The other end of the control interface: a blocking line to a gateway, for clock ports, tools and tests."""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import UTC, datetime, timedelta
+
+from engine.errors import BrokerUnavailable, ConfigurationError
+from tasks.adapters.simulated_gateway.control import microseconds
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ControlLine:
+    """One connection to the control port; every call waits for its answer, at most ``timeout`` seconds."""
+
+    def __init__(self, port: int, *, host: str = "127.0.0.1", timeout: float = 30.0) -> None:
+        try:
+            self._socket = socket.create_connection((host, port), timeout)
+        except OSError as error:
+            raise BrokerUnavailable(
+                f"expected the gateway's control interface on {host}:{port}, found {error}"
+            ) from error
+        self._lines = self._socket.makefile("rb")
+
+    def ask(self, command: str, **fields: object) -> dict[str, object]:
+        """The answer to a command.
+
+        Raises `ConfigurationError` when it is refused, `BrokerUnavailable` when there is none in time.
+        """
+        try:
+            self._socket.sendall(json.dumps({"command": command, **fields}).encode() + b"\n")
+            line = self._lines.readline()
+        except OSError as error:
+            raise BrokerUnavailable(f"expected an answer to {command}, found {error}") from error
+        if not line.endswith(b"\n"):
+            raise BrokerUnavailable(f"expected an answer to {command}, found the end of the connection")
+        told: dict[str, object] = json.loads(line)
+        if told.pop("ok", False) is not True:
+            raise ConfigurationError(f"{command}: {told.get('error')}")
+        return told
+
+    def advance(
+        self, until: datetime, client_id: int | None = None, barrier: int | None = None
+    ) -> tuple[datetime, bool]:
+        """Move virtual time to the next event up to ``until``: the time then, and whether there was an event."""
+        told = self.ask("advance", until=microseconds(until), client_id=client_id, barrier=barrier)
+        now = told["now"]
+        assert isinstance(now, int)
+        return _EPOCH + timedelta(microseconds=now), told["event"] is True
+
+    def close(self) -> None:
+        """Hang up."""
+        self._lines.close()
+        self._socket.close()

@@ -1,0 +1,378 @@
+"""The gateway without sockets: sessions, what answers which request, the clock, and what goes wrong on purpose.
+
+Every call answers with effects: what to tell whom, and which connections to close. It never sleeps and reads no clock
+but the one it is given. On the virtual clock time stands still until `advance`; reports wait in the broker's inbox.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.errors import ConfigurationError, FundError
+from engine.model.orders import TransportEvent
+from engine.simulation.broker import SimulatedBroker
+from engine.simulation.settlement import next_midnight, next_settlement
+from tasks.adapters.simulated_gateway.accounts import AccountDesk
+from tasks.adapters.simulated_gateway.faults import Faults, ScriptedFacts
+from tasks.adapters.simulated_gateway.forms import flag, integer
+from tasks.adapters.simulated_gateway.framing import WireError
+from tasks.adapters.simulated_gateway.listing import Listing
+from tasks.adapters.simulated_gateway.messages import CLIENT_MESSAGES, Request, read_request
+from tasks.adapters.simulated_gateway.order_book import PlacedOrders
+from tasks.adapters.simulated_gateway.order_reading import OrderReader
+from tasks.adapters.simulated_gateway.orders import OrderDesk
+from tasks.adapters.simulated_gateway.questions import OF_THE_ACCOUNT, Question, Questions
+from tasks.adapters.simulated_gateway.sessions import (
+    MARKET_REQUESTS,
+    NO_REQUEST,
+    Answer,
+    Effect,
+    Hangup,
+    Market,
+    Moved,
+    Say,
+    Session,
+    error,
+)
+from tasks.adapters.simulated_gateway.trading import Trading
+
+LOG = logging.getLogger("fund.gateway")
+ACCOUNT_REFRESH = timedelta(minutes=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Barrier:
+    """Where virtual time may move: once a client has asked for the time that often."""
+
+    client_id: int
+    times_asked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayWorld:
+    """What the gateway is made of. ``clock`` is ``None`` on virtual time, where the account's own time holds."""
+
+    broker: SimulatedBroker
+    listing: Listing
+    facts: ScriptedFacts
+    placed: PlacedOrders
+    clock: Callable[[], datetime] | None = None
+    market: Market | None = None
+    pence_executions: bool = True
+
+
+class Gateway:
+    """One account behind any number of connections."""
+
+    def __init__(self, world: GatewayWorld) -> None:
+        self.world, self.faults = world, Faults()
+        self.broker, self.listing, self.facts = world.broker, world.listing, world.facts
+        self.sessions: dict[int, Session] = {}
+        self.accounts = AccountDesk(broker=world.broker, listing=world.listing)
+        self.orders = OrderDesk(
+            broker=world.broker,
+            listing=world.listing,
+            placed=world.placed,
+            pence_executions=world.pence_executions,
+        )
+        reader = OrderReader(listing=world.listing, terms=world.broker.terms, account=world.broker.account)
+        self.trading = Trading(desk=self.orders, reader=reader, faults=self.faults)
+        self._opened = 0
+        self._waiting: tuple[Barrier, datetime] | None = None
+        self._barriers: set[int] = set()
+        self._refreshed: dict[int, datetime] = {}
+        questions = Questions(
+            accounts=self.accounts,
+            orders=self.orders,
+            listing=world.listing,
+            hours=world.facts.sessions,
+            now=lambda: self.now,
+        )
+        self._questions = questions.routes()
+        self._routes = self._all_routes() | dict.fromkeys(MARKET_REQUESTS, self._market)
+
+    def close(self) -> None:
+        """Let go of the account's file."""
+        self.world.placed.close()
+        self.broker.close()
+
+    # ------------------------------------------------------------ time
+
+    @property
+    def now(self) -> datetime:
+        """The gateway's time, UTC."""
+        return self.broker.now if self.world.clock is None else max(self.broker.now, self.world.clock())
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether time moves only when it is told to."""
+        return self.world.clock is None
+
+    def next_due(self) -> datetime:
+        """When something happens by itself next."""
+        state = self.broker.state
+        waiting = [event.at for _, event in state.inbox.items()[:1]]
+        daily = [next_midnight(self.broker.now), next_settlement(self.broker.now)]
+        return min([*waiting, *daily, *([state.next_due] if state.next_due is not None else [])])
+
+    def pump(self) -> list[Effect]:
+        """Let happen what is due by now, on the real clock, and let market data tick."""
+        effects: list[Effect] = []
+        if self.is_virtual:
+            return effects
+        now = self.now
+        while self.next_due() <= now:
+            event = self.broker.next_event(now)
+            if event is None:
+                break
+            effects += self._reported(event)
+        return effects
+
+    def ticks(self) -> list[Effect]:
+        """What streams of market data and watched accounts have to tell now that time has moved."""
+        effects: list[Effect] = []
+        for session in list(self.sessions.values()):
+            if session.streams and self.world.market is not None:
+                effects += _said(session, self.world.market.ticks(session, self))
+            if session.watches_account and self.now - self._refreshed[session.number] >= ACCOUNT_REFRESH:
+                effects += self._account_updates(session)
+        return effects
+
+    def hold_barriers(self, client_id: int) -> None:
+        """From now on a client's requests of the time are barriers: each is answered by an `advance`, never at once.
+
+        Raises `ConfigurationError` on the real clock.
+        """
+        if not self.is_virtual:
+            raise ConfigurationError("expected the virtual clock, found the real one, which nobody moves")
+        self._barriers.add(client_id)
+
+    def advance(self, until: datetime, barrier: Barrier | None) -> list[Effect]:
+        """Move virtual time to the next event up to ``until``, once the barrier was reached; then say so.
+
+        Raises `ConfigurationError` on the real clock, for a client that holds no barriers, and while another call waits.
+        """
+        if not self.is_virtual:
+            raise ConfigurationError("expected the virtual clock, found the real one, which nobody moves")
+        if barrier is None:
+            return self._move(until)
+        if barrier.client_id not in self._barriers:
+            raise ConfigurationError(
+                f"expected a client that holds barriers, found {barrier.client_id}; send the command hold_barriers first"
+            )
+        if self._waiting is not None:
+            raise ConfigurationError(
+                "expected one advance at a time, found another that waits for its barrier"
+            )
+        self._waiting = (barrier, until)
+        return self._pass_barrier()
+
+    def _move(self, until: datetime) -> list[Effect]:
+        event = self.broker.next_event(until)
+        effects = [] if event is None else self._reported(event)
+        return [*effects, *self.ticks(), Moved(self.broker.now, event is not None)]
+
+    def _pass_barrier(self) -> list[Effect]:
+        if self._waiting is None:
+            return []
+        barrier, until = self._waiting
+        session = self._session_of(barrier.client_id)
+        if session is None or session.times_asked < barrier.times_asked:
+            return []
+        self._waiting = None
+        *effects, moved = self._move(until)
+        while session.times_told < barrier.times_asked:
+            session.times_told += 1
+            effects.append(Say(session, self._time()))
+        return [*effects, moved]
+
+    # ------------------------------------------------------------ connections
+
+    def open_session(self, version: int) -> Session:
+        """A connection whose client and gateway agreed on a version."""
+        self._opened += 1
+        session = Session(number=self._opened, version=version)
+        self.sessions[session.number] = session
+        return session
+
+    def close_session(self, session: Session) -> list[Effect]:
+        """A connection is gone; who waited for its barrier learns that it will not come."""
+        self.sessions.pop(session.number, None)
+        waiting = self._waiting
+        if waiting is not None and session.client_id == waiting[0].client_id:
+            self._waiting = None
+            return [Moved(self.broker.now, event=False)]
+        return []
+
+    def receive(self, session: Session, texts: Sequence[str]) -> list[Effect]:
+        """Answer one message; raises `WireError` for one that is none."""
+        number = texts[0] if texts else ""
+        if number.isascii() and number.isdigit() and int(number) not in CLIENT_MESSAGES and len(number) < 4:
+            LOG.warning("session %d: the request %s is not served", session.number, number)
+            told = f"Error validating request.-'bX' : cause - The request {number} is not served here."
+            return [Say(session, error(321, told))]
+        request = read_request(texts, session.version)
+        if request.name == "start_api":
+            return self._start(session, request.integer("client_id"))
+        if session.client_id is None:
+            return [Say(session, error(504, "Not connected")), Hangup(session, reset=False)]
+        if self.faults.leaves_unanswered(request.name):
+            return []
+        try:
+            question = self._questions.get(request.name)
+            if question is not None:
+                return self._answered(session, request, question)
+            return self._routes[request.name](session, request)
+        except WireError:
+            raise
+        except FundError as problem:
+            LOG.exception("session %d: %s failed", session.number, request.name)
+            told = f"Error validating request.-'bX' : cause - {problem}"
+            return [Say(session, error(321, told, _subject(request)))]
+
+    def _start(self, session: Session, client_id: int) -> list[Effect]:
+        if self._session_of(client_id) is not None:
+            told = error(
+                326, "Unable to connect as the client id is already in use. Retry with a unique client id."
+            )
+            return [Say(session, told), Hangup(session, reset=False)]
+        session.client_id = client_id
+        if self.is_virtual and len(self.sessions) == 1:
+            # What nobody read on an earlier connection is not repeated on a new one.
+            self.broker.discard_inbox()
+        accounts = Answer("managed_accounts", {"accounts": self.account_shown})
+        farms = [
+            error(2104, "Market data farm connection is OK:usfarm"),
+            error(2106, "HMDS data farm connection is OK:ushmds"),
+            error(2158, "Sec-def data farm connection is OK:secdefil"),
+        ]
+        return _said(session, [accounts, self._next_id(session), *farms])
+
+    @property
+    def account_shown(self) -> str:
+        """Name under which the account is shown."""
+        return self.faults.account or self.broker.account
+
+    def _session_of(self, client_id: int) -> Session | None:
+        return next((s for s in self.sessions.values() if s.client_id == client_id), None)
+
+    # ------------------------------------------------------------ reports
+
+    def say_to(self, client_id: int, answers: Sequence[Answer]) -> list[Effect]:
+        """Tell a client something, when it is connected."""
+        session = self._session_of(client_id)
+        return [] if session is None else _said(session, answers)
+
+    def say_to_all(self, answer: Answer) -> list[Effect]:
+        """Tell every client something."""
+        return [Say(session, answer) for session in self.sessions.values() if session.client_id is not None]
+
+    def changed(self, contract_id: str) -> list[Effect]:
+        """Tell who watches that a holding changed."""
+        effects: list[Effect] = []
+        for session in self.sessions.values():
+            if session.watches_positions:
+                effects.append(Say(session, self.accounts.position(contract_id)))
+            if session.watches_account:
+                effects.append(Say(session, self.accounts.portfolio_line(contract_id)))
+        return effects
+
+    def _reported(self, event: TransportEvent) -> list[Effect]:
+        client_id, answers = self.trading.report(event)
+        if self.faults.link_is_down:
+            return []
+        effects = self.say_to(client_id, answers)
+        return effects if event.fill is None else effects + self.changed(event.fill.contract_id)
+
+    # ------------------------------------------------------------ requests
+
+    def _all_routes(self) -> dict[str, Callable[[Session, Request], list[Effect]]]:
+        return {
+            "place_order": self._place,
+            "cancel_order": self._cancel,
+            "global_cancel": self._cancel_all,
+            "account_updates": self._watch_account,
+            "managed_accounts": self._managed_accounts,
+            "ids": lambda session, request: [Say(session, self._next_id(session))],
+            "current_time": self._current_time,
+        }
+
+    def _answered(self, session: Session, request: Request, question: Question) -> list[Effect]:
+        if request.name in OF_THE_ACCOUNT:
+            self._catch_up_quietly()
+        return _said(session, question(session, request))
+
+    def _market(self, session: Session, request: Request) -> list[Effect]:
+        if self.world.market is None:
+            told = "Error validating request.-'bX' : cause - This gateway serves no market data."
+            return [Say(session, error(321, told, request.integer("request_id")))]
+        return _said(session, self.world.market.handle(request, session, self))
+
+    def _place(self, session: Session, request: Request) -> list[Effect]:
+        effects = self.pump()
+        self._catch_up()
+        return effects + _said(session, self.trading.place(_client(session), request.record, self.now))
+
+    def _cancel(self, session: Session, request: Request) -> list[Effect]:
+        effects = self.pump()
+        self._catch_up()
+        return effects + _said(session, self.trading.cancel(_client(session), request.integer("order_id")))
+
+    def _cancel_all(self, session: Session, request: Request) -> list[Effect]:
+        effects = self.pump()
+        self._catch_up()
+        self.trading.cancel_all()
+        return effects
+
+    def _catch_up(self) -> None:
+        """The broker's own time is that of the clock when an order reaches it."""
+        if self.now > self.broker.now:
+            self.broker.advance(self.now)
+
+    def _watch_account(self, session: Session, request: Request) -> list[Effect]:
+        session.watches_account = flag(request.record, "subscribe")
+        return self._account_updates(session) if session.watches_account else []
+
+    def _account_updates(self, session: Session) -> list[Effect]:
+        self._catch_up_quietly()
+        self._refreshed[session.number] = self.now
+        return _said(session, self.accounts.updates())
+
+    def _catch_up_quietly(self) -> None:
+        """Take the account to now when nothing is due on the way that a client would have to be told first."""
+        if not self.is_virtual and self.now < self.next_due():
+            self._catch_up()
+
+    def _managed_accounts(self, session: Session, request: Request) -> list[Effect]:
+        return [Say(session, Answer("managed_accounts", {"accounts": self.account_shown}))]
+
+    def _next_id(self, session: Session) -> Answer:
+        number = max(1, self.world.placed.highest(_client(session)) + 1 - self.faults.rolled_back)
+        return Answer("next_valid_id", {"order_id": str(number)})
+
+    def _current_time(self, session: Session, request: Request) -> list[Effect]:
+        session.times_asked += 1
+        if session.client_id in self._barriers:
+            return self._pass_barrier()
+        session.times_told += 1
+        return [Say(session, self._time())]
+
+    def _time(self) -> Answer:
+        return Answer("current_time", {"seconds": str(int(self.now.timestamp()))})
+
+
+def _client(session: Session) -> int:
+    """The client of a session that was started."""
+    return -1 if session.client_id is None else session.client_id
+
+
+def _subject(request: Request) -> int:
+    """Number of the request or order that a message is about."""
+    return integer(request.record, "request_id", integer(request.record, "order_id", NO_REQUEST))
+
+
+def _said(session: Session, answers: Sequence[Answer]) -> list[Effect]:
+    return [Say(session, answer) for answer in answers]

@@ -1,0 +1,234 @@
+"""Sockets around the gateway: frames in, frames out, and the failures of a line (drops, resets, freezes, delays).
+
+A connection whose bytes are no messages is closed with a line in the log; the others and the gateway live on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import cast
+
+from tasks.adapters.simulated_gateway.framing import FrameReader, WireError, agreed_version, frame, split
+from tasks.adapters.simulated_gateway.gateway import Gateway
+from tasks.adapters.simulated_gateway.messages import LOWEST_VERSION, SPOKEN_VERSION, answer
+from tasks.adapters.simulated_gateway.sessions import Effect, Hangup, Moved, Say, Session
+
+LOG = logging.getLogger("fund.gateway")
+LOOPBACK = "127.0.0.1"
+TICK_SECONDS = 0.25
+"""How often streams of market data look at the time, on the real clock."""
+
+SHORTEST_WAIT, LONGEST_WAIT = 0.001, 60.0
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""Linger of zero seconds: closing resets the connection."""
+
+
+class Connection(asyncio.Protocol):
+    """One client's socket."""
+
+    def __init__(self, server: GatewayServer) -> None:
+        self._server, self._reader = server, FrameReader()
+        self._greeted = False
+        self._withheld: deque[bytes] = deque()
+        self.transport: asyncio.Transport | None = None
+        self.session: Session | None = None
+        self.frozen = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client called."""
+        self.transport = cast("asyncio.Transport", transport)
+        self._server.connections.add(self)
+        if self._server.frozen:
+            self.freeze()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._server.connections.discard(self)
+        if self.session is not None:
+            self._server.dispatch(self._server.gateway.close_session(self.session))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a client; what is no message of the protocol ends the connection."""
+        try:
+            self._take(data)
+        except WireError as error:
+            LOG.warning("closing a connection of client %s: %s", self._client, error)
+            self.hang_up(reset=False)
+
+    def _take(self, data: bytes) -> None:
+        if not self._greeted:
+            rest = self._reader.take_preamble(data)
+            if rest is None:
+                return
+            self._greeted, data = True, rest
+        effects: list[Effect] = []
+        try:
+            for payload in self._reader.feed(data):
+                if self.session is None:
+                    self._greet(payload)
+                else:
+                    effects += self._server.gateway.receive(self.session, split(payload))
+        finally:
+            self._server.dispatch(effects)
+
+    def _greet(self, payload: bytes) -> None:
+        version = agreed_version(payload, LOWEST_VERSION, self._server.version)
+        self.session = self._server.gateway.open_session(version)
+        self.write(frame([str(version), f"{datetime.now(UTC):%Y%m%d %H:%M:%S} UTC"]))
+
+    @property
+    def _client(self) -> int | None:
+        return None if self.session is None else self.session.client_id
+
+    def write(self, data: bytes) -> None:
+        """Send bytes: later while the line is slow, and once it thaws while it is frozen."""
+        if self._server.delay_seconds > 0:
+            asyncio.get_running_loop().call_later(self._server.delay_seconds, self._write, data)
+        else:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self.frozen:
+            self._withheld.append(data)
+        elif self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def freeze(self) -> None:
+        """Neither read nor answer, with the connection open, as a process that was stopped."""
+        self.frozen = True
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def thaw(self) -> None:
+        """Go on with what came and what was to be said meanwhile."""
+        self.frozen = False
+        if self.transport is None or self.transport.is_closing():
+            return
+        while self._withheld:
+            self.transport.write(self._withheld.popleft())
+        self.transport.resume_reading()
+
+    def hang_up(self, *, reset: bool) -> None:
+        """End the connection; a reset loses what is on its way."""
+        if self.transport is None:
+            return
+        if not reset:
+            self.transport.close()
+            return
+        line: socket.socket | None = self.transport.get_extra_info("socket")
+        if line is not None:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
+
+
+class GatewayServer:
+    """The gateway on a port of this machine. ``speed`` is how many seconds of the clock pass in one."""
+
+    def __init__(self, gateway: Gateway, *, version: int = SPOKEN_VERSION, speed: float = 1.0) -> None:
+        self.gateway, self.version, self.speed = gateway, version, speed
+        self.connections: set[Connection] = set()
+        self.frozen = False
+        self.delay_seconds = 0.0
+        self.moved: Callable[[Moved], None] = lambda moved: None
+        self.port = 0
+        self._servers: list[asyncio.Server] = []
+        self._due: asyncio.TimerHandle | None = None
+        self._tick: asyncio.TimerHandle | None = None
+
+    async def start(self, host: str = LOOPBACK, port: int = 0) -> None:
+        """Listen; port 0 takes one that is free."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Connection(self), host, port)
+        self._servers.append(server)
+        self.port = server.sockets[0].getsockname()[1]
+        if not self.gateway.is_virtual:
+            self._schedule()
+            self._tick = loop.call_later(TICK_SECONDS, self._ticks)
+
+    async def serve_beside(
+        self,
+        handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        port: int = 0,
+    ) -> int:
+        """Listen on a second port of the loopback; the port that it got."""
+        server = await asyncio.start_server(handler, LOOPBACK, port)
+        self._servers.append(server)
+        found: int = server.sockets[0].getsockname()[1]
+        return found
+
+    async def stop(self) -> None:
+        """Close every connection and stop to listen."""
+        for handle in (self._due, self._tick):
+            if handle is not None:
+                handle.cancel()
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.hang_up(reset=True)
+        for server in self._servers:
+            await server.wait_closed()
+
+    def dispatch(self, effects: Iterable[Effect]) -> None:
+        """Write what is to be said, each connection once, then close what is to be closed."""
+        lines: dict[int, list[bytes]] = defaultdict(list)
+        ended: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Say):
+                session, told = effect
+                lines[session.number].append(frame(answer(told.name, told.record, session.version)))
+            else:
+                ended.append(effect)
+        for number, frames in lines.items():
+            connection = self._of_session(number)
+            if connection is not None:
+                connection.write(b"".join(frames))
+        for effect in ended:
+            self._end(effect)
+        self._schedule()
+
+    def chosen(self, client_id: int | None) -> list[Connection]:
+        """Connections of a client, or all of them."""
+        return [
+            connection
+            for connection in self.connections
+            if client_id is None
+            or (connection.session is not None and connection.session.client_id == client_id)
+        ]
+
+    def _end(self, effect: Effect) -> None:
+        if isinstance(effect, Moved):
+            self.moved(effect)
+        elif isinstance(effect, Hangup):
+            connection = self._of_session(effect.session.number)
+            if connection is not None:
+                connection.hang_up(reset=effect.reset)
+
+    def _of_session(self, number: int) -> Connection | None:
+        return next(
+            (c for c in self.connections if c.session is not None and c.session.number == number), None
+        )
+
+    # ------------------------------------------------------------ the real clock
+
+    def _schedule(self) -> None:
+        """Wake when the broker has something to do next."""
+        if self.gateway.is_virtual or not self._servers:
+            return
+        if self._due is not None:
+            self._due.cancel()
+        ahead = (self.gateway.next_due() - self.gateway.now).total_seconds() / self.speed
+        wait = min(max(ahead, SHORTEST_WAIT), LONGEST_WAIT)
+        self._due = asyncio.get_running_loop().call_later(wait, self._wake)
+
+    def _wake(self) -> None:
+        self.dispatch(self.gateway.pump())
+
+    def _ticks(self) -> None:
+        self.dispatch(self.gateway.ticks())
+        self._tick = asyncio.get_running_loop().call_later(TICK_SECONDS, self._ticks)
