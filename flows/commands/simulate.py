@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +18,21 @@ application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _CAMPAIGN = "tests.simulation.order_days.campaign"
 _MODEL = "tests.simulation.model_check"
+_USUAL = "0..200"
 _SEEDS = re.compile(r"(\d+)\.\.(\d+)")
+_JOBS = re.compile(r"\d+(,\d+)*")
+
+
+@application.callback()
+def _commands() -> None:
+    """Commands that simulate; with one command and no callback its name would be read as its argument."""
 
 
 @application.command()
 def simulate(
     seeds: Annotated[
-        str, typer.Option(metavar="A..B", help="seeds from A up to, not including, B")
-    ] = "0..200",
+        str, typer.Option(metavar="A..B", help=f"seeds from A up to, not including, B [default: {_USUAL}]")
+    ] = "",
     without: Annotated[str, typer.Option(metavar="FAULT,...", help="leave these faults out")] = "",
     jobs: Annotated[str, typer.Option(metavar="N,...", help="keep only these jobs of a day")] = "",
     campaign: Annotated[
@@ -46,24 +54,37 @@ def simulate(
     processes and writes docs/campaign.json, or the file of --json. --model prints how many states the protocol has,
     how deep they lie and what they break, and what each of some rules with a mistake does.
     """
+    drawn = {"--seeds": seeds, "--without": without, "--jobs": jobs}
+    whole = {"--folder": folder}
     if model:
+        _refuse("--model", {"--campaign": campaign, "--json": json_file} | whole | drawn)
         return _in_a_process(_MODEL, "--broken")
+    result = () if json_file is None else (str(_writable(json_file)),)
     if campaign:
+        _refuse("--campaign", drawn)
         parts = (fund_home() / "campaign" if folder is None else folder).absolute()
-        return _live(
-            "--campaign", str(parts), *(() if json_file is None else ("--result", str(json_file.absolute())))
-        )
-    found = _SEEDS.fullmatch(seeds)
+        return _in_a_process(_CAMPAIGN, "--campaign", str(parts), *("--result" for _ in result), *result)
+    _refuse("seeds", whole)
+    found = _SEEDS.fullmatch(seeds or _USUAL)
     if found is None or int(found[1]) >= int(found[2]):
         raise ConfigurationError(f"expected seeds like 0..200, the first below the last, found {seeds!r}")
-    arguments = ["--seeds", seeds, "--without", without, "--jobs", jobs]
-    if json_file is not None:
-        arguments += ["--json", str(json_file.absolute())]
-    return _live(*arguments)
+    if jobs and not _JOBS.fullmatch(jobs):
+        raise ConfigurationError(f"expected numbers of jobs like 0,2, found {jobs!r}")
+    asked = ("--seeds", found[0], "--without", without, "--jobs", jobs)
+    return _in_a_process(_CAMPAIGN, *asked, *("--json" for _ in result), *result)
 
 
-def _live(*arguments: str) -> int:
-    return _in_a_process(_CAMPAIGN, *arguments)
+def _refuse(subject: str, options: Mapping[str, object]) -> None:
+    """Raise for an option that would be overlooked."""
+    if given := [name for name, value in options.items() if value]:
+        raise ConfigurationError(f"expected {subject} without {', '.join(given)}")
+
+
+def _writable(path: Path) -> Path:
+    """A file's absolute path; refused before the work of minutes rather than after it."""
+    if not path.absolute().parent.is_dir():
+        raise ConfigurationError(f"expected --json in a folder that is there; {path.parent} is no folder")
+    return path.absolute()
 
 
 def _in_a_process(module: str, *arguments: str) -> int:

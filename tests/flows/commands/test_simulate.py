@@ -9,7 +9,9 @@ import pytest
 
 from engine.errors import ConfigurationError
 from engine.model.order_states import CHILD_TRANSITIONS
+from flows.commands.__main__ import main
 from flows.commands.simulate import simulate
+from tests.simulation.order_days.campaign import command, narrowed
 from tests.simulation.order_days.drawing import Fault
 
 
@@ -50,3 +52,29 @@ def test_simulate_explores_the_model_in_a_process_of_its_own(monkeypatch: pytest
     ((_, flag, module, *rest),) = asked
     assert (flag, rest) == ("-m", ["--broken"])
     assert importlib.util.find_spec(f"{module}.__main__") is not None
+
+
+def test_command_that_a_failure_prints_is_understood(capfd: pytest.CaptureFixture[str]) -> None:
+    told = command(narrowed(3, ["DEATH", "MESSAGE_LOST"], {0}))
+    assert told.startswith("./fund simulate --seeds 3..4 --without ")
+    assert main(told.split()[1:]) == 0
+    assert "1 days, 0 violations" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--seeds", "9..3"), "expected seeds like 0..200"),
+        (("--seeds", "3..4", "--jobs", "first"), "expected numbers of jobs like 0,2, found 'first'"),
+        (("--seeds", "3..4", "--jobs", "17"), "expected a day that has one of the jobs 17"),
+        (("--campaign", "--seeds", "3..4"), "expected --campaign without --seeds"),
+        (("--seeds", "3..4", "--json", "nowhere/found.json"), "nowhere is no folder"),
+        (("--folder", "parts"), "expected seeds without --folder"),
+        (("--model", "--json", "found.json"), "expected --model without --json"),
+    ],
+)
+def test_simulate_refuses_what_makes_no_sense(
+    given: tuple[str, ...], told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", *given]) == 2
+    assert told in " ".join(capfd.readouterr().err.split())
