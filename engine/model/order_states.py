@@ -16,8 +16,8 @@ CHILD_TRANSITIONS: Mapping[ChildStatus, frozenset[ChildStatus]] = {
     _C.SENDING: frozenset({_C.WORKING, _C.FILLED, _C.REJECTED, _C.UNKNOWN}),
     # An exchange may refuse an order that its broker took, and a day order ends with its session by itself.
     _C.WORKING: frozenset({_C.FILLED, _C.CANCEL_PENDING, _C.REJECTED, _C.EXPIRED, _C.UNKNOWN}),
-    # A cancel may lose the race against the last fill or the end of the session.
-    _C.CANCEL_PENDING: frozenset({_C.CANCELLED, _C.FILLED, _C.EXPIRED, _C.UNKNOWN}),
+    # A cancel may lose the race against the last fill, a refusal of the exchange or the end of the session.
+    _C.CANCEL_PENDING: frozenset({_C.CANCELLED, _C.FILLED, _C.REJECTED, _C.EXPIRED, _C.UNKNOWN}),
     _C.UNKNOWN: frozenset({_C.WORKING, _C.FILLED, _C.CANCELLED, _C.REJECTED, _C.ABSENT}),
     # Late fills are booked on a cancelled child; it stays cancelled.
     _C.CANCELLED: frozenset({_C.CANCELLED}),

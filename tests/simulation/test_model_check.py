@@ -25,7 +25,6 @@ ON_REQUEST = pytest.mark.skipif(
 )
 
 NOT_WALKED = {
-    (ChildStatus.WORKING, ChildStatus.REJECTED): "the model's broker rejects before it acknowledges",
     (
         ChildStatus.CANCELLED,
         ChildStatus.CANCELLED,

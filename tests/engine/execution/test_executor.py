@@ -583,6 +583,10 @@ def listed(child: ChildOrder, status: ChildStatus, filled: int) -> OpenOrder:
     )
 
 
+NEVER_SHOWN = (ChildStatus.PLANNED, ChildStatus.ABANDONED, ChildStatus.UNKNOWN, ChildStatus.ABSENT)
+"""States that only our own book has."""
+
+
 @pytest.mark.parametrize(
     ("before", "at_broker", "executed", "after", "why"),
     [
@@ -610,6 +614,24 @@ def test_recovery_brings_the_child_to_what_the_broker_shows(
     assert book.records[REF1].filled == executed
     assert (report.blocked == ("CSPX",)) is (after is ChildStatus.UNKNOWN)
     assert broker.sent == []
+
+
+@pytest.mark.parametrize("shown", [status for status in ChildStatus if status not in NEVER_SHOWN])
+@pytest.mark.parametrize("before", [status for status in ChildStatus if status.holds_reservation])
+def test_recovery_knows_a_way_from_whatever_was_open_to_whatever_the_broker_shows(
+    before: ChildStatus, shown: ChildStatus
+) -> None:
+    """Without one, every further attempt would stop at the same order."""
+    _, broker, book, child = with_child(before)
+    executed = 100 if shown is ChildStatus.FILLED else 0
+    if executed:
+        broker.execute(child, D(executed))
+    broker.open[REF1] = listed(child, shown, executed)
+    recover(book, broker)
+    after = book.records[REF1].status
+    under_way = before is ChildStatus.CANCEL_PENDING and shown in (ChildStatus.SENDING, ChildStatus.WORKING)
+    sent = ChildStatus.WORKING if shown is ChildStatus.SENDING else shown
+    assert after is (before if under_way else sent)
 
 
 def test_cancelled_order_whose_executions_are_missing_stays_unknown() -> None:

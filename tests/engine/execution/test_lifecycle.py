@@ -102,12 +102,14 @@ def test_answer_of_the_gate_that_nobody_asked_for_is_refused() -> None:
         after(t.ClaimResult(GateOutcome.CLAIMED))
 
 
-def test_rejection_of_a_child_being_cancelled_is_illegal() -> None:
+def test_rejection_of_a_child_being_cancelled_ends_its_parent_and_is_told() -> None:
     ticket, _ = after(*SENT)
     for event in (told(TransportEventKind.ACKNOWLEDGED, ticket), t.HaltRequested(Permission.HALTED)):
         ticket, _ = step(ticket, event, NOON, POLICY)
-    with pytest.raises(IllegalTransition, match="CANCEL_PENDING to REJECTED"):
-        step(ticket, told(TransportEventKind.REJECTED, ticket), NOON, POLICY)
+    ticket, commands = step(ticket, told(TransportEventKind.REJECTED, ticket), NOON, POLICY)
+    assert ChildStatus.REJECTED in [one.status for one in commands if isinstance(one, t.RecordStatus)]
+    assert [one.text for one in commands if isinstance(one, t.Alarm)] != []
+    assert ticket.state.phase is t.Phase.DONE
 
 
 def told_of(ref: str, kind: TransportEventKind) -> t.Broker:

@@ -78,6 +78,7 @@ REFERENCE = {
 
 ADDED = {
     ("CANCEL_PENDING", "FILLED"): "a cancel loses the race against the last fill",
+    ("CANCEL_PENDING", "REJECTED"): "a cancel loses the race against a refusal of the exchange",
     ("CANCEL_PENDING", "EXPIRED"): "a cancel loses the race against the end of the session",
     ("UNKNOWN", "RECOVERING"): "a job whose unknown children were proved or found goes on",
     ("CLAIMED", "COMPLETED"): "a window without a journaled step ends where it began",

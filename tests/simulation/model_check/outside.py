@@ -62,6 +62,8 @@ def _market(world: World, number: int, order: Order, name: str) -> Iterator[Step
         traded = traded._replace(stage=Stage.FILLED, completed=True, cancelling=False)
     yield Step(f"1 of {name} trades", with_order(world, number, traded))
     ended = order._replace(completed=True, cancelling=False)
+    refused = ended._replace(stage=Stage.REJECTED)
+    yield Step(f"{name} is rejected while it works", with_order(world, number, refused))
     if order.cancelling:
         cancelled = ended._replace(stage=Stage.CANCELLED)
         yield Step(f"{name} is cancelled", with_order(world, number, cancelled))

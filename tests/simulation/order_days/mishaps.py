@@ -27,12 +27,9 @@ def change_newest(broker: SimulatedBroker, contracts: ContractBook, part: Decima
 
 
 def reject_newest(broker: SimulatedBroker) -> bool:
-    """Let the broker reject the newest order that works, which it had acknowledged; whether there was one."""
-    working = [
-        order
-        for order in broker.state.open_orders()
-        if order.status is ChildStatus.WORKING and not order.filled
-    ]
+    """Let the broker reject the newest order that it had acknowledged, filled in part or not, its cancel under way or not."""
+    alive = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
+    working = [order for order in broker.state.open_orders() if order.status in alive]
     if not working:
         return False
     text = "error 201: order rejected: margin"
