@@ -27,7 +27,7 @@ from engine.execution import (
 )
 from engine.execution.ticket import Goal, Phase
 from engine.model.context import ControlState
-from engine.model.orders import ChildStatus, TransportEventKind
+from engine.model.orders import ChildStatus, TransportEventKind, Urgency
 from engine.ports import Permission
 from state import gate
 from state.orders import OrderStore
@@ -142,6 +142,14 @@ def _moves_the_anchor(right, core):
 def _knows_no_collar(right, mid, *rest):
     floor, ceiling = right(mid, *rest)
     return floor - 50 * (mid - floor), ceiling + 50 * (ceiling - mid)
+
+
+def _hurries(right, urgency, policy):
+    return right(Urgency.HIGH, policy)
+
+
+def _rushes(right, urgency, rounds, policy):
+    return right(Urgency.HIGH, rounds, policy)
 
 
 def _takes_any_quote(right, quote, now, max_age_seconds):
@@ -268,6 +276,7 @@ CANARIES = (
     Canary("doubt is told to nobody", ((executor.OrderManager, "_alarm", _says_nothing),), often(Fault.SEND_SILENT, Fault.SEND_LOST)),
     Canary("a restart moves the anchor of the collar", ((planning, "first_mid", _moves_the_anchor),), often(Fault.DEATH)),
     Canary("the collar does not hold", ((pricing, "collar", _knows_no_collar),), {}),
+    Canary("every order may pay what an urgent one may", ((pricing, "widest_collar", _hurries), (pricing, "pace_of", _rushes)), {}),
     Canary("an old quote is good enough", _quotes(_takes_any_quote), often(Fault.QUOTE_STALE)),
     Canary("a crossed quote is turned round", _quotes(_swaps_crossed_sides), often(Fault.QUOTE_CROSSED)),
     Canary("a restart looks at no executions", ((recovery, "_by_reference", _finds_no_executions),), often(Fault.DEATH)),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from engine.model.orders import ChildStatus, Fill, JobStatus, Side
+from engine.model.money import ZERO
+from engine.model.orders import ChildOrder, ChildStatus, Fill, JobStatus, Side, Urgency
 from engine.model.portfolio import Portfolio
 from engine.simulation.account import BrokerOrder
 from state.jobs import JobStore
@@ -16,9 +17,6 @@ from state.ledger import LedgerStore
 from state.order_reading import account_fills, account_orders
 from tests.engine.execution.market import execution_policy
 from tests.simulation.order_days.day import ACCOUNT, BOOK, FaultedDay
-
-WIDEST = Decimal("1.5")
-"""The widest collar of any urgency drawn here (HIGH), in collars."""
 
 CALM_TURNS = 600
 """Turns of the loop within which a day is over once its faults are: a day of thirty orders takes less than half."""
@@ -83,6 +81,7 @@ def _within_the_parent(day: FaultedDay) -> Iterator[str]:
 def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
     """The mid on arrival never moves and was once quoted; no limit goes further beyond it than the collar."""
     anchors: dict[str, Decimal | None] = {}
+    urgencies = {intent.intent_id: intent.urgency for job in day.drawn.jobs for intent in job.intents}
     for order in _accepted(day):
         child = order.child
         legs = [(child.intent_id, child.contract_id, child.arrival_mid)]
@@ -99,14 +98,20 @@ def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
         # A spread's collar is that of its far leg, around the difference of the two mids.
         anchor = child.arrival_mid - (child.near.arrival_mid if child.near is not None else 0)
         over = child.limit_price - anchor if child.side is Side.BUY else anchor - child.limit_price
-        if over > (width := _widest(child.contract_id, child.arrival_mid)):
+        if over > (width := _width(child, urgencies[child.intent_id])):
             yield f"{child.order_ref} pays {over} beyond {anchor}, more than {width}"
 
 
-def _widest(contract_id: str, mid: Decimal) -> Decimal:
-    policy, instrument = execution_policy(), BOOK.instrument(contract_id)
+def _width(child: ChildOrder, urgency: Urgency) -> Decimal:
+    """How far from its anchor a parent of this urgency may pay."""
+    policy, instrument, mid = (
+        execution_policy(),
+        BOOK.instrument(child.contract_id),
+        child.arrival_mid or ZERO,
+    )
     bps = policy.collar_bps[instrument.collar_class]
-    return WIDEST * max(abs(mid) * bps / 10_000, instrument.tick_at(mid) * policy.minimum_collar_ticks)
+    multiple = policy.urgency.high_collar_multiple if urgency is Urgency.HIGH else 1
+    return multiple * max(abs(mid) * bps / 10_000, instrument.tick_at(mid) * policy.minimum_collar_ticks)
 
 
 @lru_cache(maxsize=1)
@@ -152,10 +157,11 @@ def _nothing_after_the_halt(day: FaultedDay) -> Iterator[str]:
     """Once the halt was reported as effective no order arrives any more, whenever it was claimed."""
     if day.halted_at is None:
         return
+    last = day.broker.state.head.orders if day.resumed_at is None else day.resumed_at
     for order in _accepted(day):
         number = int(order.broker_order_id)
         ref = order.child.order_ref
-        if day.halted_at < number <= (day.resumed_at or number):
+        if day.halted_at < number <= last:
             yield f"{ref} was accepted as order {number}, halted after {day.halted_at}"
 
 
