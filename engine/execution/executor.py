@@ -7,35 +7,31 @@ the simulated exchange in virtual time, and in the backtest.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 
 from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution import ticket as t
+from engine.execution.agenda import Agenda
 from engine.execution.control import ControlWatch
 from engine.execution.doubts import DoubtWatch, Listeners
 from engine.execution.inbox import Inbox
-from engine.execution.legging import LeggingWatch, missing_leg
+from engine.execution.job_life import JobLife, Watches
+from engine.execution.legging import LeggingWatch
+from engine.execution.line import OrderLine
+from engine.execution.messenger import Messenger
 from engine.execution.news import News
 from engine.execution.outcome import (
     ExecutionReport,
     ExecutionWorld,
-    JobResult,
     ParentResult,
-    Progress,
     ProgressKind,
 )
-from engine.execution.revalidation import UNCHANGED, MarketView, PriceReference, price_reference
-from engine.execution.schedule import Action, JobSchedule, in_order, order_core
-from engine.execution.spreads import traded_prices
-from engine.model.money import ZERO, round_money
-from engine.model.orders import ChildOrder, ChildStatus, ExecutionJob, Fill, JobStatus, OrderIntent
+from engine.execution.quoting import Quoting
+from engine.execution.schedule import JobSchedule, in_order
+from engine.model.orders import ExecutionJob, Fill
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
-from engine.ports import GateOutcome, Holding, Permission
 
 
 def execute(jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> ExecutionReport:
@@ -56,29 +52,23 @@ class OrderManager:
     """State of one execution run: tickets, deadlines and the messages not yet stepped."""
 
     def __init__(self, jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> None:
+        jobs = in_order(jobs, world.prices.contracts)
         self._world = world
-        self._inbox = Inbox()
-        self._tickets = self._inbox.tickets
-        self._heap: list[tuple[datetime, int, Action]] = []
-        self._alarms: list[str] = []
-        self._checked: set[datetime] = set()
-        self._pushed, self._fenced, self._ended = 0, False, False
-        self._verdict, self._control = UNCHANGED, ControlWatch(world)
-        self._latest = world.transport.now()
-        told = Listeners(self._push, self._deliver, self._inbox.put, self._alarm)
-        self._doubts = DoubtWatch(world.book, world.transport, world.absence, told)
-        self._legging = LeggingWatch(
-            self._tickets, world.execution.max_legging_seconds, self._push, self._alarm
-        )
-        self._left, self._written = False, set[str]()
-        self._news = News(world, self._alarm)
+        self._inbox = inbox = Inbox()
+        self._agenda = agenda = Agenda(world.transport.now)
+        self._messenger = messenger = Messenger(world, agenda.now)
+        self._control = control = ControlWatch(world)
+        self._line = OrderLine(world, inbox, messenger, agenda.now)
+        self._news = News(world, messenger.alarm)
+        self._fenced, self._ended, self._left = False, False, False
+        told = Listeners(agenda.push, self._deliver, inbox.put, messenger.alarm)
+        self._doubts = doubts = DoubtWatch(world.book, world.transport, world.absence, told)
+        patience = world.execution.max_legging_seconds
+        self._legging = LeggingWatch(inbox.tickets, patience, agenda.push, messenger.alarm)
+        self._quoting = Quoting(world, control, doubts, inbox.tickets, jobs, agenda.now)
+        self._life = JobLife(world, jobs, inbox, agenda, messenger, Watches(control, doubts, self._legging))
         self._schedule = JobSchedule(
-            in_order(jobs, world.prices.contracts),
-            world.execution,
-            self._push,
-            self._start,
-            self._job_closed,
-            self._begun,
+            jobs, world.execution, agenda.push, self._life.start, self._life.closed, self._life.was_begun
         )
 
     def run(self) -> ExecutionReport:
@@ -87,11 +77,11 @@ class OrderManager:
             while not (self._schedule.is_over or self._fenced or self._left):
                 self._turn()
             if not self._fenced:
-                self._doubts.leave(self._now())
+                self._doubts.leave(self._agenda.now())
         except SupersededError:
             self._fenced = True
         except Exception as error:  # whatever it is: nothing new may leave, and what works is taken back
-            self._cancel_all()
+            self._line.cancel_all()
             if isinstance(error, HaltError | InvariantError | BrokerUnavailable):
                 raise
             raise InvariantError(
@@ -99,37 +89,28 @@ class OrderManager:
             ) from error
         return ExecutionReport(
             jobs=tuple(self._schedule.results.values()),
-            parents=tuple(ParentResult.of(ticket) for ticket in self._tickets.values()),
-            alarms=tuple(self._alarms),
+            parents=tuple(ParentResult.of(ticket) for ticket in self._inbox.tickets.values()),
+            alarms=tuple(self._messenger.alarms),
             fenced=self._fenced,
             interrupted=self._left,
         )
 
     def _turn(self) -> None:
         """Do what is due, then wait for the next message or deadline."""
-        now = self._now()
+        now = self._agenda.now()
         self._check_control(now)
         if self._control.end_by is not None and self._leave(self._control.end_by):
             return
-        while self._heap and self._heap[0][0] <= now and not self._fenced:
-            heapq.heappop(self._heap)[2](now)
-            if not (self._heap and self._heap[0][0] <= now):
+        while self._agenda.is_due(now) and not self._fenced:
+            self._agenda.take()(now)
+            if not self._agenda.is_due(now):
                 self._settle()
         if not (self._schedule.is_over or self._fenced):
             self._receive(self._until(now))
 
-    def _now(self) -> datetime:
-        """The venue's time, which stands still where its clock steps back: no deadline comes twice, none in the past."""
-        self._latest = max(self._latest, self._world.transport.now())
-        return self._latest
-
-    def _push(self, at: datetime, action: Action) -> None:
-        self._pushed += 1
-        heapq.heappush(self._heap, (at, self._pushed, action))
-
     def _until(self, now: datetime) -> datetime:
         """Next deadline; while an order works, the control state is looked at more often."""
-        at = self._heap[0][0]
+        at = self._agenda.next_at
         if self._inbox.has_orders:
             at = min(at, max(now, self._control.look_at))
         if self._inbox.in_doubt and self._news.look_at is not None:
@@ -140,14 +121,14 @@ class OrderManager:
         is_stricter = self._control.became_stricter(now)
         self._fenced = self._fenced or self._control.is_superseded
         if is_stricter and not self._fenced:
-            for name in self._tickets:
+            for name in self._inbox.tickets:
                 self._inbox.put(name, t.HaltRequested(self._control.permission))
             self._settle()
 
     def _leave(self, end_by: datetime) -> bool:
         """End once every cancel is confirmed; after a while what is not confirmed is in doubt, and its quantity held."""
         waiting = self._inbox.cancelling
-        if waiting and self._now() < end_by:
+        if waiting and self._agenda.now() < end_by:
             return False
         for intent_id in waiting:
             self._inbox.put(intent_id, t.VisibilityLost("no confirmation before the process ended"))
@@ -155,64 +136,12 @@ class OrderManager:
         self._left = True
         return True
 
-    # ------------------------------------------------------------ jobs
-
-    def _start(self, job: ExecutionJob) -> None:
-        if self._control.end_by is not None:
-            return  # the next attempt begins it
-        self._check_window(job.window.start)
-        self._tell(ProgressKind.JOB_STARTED, job.job_id, job.group, JobStatus.RUNNING)
-        cores = [
-            order_core(job, intent, self._world, self._schedule.jobs, self._tickets, self._verdict)
-            for intent in job.intents
-        ]
-        waiting = {core.near.intent_id for core in cores if core.near is not None}
-        for intent, core in zip(job.intents, cores, strict=True):
-            for record in core.children:
-                self._inbox.route(record.child)
-                if record.status is ChildStatus.UNKNOWN:
-                    self._doubts.begin(record.child, self._now())
-            self._tickets[intent.intent_id] = t.new_ticket(core)
-            if intent.intent_id not in waiting:
-                self._inbox.put(intent.intent_id, t.Start())
-            if self._control.permission is not Permission.ALL:
-                # An order found alive from an earlier attempt has not heard of what was forbidden since.
-                self._inbox.put(intent.intent_id, t.HaltRequested(self._control.permission))
-            self._push(self._now(), partial(self._legging.look, intent))
-        self._ended = True  # A job without parents is over at once.
-        self._push(job.ends_at, lambda now: self._send_all(job, t.WindowClosing()))
-        drained = job.ends_at + timedelta(seconds=self._world.drain_seconds)
-        lost = t.VisibilityLost("no confirmation after the window")
-        self._push(drained, lambda now: self._send_all(job, lost))
-
-    def _begun(self, job: ExecutionJob) -> bool:
-        return any(self._world.book.children(intent.intent_id) for intent in job.intents)
-
-    def _check_window(self, start: datetime) -> None:
-        """Let the account be compared before a window's first order; where it breaks, what works is cancelled."""
-        if start in self._checked:
-            return
-        self._checked.add(start)
-        self._verdict = self._verdict.with_later(self._world.before_window(self._now()))
-
-    def _send_all(self, job: ExecutionJob, event: t.Event) -> None:
-        for intent in job.intents:
-            if not self._tickets[intent.intent_id].is_done:
-                self._inbox.put(intent.intent_id, event)
-
-    def _job_closed(self, result: JobResult) -> None:
-        if result.status in (JobStatus.SKIPPED, JobStatus.EXPIRED):
-            self._alarm(result.job_id, result.text)
-        self._tell(ProgressKind.JOB_FINISHED, result.job_id, result.text, result.status)
-
-    # ------------------------------------------------------------ events and commands
-
     def _receive(self, until: datetime) -> None:
         """Wait for a message, and book and step it with those that are there already."""
         messages, broken = self._news.take(until)
         if broken is None:
             messages += self._news.missed(
-                self._now(),
+                self._agenda.now(),
                 working=self._inbox.has_orders or self._inbox.in_doubt,
                 missing=self._inbox.misses_executions,
             )
@@ -226,7 +155,7 @@ class OrderManager:
         told, fresh = self._read(messages)
         commands = self._journal(told)
         for fill in fresh:
-            self._tell(ProgressKind.ORDER_FILLED, fill.order_ref or "", fill.contract_id)
+            self._messenger.tell(ProgressKind.ORDER_FILLED, fill.order_ref or "", fill.contract_id)
         if broken is not None:
             raise broken
         self._obey(commands)
@@ -234,7 +163,7 @@ class OrderManager:
         for message in messages:
             ticket = self._inbox.parent_of(message.order_ref)
             if ticket is not None:
-                self._legging.look(ticket.core.intent, self._now())
+                self._legging.look(ticket.core.intent, self._agenda.now())
 
     def _read(self, messages: Sequence[Message]) -> tuple[list[Fill], tuple[Fill, ...]]:
         """Put messages before the parents; answers the executions told, and those of them that are not booked yet."""
@@ -243,25 +172,27 @@ class OrderManager:
         counted = {fill.execution_id for fill in fresh}
         for message in messages:
             if not message.is_ours:
-                self._alarm("", f"{message.kind.value} of an order that is not ours: {message.order_ref}")
+                self._messenger.alarm(
+                    "", f"{message.kind.value} of an order that is not ours: {message.order_ref}"
+                )
             elif message.kind is Kind.FILL and message.fill and message.fill.execution_id not in counted:
                 continue
             elif not self._inbox.put_message(message):
                 text = f"{message.kind.value} of {message.order_ref}, which this run does not work"
-                self._alarm("", text)
+                self._messenger.alarm("", text)
         return told, fresh
 
     def _settle(self) -> None:
         """Let every waiting event take its step, and do what the steps command."""
         while self._inbox.has_events and not self._fenced:
             self._obey(self._journal())
-        if self._ended:
-            self._ended = False
-            self._schedule.close_finished(self._tickets, self._now())
+        if self._ended or self._life.has_begun:
+            self._ended = self._life.has_begun = False
+            self._schedule.close_finished(self._inbox.tickets, self._agenda.now())
 
     def _journal(self, fills: Sequence[Fill] = ()) -> Sequence[tuple[str, t.Outward]]:
         """Take the steps of this moment, and commit what they change with its executions; answers their commands."""
-        now = self._now()
+        now = self._agenda.now()
         moment = self._inbox.take_steps(now, self._world.execution)
         if fills or moment.changes:
             self._world.book.record(fills, moment.changes, now)
@@ -278,11 +209,11 @@ class OrderManager:
     def _do(self, intent_id: str, command: t.Outward) -> None:
         match command:
             case t.RequestQuote():
-                self._inbox.answer(intent_id, self._quote(self._tickets[intent_id]))
+                self._inbox.answer(intent_id, self._quoting.answer(self._inbox.tickets[intent_id]))
             case t.ClaimAndSend(child):
-                self._send(intent_id, child)
+                self._line.send(intent_id, child)
             case t.Cancel(order_ref):
-                self._cancel(order_ref)
+                self._line.cancel(order_ref)
             case t.SetDeadline() | t.Finish() | t.StartLeg() | t.Alarm() | t.Halt():
                 self._note(intent_id, command)
 
@@ -290,110 +221,14 @@ class OrderManager:
         """Do what concerns this run alone: clocks, other parents, the person who watches."""
         match command:
             case t.SetDeadline(at, kind):
-                self._push(at, lambda now: self._inbox.put(intent_id, t.Deadline(kind, at)))
+                self._agenda.push(at, lambda now: self._inbox.put(intent_id, t.Deadline(kind, at)))
             case t.Finish(reason, text):
                 self._ended = True
                 self._fenced = self._fenced or reason is t.FinishReason.STALE_EPOCH
-                self._tell(ProgressKind.PARENT_FINISHED, intent_id, text or reason.value)
+                self._messenger.tell(ProgressKind.PARENT_FINISHED, intent_id, text or reason.value)
             case t.StartLeg(name, arrival_mid):
                 self._inbox.put(name, t.Start(arrival_mid))
             case t.Alarm(text):
-                self._alarm(intent_id, text)
+                self._messenger.alarm(intent_id, text)
             case t.Halt(text):
                 raise HaltError("overfill", f"more was filled than ordered: {text}")
-
-    def _quote(self, ticket: t.OrderTicket) -> t.Event:
-        intent = ticket.core.intent
-        near = ticket.core.near if ticket.state.is_spread else None
-        if self._control.permission is Permission.REDUCTIONS and not intent.reduce_only:
-            return t.NoQuote("only reductions may leave")
-        if self._control.is_stopped:
-            # A new price would cancel the order that works, and the send gate would refuse the next.
-            return t.NoQuote("trading is halted")
-        names = (intent.contract_id,) if near is None else (intent.contract_id, near.contract_id)
-        for name in names:
-            if self._doubts.blocks(name, intent.intent_id):
-                return t.NoQuote(f"{name} is blocked by an order whose outcome is not known")
-        auction = ticket.state.auction
-        if auction is not None and auction.is_opening:
-            # There is no market before the open: the decision's price is its arrival.
-            return t.QuoteArrived(None)
-        quotes = [self._world.transport.quote(name) for name in names]
-        if quotes[0] is None:
-            return t.NoQuote("no quote")
-        if ticket.state.plan is not None:
-            # Judged on arrival: later prices stand inside the collar of the first.
-            return t.QuoteArrived(quotes[0], None if near is None else quotes[1])
-        absent = missing_leg(intent, self._schedule.jobs.values(), self._tickets, self._has_market)
-        if absent is not None:
-            return t.NoQuote(f"not opened without {absent}, which has no market now")
-        own = self._reference(intent)
-        if near is None:
-            return t.QuoteArrived(quotes[0], None, own)
-        other = self._reference(self._tickets[near.intent_id].core.intent)
-        return t.QuoteArrived(quotes[0], quotes[1], own, other)
-
-    def _has_market(self, contract_id: str) -> bool:
-        quote = self._world.transport.quote(contract_id)
-        return quote is not None and quote.is_two_sided
-
-    def _reference(self, intent: OrderIntent) -> PriceReference | None:
-        """What a first price of a parent is judged by."""
-        world = self._world
-        view = MarketView(
-            world.prices,
-            world.futures,
-            world.transport.quote,
-            self._now(),
-            world.execution.quote_age_plan_seconds,
-        )
-        return price_reference(intent, view, world.safety)
-
-    def _send(self, intent_id: str, child: ChildOrder) -> None:
-        """Claim, and write once what was claimed; a broken write leaves the outcome open, never a second try."""
-        instrument = self._tickets[intent_id].core.instrument
-        notional = sum(
-            (abs(instrument.notional(child.quantity, price)) for price in traded_prices(child)), ZERO
-        )
-        usd = round_money(self._world.prices.fx.to_base(notional, instrument.currency))
-        self._inbox.route(child)
-        lost: tuple[t.Event, ...] = ()
-        with self._world.book.passage() as is_held:
-            outcome = self._world.book.claim(child, usd, self._now())
-            if outcome is GateOutcome.CLAIMED:
-                lost = self._write(child, is_held)
-        if outcome is GateOutcome.CLAIMED:
-            self._tell(ProgressKind.ORDER_SENT, child.order_ref, child.contract_id)
-        self._inbox.answer(intent_id, t.ClaimResult(outcome), *lost)
-
-    def _write(self, child: ChildOrder, is_held: Holding) -> tuple[t.Event, ...]:
-        """Write a claimed order while nobody can have declared a halt effective; answers why its outcome is open."""
-        if not is_held():
-            return (t.VisibilityLost("the latch was lost between gate and line, so nothing was written"),)
-        self._written.add(child.order_ref)
-        try:
-            self._world.transport.send(child)
-        except BrokerUnavailable as error:
-            return (t.VisibilityLost(str(error)),)
-        return ()
-
-    def _cancel(self, order_ref: str) -> None:
-        try:
-            self._world.transport.cancel(order_ref)
-        except BrokerUnavailable as error:
-            self._alarm(order_ref, f"cancel of {order_ref} may not have left: {error}")
-
-    def _cancel_all(self) -> None:
-        """Take back what may work, as far as that is possible: no failure keeps another order from being cancelled."""
-        for ticket in self._tickets.values():
-            child, is_planned = ticket.state.child, ticket.state.status is ChildStatus.PLANNED
-            if child is not None and (not is_planned or child.order_ref in self._written):
-                with suppress(Exception):
-                    self._cancel(child.order_ref)
-
-    def _alarm(self, subject: str, text: str) -> None:
-        self._alarms.append(text)
-        self._tell(ProgressKind.ALARM, subject, text)
-
-    def _tell(self, kind: ProgressKind, subject: str, text: str, status: JobStatus | None = None) -> None:
-        self._world.observer(Progress(kind, self._now(), subject, text, status))

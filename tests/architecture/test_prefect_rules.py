@@ -15,7 +15,7 @@ from tasks.step import step
 from tests.architecture.source_tree import LAYERS, calls, modules
 from tests.shared_data import REPOSITORY
 
-SENDER = "engine/execution/executor.py"
+SENDER = "engine/execution/line.py"
 SENDING_STEP = "tasks/execute.py"
 READING_STEPS = {
     ("tasks/execute.py", "find_open_orders"),

@@ -1,0 +1,100 @@
+"""How a job of this run begins and ends: its parents, the check before its window, its clocks, its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+
+from engine.execution import ticket as t
+from engine.execution.agenda import Agenda
+from engine.execution.control import ControlWatch
+from engine.execution.doubts import DoubtWatch
+from engine.execution.inbox import Inbox
+from engine.execution.legging import LeggingWatch
+from engine.execution.messenger import Messenger
+from engine.execution.outcome import ExecutionWorld, JobResult, ProgressKind
+from engine.execution.revalidation import UNCHANGED
+from engine.execution.schedule import order_core
+from engine.model.orders import ChildStatus, ExecutionJob, JobStatus
+from engine.ports import Permission
+
+
+class Watches(NamedTuple):
+    """What is looked at while jobs run: what may leave, orders of unknown outcome, legs left behind."""
+
+    control: ControlWatch
+    doubts: DoubtWatch
+    legging: LeggingWatch
+
+
+class JobLife:
+    """Begins the jobs of one run. ``has_begun`` is set where one did, for a job without parents is over at once."""
+
+    def __init__(
+        self,
+        world: ExecutionWorld,
+        jobs: Sequence[ExecutionJob],
+        inbox: Inbox,
+        agenda: Agenda,
+        messenger: Messenger,
+        watches: Watches,
+    ) -> None:
+        self._world, self._inbox, self._agenda, self._messenger = world, inbox, agenda, messenger
+        self._control, self._doubts, self._legging = watches
+        self._jobs = {job.job_id: job for job in jobs}
+        self._checked: set[datetime] = set()
+        self._verdict = UNCHANGED
+        self.has_begun = False
+
+    def start(self, job: ExecutionJob) -> None:
+        """Begin a job's parents, with what an earlier attempt left of them, and set the clocks of its end."""
+        if self._control.end_by is not None:
+            return  # the next attempt begins it
+        self._check_window(job.window.start)
+        self._messenger.tell(ProgressKind.JOB_STARTED, job.job_id, job.group, JobStatus.RUNNING)
+        cores = [
+            order_core(job, intent, self._world, self._jobs, self._inbox.tickets, self._verdict)
+            for intent in job.intents
+        ]
+        waiting = {core.near.intent_id for core in cores if core.near is not None}
+        for intent, core in zip(job.intents, cores, strict=True):
+            for record in core.children:
+                self._inbox.route(record.child)
+                if record.status is ChildStatus.UNKNOWN:
+                    self._doubts.begin(record.child, self._agenda.now())
+            self._inbox.tickets[intent.intent_id] = t.new_ticket(core)
+            if intent.intent_id not in waiting:
+                self._inbox.put(intent.intent_id, t.Start())
+            if self._control.permission is not Permission.ALL:
+                # An order found alive from an earlier attempt has not heard of what was forbidden since.
+                self._inbox.put(intent.intent_id, t.HaltRequested(self._control.permission))
+            self._agenda.push(self._agenda.now(), partial(self._legging.look, intent))
+        self.has_begun = True  # A job without parents is over at once.
+        self._agenda.push(job.ends_at, lambda now: self._send_all(job, t.WindowClosing()))
+        drained = job.ends_at + timedelta(seconds=self._world.drain_seconds)
+        lost = t.VisibilityLost("no confirmation after the window")
+        self._agenda.push(drained, lambda now: self._send_all(job, lost))
+
+    def was_begun(self, job: ExecutionJob) -> bool:
+        """Whether an earlier attempt ordered something for a job."""
+        return any(self._world.book.children(intent.intent_id) for intent in job.intents)
+
+    def _check_window(self, start: datetime) -> None:
+        """Let the account be compared before a window's first order; where it breaks, what works is cancelled."""
+        if start in self._checked:
+            return
+        self._checked.add(start)
+        self._verdict = self._verdict.with_later(self._world.before_window(self._agenda.now()))
+
+    def _send_all(self, job: ExecutionJob, event: t.Event) -> None:
+        for intent in job.intents:
+            if not self._inbox.tickets[intent.intent_id].is_done:
+                self._inbox.put(intent.intent_id, event)
+
+    def closed(self, result: JobResult) -> None:
+        """Tell a job's result, and alarm where it sent nothing."""
+        if result.status in (JobStatus.SKIPPED, JobStatus.EXPIRED):
+            self._messenger.alarm(result.job_id, result.text)
+        self._messenger.tell(ProgressKind.JOB_FINISHED, result.job_id, result.text, result.status)
