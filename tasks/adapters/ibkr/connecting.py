@@ -1,0 +1,32 @@
+"""How a connection begins: greeting and account."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from engine.errors import ConfigurationError
+from tasks.adapters.ibkr.listening import PacedClient
+from tasks.adapters.ibkr.policy import SessionPolicy
+
+
+async def shake_hands(client: PacedClient, policy: SessionPolicy, refused: asyncio.Future[None]) -> None:
+    """Greet the broker as our client; ``refused`` fails with its reason, which the library waits through silently."""
+    shaking = asyncio.ensure_future(
+        client.connectAsync(policy.host, policy.port, policy.client_id, policy.connect_timeout)
+    )
+    await asyncio.wait({shaking, refused}, return_when=asyncio.FIRST_COMPLETED)
+    if refused.done() and not shaking.done():
+        shaking.cancel()
+        await asyncio.gather(shaking, return_exceptions=True)
+        refused.result()
+    await shaking
+
+
+def check_account(managed: Sequence[str], policy: SessionPolicy) -> None:
+    """Raise `ConfigurationError` unless the expected account is among those of the login."""
+    if policy.account not in managed:
+        raise ConfigurationError(
+            f"expected the account {policy.account} at {policy.host}:{policy.port}, found "
+            f"{', '.join(managed) or 'none'}; check the account, the port and who is logged in"
+        )

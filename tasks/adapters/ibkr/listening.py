@@ -1,0 +1,346 @@
+"""The client library's ears: every message about orders and the account becomes a record, before the library judges it.
+
+The library keeps its own view of orders, and that view lies: it takes an error code for a cancel, mixes orders whose
+permanent numbers it does not know, drops a commission that comes before its execution. It is not shown any order here.
+Answers to questions are collected until their end; market data, bars and contract details stay with the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ib_insync import IB
+from ib_insync.client import Client
+from ib_insync.contract import Contract
+from ib_insync.decoder import Decoder
+from ib_insync.objects import CommissionReport, Execution
+from ib_insync.order import Order, OrderState
+from ib_insync.wrapper import Wrapper
+
+from engine.errors import BrokerUnavailable, DataError
+from tasks.adapters.ibkr.records import (
+    AccountValueShown,
+    CommissionShown,
+    ContractShown,
+    ErrorShown,
+    ExecutionShown,
+    LegShown,
+    News,
+    OrderShown,
+    PortfolioShown,
+    PositionShown,
+    Shown,
+    StatusShown,
+    exact,
+    exact_if_set,
+)
+
+Hear = Callable[[News], None]
+Unreadable = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Question:
+    """One question that waits for its end, and what was shown since it was asked."""
+
+    answered: asyncio.Future[None]
+    rows: list[Shown] = field(default_factory=list)
+
+
+class Ears(Wrapper):
+    """What the library calls for each message."""
+
+    def __init__(self, ib: IB, hear: Hear, unreadable: Unreadable) -> None:
+        self.hear, self.unreadable = hear, unreadable
+        self.questions: dict[str, Question] = {}
+        super().__init__(ib)
+
+    def ask(self, name: str) -> Question:
+        """Begin to collect an answer; one question of a kind at a time."""
+        if name in self.questions:
+            raise BrokerUnavailable(f"expected one question for {name} at a time")
+        question = Question(asyncio.get_running_loop().create_future())
+        self.questions[name] = question
+        return question
+
+    def drop_questions(self, text: str) -> None:
+        """Fail every question: the line that they were asked over is gone."""
+        for question in self.questions.values():
+            if not question.answered.done():
+                question.answered.set_exception(BrokerUnavailable(text))
+        self.questions.clear()
+
+    # ------------------------------------------------------------ orders
+
+    def openOrder(self, orderId: int, contract: Contract, order: Order, orderState: OrderState) -> None:
+        """An open order, or the margin that one would take."""
+        if order.whatIf:
+            # Brokers may answer in two steps; margins that are not set yet are no answer.
+            if exact_if_set(orderState.initMarginChange or "nan") is not None:
+                super().openOrder(orderId, contract, order, orderState)
+            return
+        self._show(order_shown(order, contract, orderState, is_completed=False), "open orders")
+        self.ib.client.updateReqId(orderId + 1)
+
+    def completedOrder(self, contract: Contract, order: Order, orderState: OrderState) -> None:
+        """An order that ended today."""
+        self._show(
+            order_shown(order, contract, orderState, is_completed=True), "completed orders", is_news=False
+        )
+
+    def orderStatus(  # noqa: PLR0913, PLR0917 - the library's own signature
+        self,
+        orderId: int,
+        status: str,
+        filled: float,
+        remaining: float,
+        avgFillPrice: float,
+        permId: int,
+        parentId: int,
+        lastFillPrice: float,
+        clientId: int,
+        whyHeld: str,
+        mktCapPrice: float = 0.0,
+    ) -> None:
+        """The state of an order."""
+        shown = StatusShown(
+            order_id=orderId,
+            client_id=clientId,
+            perm_id=permId,
+            status=status,
+            filled=exact(filled),
+            why_held=whyHeld,
+        )
+        self._show(shown, "open orders")
+
+    def execDetails(self, reqId: int, contract: Contract, execution: Execution) -> None:
+        """An execution, as it happens or as it is listed."""
+        self._show(execution_shown(contract, execution), "executions")
+
+    def commissionReport(self, commissionReport: CommissionReport) -> None:
+        """What an execution cost; it may come before the execution."""
+        commission = exact_if_set(commissionReport.commission)
+        if commission is not None:
+            self._show(
+                CommissionShown(
+                    execution_id=commissionReport.execId,
+                    commission=commission,
+                    currency=commissionReport.currency,
+                ),
+                "executions",
+            )
+
+    def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str) -> None:
+        """A code: requests of the library fail by it, orders do not."""
+        super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
+        self.hear(ErrorShown(request_id=reqId, code=errorCode, text=errorString))
+
+    # ------------------------------------------------------------ account
+
+    def position(self, account: str, contract: Contract, posSize: float, avgCost: float) -> None:
+        """A holding."""
+        shown = PositionShown(
+            account=account,
+            contract=contract_shown(contract),
+            quantity=exact(posSize),
+            average_cost=exact(avgCost),
+        )
+        self._show(shown, "positions", is_news=False)
+
+    def updatePortfolio(  # noqa: PLR0913, PLR0917 - the library's own signature
+        self,
+        contract: Contract,
+        posSize: float,
+        marketPrice: float,
+        marketValue: float,
+        averageCost: float,
+        unrealizedPNL: float,
+        realizedPNL: float,
+        account: str,
+    ) -> None:
+        """A holding with its mark."""
+        price, value = exact_if_set(marketPrice), exact_if_set(marketValue)
+        if price is None or value is None:
+            return
+        shown = PortfolioShown(
+            account=account,
+            contract=contract_shown(contract),
+            quantity=exact(posSize),
+            price=price,
+            value=value,
+        )
+        self._show(shown, "account", is_news=False)
+
+    def updateAccountValue(self, tag: str, val: str, currency: str, account: str) -> None:
+        """One value of the account."""
+        shown = AccountValueShown(account=account, key=tag, value=val, currency=currency)
+        self._show(shown, "account", is_news=False)
+
+    # ------------------------------------------------------------ ends of answers
+
+    def openOrderEnd(self) -> None:
+        """All open orders were shown."""
+        self._end("open orders")
+
+    def completedOrdersEnd(self) -> None:
+        """All completed orders were shown."""
+        self._end("completed orders")
+
+    def execDetailsEnd(self, reqId: int) -> None:
+        """All executions were shown."""
+        self._end("executions")
+
+    def positionEnd(self) -> None:
+        """All positions were shown."""
+        self._end("positions")
+
+    def accountDownloadEnd(self, _account: str) -> None:
+        """The account was shown whole."""
+        self._end("account")
+
+    def currentTime(self, time: int) -> None:
+        """The broker's clock, which only proves that it is alive."""
+        self._end("time")
+
+    def nextValidId(self, reqId: int) -> None:
+        """The number that the broker expects next."""
+        self.ib.client.updateReqId(reqId)
+        self.next_order_id = reqId
+        self._end("next number")
+
+    next_order_id: int | None = None
+
+    def _show(self, shown: Shown, name: str, *, is_news: bool = True) -> None:
+        question = self.questions.get(name)
+        if question is not None:
+            question.rows.append(shown)
+        if is_news and not isinstance(shown, PositionShown | PortfolioShown | AccountValueShown):
+            self.hear(shown)
+
+    def _end(self, name: str) -> None:
+        question = self.questions.pop(name, None)
+        if question is not None and not question.answered.done():
+            question.answered.set_result(None)
+
+
+class StrictDecoder(Decoder):
+    """The library's decoder, which drops what it can not read; here somebody is told: it may have been an order."""
+
+    def __init__(self, ears: Ears) -> None:
+        self._unreadable = ears.unreadable
+        super().__init__(ears, 0)
+
+    def wrap(self, methodName: str, types: list[type], skip: int = 2) -> Callable[[list[str]], None]:
+        """A handler that reads plain fields and fails loudly."""
+
+        def handler(fields: list[str]) -> None:
+            method = getattr(self.wrapper, methodName, None)
+            if method is not None:
+                given = zip(types, fields[skip:], strict=False)
+                method(*(_plain(kind, field) for kind, field in given))
+
+        return handler
+
+    def interpret(self, fields: list[str]) -> None:
+        """Decode one message and call its method."""
+        try:
+            self.handlers[int(fields[0])](fields)
+        except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, DataError) as error:
+            text = f"a message that can not be read ({type(error).__name__}: {error}): {fields[:4]}"
+            self._unreadable(text)
+
+
+def _plain(kind: type, field: str) -> str | int | float | bool:
+    if kind is str:
+        return field
+    if kind is bool:
+        return bool(int(field or 0))
+    return int(field or 0) if kind is int else float(field or 0)
+
+
+class PacedClient(Client):
+    """The library's client. Reads may wait in its queue; an order is only written when nothing waits before it."""
+
+    def __init__(self, wrapper: Ears) -> None:
+        super().__init__(wrapper)
+        self.decoder = StrictDecoder(wrapper)
+
+    async def room(self) -> None:
+        """Wait until the next message is written at once."""
+        loop = asyncio.get_running_loop()
+        while self.MaxRequests:
+            now = loop.time()
+            sent = [at for at in self._timeQ if now - at <= self.RequestsInterval]
+            if not self._msgQ and len(sent) < self.MaxRequests:
+                return
+            await asyncio.sleep(max(0.001, (sent[0] if sent else now) + self.RequestsInterval - now + 0.001))
+
+
+def listening_ib(hear: Hear, unreadable: Unreadable) -> tuple[IB, Ears, PacedClient]:
+    """The library's object with our ears and our client; made in the thread that owns the loop."""
+    ib = IB()
+    ears = Ears(ib, hear, unreadable)
+    client = PacedClient(ears)
+    ib.wrapper, ib.client = ears, client
+    ib.client.apiEnd += ib.disconnectedEvent
+    ib.errorEvent -= ib._onError  # it would ask for a summary that nobody reads
+    ib.RaiseRequestErrors = True
+    return ib, ears, client
+
+
+def contract_shown(contract: Contract) -> ContractShown:
+    """A contract in our words."""
+    return ContractShown(
+        con_id=contract.conId,
+        symbol=contract.symbol,
+        security_type=contract.secType,
+        expiry=contract.lastTradeDateOrContractMonth.split(" ")[0],
+        strike=exact(contract.strike or 0),
+        right=contract.right,
+        multiplier=contract.multiplier,
+        currency=contract.currency,
+        local_symbol=contract.localSymbol,
+        trading_class=contract.tradingClass,
+    )
+
+
+def order_shown(order: Order, contract: Contract, state: OrderState, *, is_completed: bool) -> OrderShown:
+    """An order in our words."""
+    filled = exact_if_set(order.filledQuantity) if is_completed else None
+    return OrderShown(
+        order_id=order.orderId,
+        client_id=order.clientId,
+        perm_id=order.permId,
+        order_ref=order.orderRef,
+        account=order.account,
+        contract=contract_shown(contract),
+        legs=tuple(LegShown(con_id=leg.conId, action=leg.action) for leg in contract.comboLegs or ()),
+        action=order.action,
+        quantity=exact(order.totalQuantity),
+        limit_price=exact_if_set(order.lmtPrice),
+        status=state.status,
+        filled=filled,
+        is_completed=is_completed,
+        text=state.completedStatus if is_completed else state.warningText,
+    )
+
+
+def execution_shown(contract: Contract, execution: Execution) -> ExecutionShown:
+    """An execution in our words."""
+    at: datetime = execution.time
+    return ExecutionShown(
+        execution_id=execution.execId,
+        order_id=execution.orderId,
+        client_id=execution.clientId,
+        perm_id=execution.permId,
+        order_ref=execution.orderRef,
+        account=execution.acctNumber,
+        contract=contract_shown(contract),
+        side=execution.side,
+        quantity=exact(execution.shares),
+        price=exact(execution.price),
+        at=at.astimezone(UTC),
+    )
