@@ -135,7 +135,7 @@ def planned(
 
 def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> Quote | PlanRefusal:
     """The quote if it is two-sided, positive, live and young enough; no price is made from half a market."""
-    if quote is None or not _is_market(quote.bid, quote.ask):
+    if quote is None or not quote.is_two_sided or not quote.bid:
         return PlanRefusal(
             code=RefusalCode.NO_QUOTES, text="expected a two-sided quote that is not crossed, found none"
         )
@@ -147,13 +147,11 @@ def usable_quote(quote: Quote | None, now: datetime, max_age_seconds: float) -> 
             code=RefusalCode.STALE_QUOTE,
             text=f"expected a quote of at most {max_age_seconds:g} s, found one of {age:g} s",
         )
+    if age < -max_age_seconds:  # while its clock is ahead it would look young, however long it stands
+        return PlanRefusal(
+            code=RefusalCode.STALE_QUOTE, text=f"expected a quote of now, found one of {-age:g} s ahead"
+        )
     return quote
-
-
-def _is_market(bid: Decimal | None, ask: Decimal | None) -> bool:
-    if bid is None or ask is None or not (bid.is_finite() and ask.is_finite()):
-        return False
-    return 0 < bid <= ask
 
 
 def collar(

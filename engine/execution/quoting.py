@@ -63,17 +63,12 @@ class Quoting:
         return t.QuoteArrived(quotes[0], quotes[1], own, other)
 
     def _has_market(self, contract_id: str) -> bool:
-        quote = self._world.transport.quote(contract_id)
-        return quote is not None and quote.is_two_sided
+        return self._view().has_market(contract_id)
+
+    def _view(self) -> MarketView:
+        world, age_seconds = self._world, self._world.execution.quote_age_plan_seconds
+        return MarketView(world.prices, world.futures, world.transport.quote, self._now(), age_seconds)
 
     def _reference(self, intent: OrderIntent) -> PriceReference | None:
         """What a first price of a parent is judged by."""
-        world = self._world
-        view = MarketView(
-            world.prices,
-            world.futures,
-            world.transport.quote,
-            self._now(),
-            world.execution.quote_age_plan_seconds,
-        )
-        return price_reference(intent, view, world.safety)
+        return price_reference(intent, self._view(), self._world.safety)

@@ -176,6 +176,11 @@ class MarketView(NamedTuple):
     now: datetime
     age_seconds: float
 
+    def has_market(self, contract_id: str) -> bool:
+        """Whether there is a quote now of which a price could be made."""
+        quote = usable_quote(self.quote(contract_id), self.now, self.age_seconds)
+        return not isinstance(quote, PlanRefusal)
+
     def move(self, contract_id: str) -> Decimal | None:
         """Move of a contract since the decision (fraction), ``None`` without a usable quote."""
         quote = usable_quote(self.quote(contract_id), self.now, self.age_seconds)

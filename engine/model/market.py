@@ -42,8 +42,11 @@ class Quote:
 
     @property
     def is_two_sided(self) -> bool:
-        """Both sides present, positive where they must be, and not crossed."""
-        return self.bid is not None and self.ask is not None and self.bid <= self.ask
+        """Both sides are numbers and not crossed; nobody need bid for something that is offered."""
+        bid, ask = self.bid, self.ask
+        if bid is None or ask is None or not (bid.is_finite() and ask.is_finite()):
+            return False
+        return 0 <= bid <= ask and ask > 0
 
     @property
     def mid(self) -> Decimal:

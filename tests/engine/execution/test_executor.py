@@ -23,7 +23,7 @@ from engine.execution.recovery import recover
 from engine.execution.ticket import FinishReason
 from engine.model.context import ControlState
 from engine.model.instruments import CollarClass
-from engine.model.market import Quote
+from engine.model.market import Quote, Source
 from engine.model.orders import (
     ChildOrder,
     ChildStatus,
@@ -506,6 +506,31 @@ def test_pair_is_not_opened_while_the_venue_of_one_leg_has_no_market() -> None:
     assert broker.sent == []
     texts = {p.contract_id: p.text for p in report.parents}
     assert texts["CSPX"] == "not opened without CS51, which has no market now"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"bid": D("NaN")},
+        {"ask": D("sNaN")},
+        {"bid": D(-1), "ask": D(-1)},  # what the broker says where it has no data
+        {"bid": D(0)},
+        {"source": Source.DELAYED},
+        {"observed_at": NOON - timedelta(seconds=31)},
+    ],
+    ids=["no number", "no number that may be compared", "no data", "zero", "delayed", "stale"],
+)
+def test_pair_is_not_opened_while_one_leg_has_a_market_that_no_price_could_be_made_of(
+    spoil: dict[str, object],
+) -> None:
+    legs = pair()
+    made, broker, _ = world(*(leg for work in legs for leg in work.intents))
+    broker.on_send = fakes.fill_all
+    broker.quote_at = lambda asked, at: (
+        replace(steady(asked, at), **spoil) if asked == "CS51" else steady(asked, at)
+    )
+    execute(legs, made)
+    assert broker.sent == []
 
 
 def test_pair_is_opened_once_both_legs_trade() -> None:

@@ -68,7 +68,7 @@ class TestMarketableLimit:
         code = refused(intent(), quote(), POLICY, UNIVERSE["CSPX"], NOON, arrival)
         assert code is RefusalCode.MARKET_ORDERS_DISABLED
 
-    @pytest.mark.parametrize(("age", "accepted"), [(29, True), (31, False)])
+    @pytest.mark.parametrize(("age", "accepted"), [(29, True), (31, False), (-29, True), (-31, False)])
     def test_stale_data_rejected(self, age: int, accepted: bool) -> None:
         old = quote(at=NOON - timedelta(seconds=age))
         plan = create_plan(intent(), old, POLICY, UNIVERSE["CSPX"], NOON)
