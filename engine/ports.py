@@ -138,6 +138,7 @@ class ChildRecord:
     """Durable state of one child order: what a restart finds. ``filled`` is of its own contract, the far leg of a spread.
 
     ``client_id`` is that of the connection which was to write it, ``broker_ids`` what the broker calls it, where known.
+    ``fills`` are its executions in their latest versions, where they were asked for.
     """
 
     child: ChildOrder
@@ -147,6 +148,7 @@ class ChildRecord:
     near_filled: Decimal = Decimal(0)
     client_id: int | None = None
     broker_ids: tuple[str, ...] = ()
+    fills: tuple[Fill, ...] = ()
 
     @property
     def whole(self) -> Decimal:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 
 from engine.model.encoding import decode
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
@@ -16,6 +16,10 @@ from state.database import Database
 from state.fills import fill_of
 from state.ledger import KEYS_A_QUERY
 from state.tables import fills, intents, orders
+
+_ORDERS_FILLS = (
+    select(fills).where(fills.c.superseded.is_(False)).order_by(fills.c.executed_at, fills.c.execution_id)
+)
 
 
 def child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
@@ -41,6 +45,16 @@ def account_fills(database: Database, account: str, roots: Collection[str] | Non
             for row in connection.execute(wanted if some is None else wanted.where(fills.c.root.in_(some)))
         ]
     return tuple(fill_of(row) for row in sorted(found, key=lambda row: (row.executed_at, row.execution_id)))
+
+
+def children_fills(connection: Connection, order_refs: Collection[str]) -> Mapping[str, tuple[Fill, ...]]:
+    """Valid executions of some orders in the order of their times, by the references of those that have any."""
+    found: dict[str, tuple[Fill, ...]] = {}
+    for some in _portions(order_refs):
+        wanted = _ORDERS_FILLS.where(fills.c.order_ref.in_(some or ()))
+        for row in connection.execute(wanted):
+            found[row.order_ref] = (*found.get(row.order_ref, ()), fill_of(row))
+    return found
 
 
 def order_references(

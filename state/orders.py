@@ -25,7 +25,7 @@ from state.database import Database
 from state.doubts import DoubtStore
 from state.fills import FillBooks, fill_of, unbooked
 from state.gate import OrderLimits, Sender, claim_child
-from state.order_reading import account_fills, child_record
+from state.order_reading import account_fills, child_record, children_fills
 from state.order_writes import append_events, record_moment, take_back_execution
 from state.spent_references import keep_spent, last_spent_attempt, read_spent
 from state.tables import control, fills, orders
@@ -168,11 +168,16 @@ class OrderStore(DoubtStore):
         return child_record(found)
 
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
-        """Children of a parent in the order of their attempts, with the spreads whose near leg is the parent's."""
+        """Children of a parent in the order of their attempts, with the spreads whose near leg is the parent's.
+
+        Each has its executions, so that one that is corrected later replaces its earlier version.
+        """
         own = or_(orders.c.intent_id == intent_id, orders.c.near_intent_id == intent_id)
         wanted = select(orders).where(own).order_by(orders.c.attempt, orders.c.order_ref)
         with self._database.read() as connection:
-            return tuple(child_record(row) for row in connection.execute(wanted))
+            rows = connection.execute(wanted).all()
+            executed = children_fills(connection, [row.order_ref for row in rows]) if rows else {}
+        return tuple(replace(child_record(row), fills=executed.get(row.order_ref, ())) for row in rows)
 
     def spend(self, order_refs: Collection[str]) -> None:
         """Keep references of ours that the broker shows and no order of this database has."""

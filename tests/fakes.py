@@ -153,7 +153,11 @@ class MemoryOrderBook:
             if r.child.intent_id == intent_id
             or (r.child.near is not None and r.child.near.intent_id == intent_id)
         ]
-        return tuple(sorted(found, key=lambda r: r.child.attempt))
+        latest = {fill.root: fill for fill in sorted(self.fills.values(), key=lambda fill: fill.version)}
+        return tuple(
+            replace(r, fills=tuple(f for f in latest.values() if f.order_ref == r.child.order_ref))
+            for r in sorted(found, key=lambda r: r.child.attempt)
+        )
 
     def spend(self, order_refs: Collection[str]) -> None:
         ours = {name for name in order_refs if name.startswith(ORDER_REFERENCE_PREFIX)}

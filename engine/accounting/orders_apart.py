@@ -94,7 +94,7 @@ def blocked_orders(broker: BrokerSnapshot, known: KnownOrders) -> tuple[Break, .
 
 
 def _decide(child: ChildOrder) -> str:
-    return f"./fund orders resolve {child.order_ref} --evidence FILE, ./fund orders shows what a proof misses"
+    return f"./fund orders resolve {child.order_ref} --evidence FILE --reason WHY, ./fund orders shows what a proof misses"
 
 
 def _is_absent(row: OwnOrder, broker: BrokerSnapshot) -> bool:

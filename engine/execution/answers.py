@@ -237,7 +237,8 @@ def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy
     if known is not None and known.version >= fill.version:
         return state, ()
     added = fill.quantity - (known.quantity if known is not None else ZERO)
-    more = max(added, ZERO)
+    # What was taken back and is given again was told before: an end counts it once.
+    more = max(added, ZERO) if known is None or known.version <= 1 else ZERO
     is_near = fill.contract_id != core.intent.contract_id
     filled = state.filled if is_near else state.filled + added
     state = state._replace(fills={**state.fills, fill.root: fill}, filled=filled)
@@ -285,14 +286,12 @@ def _unknown_fill(
 def _child_fill(
     core: OrderCore, state: TicketState, child: ChildOrder, now: datetime, policy: ExecutionPolicy
 ) -> Result:
-    most, least = state.child_filled, state.child_filled
-    if child.near is not None:
-        most, least = max(most, state.child_near), min(least, state.child_near)
+    most = max(state.child_filled, state.child_near)
     if most > child.quantity:
         return state, (Halt(f"{child.order_ref}: filled {most} of {child.quantity}"),)
     if state.ending is not None and not _misses_executions(state.ending, state.executions):
         return _ended(core, state, state.ending, now, policy)
-    if least < child.quantity:
+    if min(state.executions) < child.quantity:
         return _acknowledged(state)
     records = _records(child.order_ref, state.status, ChildStatus.FILLED, "")
     state = _with_end(state._replace(child=None, status=None, reprice_at=None), records)

@@ -91,7 +91,7 @@ def undecided_text(order_ref: str, verdict: Verdict) -> str:
     """What a person is told of an order that could not be decided."""
     return (
         f"{order_ref} is still in doubt and its contract blocked; the proof of its absence misses "
-        f"{'; '.join(verdict.missing)}; ./fund orders resolve {order_ref} --evidence FILE"
+        f"{'; '.join(verdict.missing)}; ./fund orders resolve {order_ref} --evidence FILE --reason WHY"
     )
 
 

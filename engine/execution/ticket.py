@@ -243,7 +243,10 @@ def new_ticket(core: OrderCore) -> OrderTicket:
     filled = sum((record.filled_of(core.intent.intent_id) for record in core.children), ZERO)
     continuous = any(row.child.order_type is OrderType.LIMIT for row in core.own_children)
     auction = None if continuous else core.auction  # the fallback began before a restart
-    return OrderTicket(core, TicketState(filled=filled, is_spread=core.near is not None, auction=auction))
+    fills = {fill.root: fill for record in core.children for fill in record.fills}
+    return OrderTicket(
+        core, TicketState(filled=filled, fills=fills, is_spread=core.near is not None, auction=auction)
+    )
 
 
 # ---------------------------------------------------------------- events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,7 +109,7 @@ def _given(evidence: str, reason: str, operator: str) -> GivenEvidence:
         )
     attestation = Attestation(text=evidence.strip(), operator=operator, reason=reason.strip())
     path = Path(evidence)
-    if " " not in evidence.strip() or path.is_file():
+    if " " not in evidence.strip() or os.path.isfile(evidence):  # a letter is too long for a `Path` to ask
         try:
             return GivenEvidence(attestation=attestation, content=path.read_bytes())
         except OSError as error:

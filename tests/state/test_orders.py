@@ -644,7 +644,8 @@ def test_correction_replaces_the_execution_and_a_late_original_is_ignored(databa
     assert store.record_fill(corrected)
     assert not store.record_fill(make_fill(child, 40))
     assert store.fills() == (corrected,)
-    assert store.children("parent")[0].filled == 30
+    (record,) = store.children("parent")
+    assert (record.filled, record.fills) == (30, (corrected,))
     held = ledger.portfolio(ACCOUNT, later(9999))
     assert held.cash == {"USD": D("-5730.75")}
     assert (held.quantity("AAPL"), held.positions["AAPL"].cost) == (30, 5730)

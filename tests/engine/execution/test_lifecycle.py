@@ -281,6 +281,48 @@ def test_end_whose_execution_was_corrected_down_before_it_is_believed() -> None:
     assert (ticket.state.child, ticket.state.filled) == (None, 10)
 
 
+def test_child_whose_executions_are_all_told_is_full_though_one_was_taken_back() -> None:
+    """The broker has no more to say of it: what was taken back is ordered anew, not waited for."""
+    ticket, _ = after(*SENT)
+    ref = ticket.state.child.order_ref if ticket.state.child else ""
+    for quantity, name in (("60", "E1.01"), ("0", "E1.02")):
+        ticket, _ = step(ticket, execution(ticket, quantity, name), NOON, POLICY)
+    ticket, commands = step(ticket, execution(ticket, "40", "E2.01"), NOON, POLICY)
+    assert t.RecordStatus(ref, ChildStatus.FILLED, "") in commands
+    assert (ticket.state.filled, ticket.reserved) == (40, 0)  # 60 of 100 are left to order
+    assert isinstance(commands[-1], t.RequestQuote)
+
+
+def test_execution_that_is_taken_back_and_given_again_counts_once_towards_its_order() -> None:
+    ticket, _ = after(*SENT)
+    for quantity, name in (("50", "E1.01"), ("0", "E1.02"), ("50", "E1.03")):
+        ticket, commands = step(ticket, execution(ticket, quantity, name), NOON, POLICY)
+    # 50 of its 100 traded: the other 50 may trade yet, and an end that tells of 80 misses 30 of them.
+    assert (ticket.state.filled, ticket.reserved, commands) == (50, 50, ())
+    ticket, commands = step(ticket, ended(ticket, "80"), NOON, POLICY)
+    assert (commands, ticket.reserved) == ((), 50)
+
+
+@pytest.mark.parametrize(
+    ("corrected", "filled", "reserved"),
+    [("50", 50, 50), ("40", 40, 60), ("0", 0, 100), ("60", 60, 40)],
+    ids=["its price alone", "less", "taken back", "more"],
+)
+def test_execution_of_an_earlier_attempt_is_replaced_by_its_correction(
+    corrected: str, filled: int, reserved: int
+) -> None:
+    _, commands = after(t.Start(), market(5))
+    child = next(command.child for command in commands if isinstance(command, t.ClaimAndSend))
+    booked = execution_of(child.order_ref, "50", "E1.01").event.fill
+    assert booked is not None
+    record = ChildRecord(child=child, status=ChildStatus.WORKING, filled=D(50), sent_at=NOON, fills=(booked,))
+    ticket, _ = step(t.new_ticket(replace(fresh().core, children=(record,))), t.Start(), NOON, POLICY)
+    ticket, commands = step(ticket, execution_of(child.order_ref, corrected, "E1.02"), NOON, POLICY)
+    assert (ticket.state.filled, ticket.reserved) == (filled, reserved)
+    assert ticket.state.child is not None, "the order works at the broker still"
+    assert not any(isinstance(command, t.Halt) for command in commands)
+
+
 def test_unknown_child_whose_end_misses_an_execution_stays_reserved_until_it_comes() -> None:
     ticket, _ = after(*SENT)
     late, end = execution(ticket, "40", "E1.01"), ended(ticket, "40")

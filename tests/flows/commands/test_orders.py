@@ -95,6 +95,16 @@ def test_word_that_nothing_contradicts_ends_the_doubt_and_is_kept(
     assert "resolved by Ada: called the desk" in " ".join(capsys.readouterr().out.split())
 
 
+def test_word_as_long_as_a_letter_is_no_name_of_a_file(home: Path, world: World, reference: str) -> None:
+    letter = f"{WORDS}. " * 20  # 680 characters: no file system takes such a name
+    said = ["--evidence", letter, "--reason", "wrote to the desk", "--operator", "Ada"]
+    assert main(["orders", "resolve", reference, *said, "--yes"]) == 0
+    (view,) = order_views(world.database, world.account, [ChildStatus.ABSENT])
+    kept = view.known[-1].evidence.attestation
+    assert kept is not None
+    assert kept.text == letter.strip()
+
+
 def test_without_terminal_and_without_yes_nothing_changes(
     home: Path, reference: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,7 @@ from engine.execution import (
     revalidation,
     rounds,
     spreads,
+    ticket,
 )
 from engine.execution.ticket import Goal, Phase
 from engine.model.context import ControlState
@@ -228,6 +229,11 @@ def _finds_no_executions(right, executions):
     return {}
 
 
+def _forgets_earlier_executions(right, core):
+    """A restart knows how much was filled, and not by what: a correction counts beside what it corrects."""
+    return right(replace(core, children=tuple(replace(row, fills=()) for row in core.children)))
+
+
 def _skips_late_fills(right, *args):
     return ()
 
@@ -284,6 +290,7 @@ CANARIES = (
     Canary("a restart looks at no executions", ((recovery, "_by_reference", _finds_no_executions),), often(Fault.DEATH)),
     Canary("executions of ended orders are not booked", ((recovery, "_late_fills", _skips_late_fills),), often(Fault.BUST, Fault.CORRECTION)),
     Canary("an order that is not listed counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.1, Fault.QUERY_LAGS: 0.9}),
+    Canary("a restart forgets which executions it has", ((ticket, "new_ticket", _forgets_earlier_executions),), {Fault.CORRECTION: 0.1, Fault.BUST: 0.02, Fault.DEATH: 0.02}),
     Canary("half of each commission is forgotten", ((state.fills, "commission", _forgets_commissions),), {}),
     Canary("a corrected execution keeps its first version", ((state.fills, "take_back", _keeps_both_versions),), often(Fault.BUST, Fault.CORRECTION)),
     Canary("a restart uses references again that were claimed", ((rounds, "_new_child", _starts_at_one), (gate, "judge", _claims_twice)), often(Fault.DEATH)),

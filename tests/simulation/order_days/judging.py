@@ -199,6 +199,12 @@ def _ends(day: FaultedDay) -> Iterator[str]:
             yield f"{record.job.job_id} is left {record.status.value}"
 
 
+def _no_false_halt(day: FaultedDay) -> Iterator[str]:
+    """More than was ordered is only filled where the broker fills what it had cancelled."""
+    if not day.late:
+        yield from (text for text in day.alarms if "more was filled than ordered" in text)
+
+
 def _no_broken_contract(day: FaultedDay) -> Iterator[str]:
     yield from day.errors
 
@@ -219,5 +225,6 @@ CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "I12 doubt is told": _doubt_is_told,
     "I12 doubt is decided": _doubt_is_decided,
     "I13 the day ends": _ends,
+    "no false halt": _no_false_halt,
     "no broken contract": _no_broken_contract,
 }
