@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.shared_data import REPOSITORY
 from tests.simulation import reliability
 from tests.simulation.order_days import whole
 from tests.simulation.order_days.drawing import Fault
@@ -40,6 +44,37 @@ def test_campaign_lives_what_is_missing_and_gathers_all_of_it(
     assert (killed["singles"], killed["violations"]) == (1, 0)
     assert killed["pairs"] > 0
     assert reliability.page(found, None).count("4 faulted days") == 1
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.simulation.order_days import whole
+
+whole.chunks = lambda *_: [whole.Chunk("", 10 * n, 10 * n + 10) for n in range(40)]
+whole.run(Path(sys.argv[1]), 400)
+"""
+"""A campaign that nobody waits for to end."""
+
+
+def test_campaign_that_is_killed_takes_its_workers_along_and_keeps_others_out_while_it_lives(
+    tmp_path: Path,
+) -> None:
+    parts = tmp_path / "parts"
+    command = [sys.executable, "-c", KILLED, str(parts)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=quiet, text=True) as one:
+        assert one.stdout is not None
+        try:
+            assert "0 of them lived already" in one.stdout.readline()
+            assert "1 of 40" in one.stdout.readline()
+            with pytest.raises(ValueError, match="another campaign at work"):
+                whole.run(parts, seeds=1, scenarios=())
+        finally:
+            one.kill()
+        # Its workers hold the other end of its output: the end is read once all of them are gone.
+        assert one.stdout.read().count("\n") < 39
+    assert one.returncode == -signal.SIGKILL
 
 
 def test_part_of_other_sources_is_lived_anew(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ anew, never mixed. Two processes work; a chunk is lived by one of them.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -14,12 +16,14 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import connection
 from pathlib import Path
 
 from tests.simulation.order_days.campaign import simulate
@@ -121,13 +125,39 @@ def run(folder: Path, seeds: int = SEEDS, scenarios: Sequence[str] = KILLED) -> 
         f"{len(wanted)} chunks, {len(wanted) - len(left)} of them lived already, sources {source_digest()[:12]}"
     )
     began, context = time.monotonic(), multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=PROCESSES, mp_context=context) as workers:
+    pool = ProcessPoolExecutor(PROCESSES, context, initializer=_end_with_the_parent)
+    with _alone(folder), pool as workers:
         lived = {workers.submit(live, chunk, folder): chunk for chunk in left}
         for number, future in enumerate(as_completed(lived), start=1):
             if (error := future.exception()) is not None:
                 print(f"{lived[future].name} was not lived: {error!r}", file=sys.stderr, flush=True)
             _say(number, len(left), time.monotonic() - began, lived[future], folder)
     return gather(wanted, folder)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder; raises `ValueError` while another campaign lives in it."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"expected a folder of its own, found another campaign at work in {folder}"
+            ) from None
+        yield
+
+
+def _end_with_the_parent() -> None:
+    """Nobody collects what a worker lives once its campaign was killed, and it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _say(number: int, total: int, seconds: float, chunk: Chunk, folder: Path) -> None:
@@ -211,7 +241,11 @@ def _commit() -> str:
 
 def campaign(folder: Path, seeds: int, result: Path) -> int:
     """Live the whole campaign and write its result; 1 when an invariant broke."""
-    found = run(folder, seeds)
+    try:
+        found = run(folder, seeds)
+    except ValueError as error:
+        print(f"fund: {error}", file=sys.stderr)
+        return 1
     result.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     parts = [found["seeds"], *found["kills"].values()]  # type: ignore[attr-defined]
     broken = sum(part["violations"] for part in parts)  # type: ignore[index]
