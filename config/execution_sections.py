@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from config.carry_sections import CarryRealism
-from config.sections import ByCollar, ByRegime, CollarName, InstrumentId, Section
+from config.sections import ByCollar, ByRegime, CollarName, InstrumentId, Section, refuse
 from config.units import (
     AtLeastOne,
     BasisPoints,
@@ -83,6 +83,14 @@ class UrgencyRules(Section):
     EMERGENCY: EmergencyUrgency
 
 
+def _collared(widths: dict[CollarName, Decimal | None]) -> dict[CollarName, Decimal | None]:
+    """Options alone have a collar that is not in bps (R-40); anything else without one could not be priced."""
+    missing = [name for name, width in widths.items() if width is None and name != "OPT"]
+    if missing:
+        raise refuse(f"expected a collar in bps for {', '.join(missing)}, found none")
+    return widths
+
+
 class StyleChoice(Section):
     """Trades that every given list names take this style; a list that is left out names all.
 
@@ -106,7 +114,7 @@ class Execution(Section):
     replace_interval_seconds: MinorSeconds
     max_replace_attempts: Replaces
     default_max_slippage_bps: BasisPoints
-    max_slippage_bps_by_asset_class: ByCollar[CollarBps | None]
+    max_slippage_bps_by_asset_class: Annotated[ByCollar[CollarBps | None], AfterValidator(_collared)]
     option_collar_pct: Fraction
     option_collar_ticks: Ticks
     min_collar_ticks: Ticks
@@ -122,7 +130,7 @@ class Execution(Section):
     avoid_first_minutes_after_open: Minutes
     avoid_last_minutes_before_close: Minutes
     max_data_age_seconds: MinorSeconds
-    poll_interval_seconds: Positive
+    poll_interval_seconds: MinorSeconds
     executions_poll_seconds: MajorSeconds
     parent_retry_seconds: MajorSeconds
     urgency: UrgencyRules

@@ -42,6 +42,22 @@ def test_unknown_key_names_the_nearest_the_file_and_the_line(tmp_path: Path) -> 
     )
 
 
+def test_class_without_a_collar_is_refused_before_any_order_could_miss_it(tmp_path: Path) -> None:
+    root = copied_configuration(tmp_path)
+    edit(root / "settings.yaml", "ETF: 10, STK: 12, FUT: 3", "ETF: 10, STK: null, FUT: 3")
+
+    with pytest.raises(ConfigurationError, match="expected a collar in bps for STK, found none"):
+        load_settings("fund", root=root)
+
+
+def test_halt_that_would_be_noticed_too_late_is_refused(tmp_path: Path) -> None:
+    root = copied_configuration(tmp_path)
+    edit(root / "settings.yaml", "  poll_interval_seconds: 5 ", "  poll_interval_seconds: 86400 ")
+
+    with pytest.raises(ConfigurationError, match="at most 300 seconds"):
+        load_settings("fund", root=root)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "missing"),
     [
