@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -47,19 +47,25 @@ class FaultedDatabase(Database):
     def __init__(self, engine: Engine, dice: Dice, interrupt: Interruption) -> None:
         for name, value in (("engine", engine), ("latches", {}), ("dice", dice), ("interrupt", interrupt)):
             object.__setattr__(self, name, value)
-        engine.dialect.do_execute = self._execute
+        engine.dialect.do_execute = partial(self._execute, sqlite3.Cursor.execute)
+        engine.dialect.do_executemany = partial(self._execute, sqlite3.Cursor.executemany)
 
     dice: Dice
     interrupt: Interruption
 
     def _execute(
-        self, cursor: sqlite3.Cursor, statement: str, parameters: object, context: object = None
+        self,
+        run: Callable[..., object],
+        cursor: sqlite3.Cursor,
+        statement: str,
+        parameters: object,
+        context: object = None,
     ) -> None:
-        """One statement, of a write or of a read, which may be the one that fails."""
+        """One statement, of a write or of a read, for one row or many, which may be the one that fails."""
         self.dice.counted["statements"] += 1
         if self.dice.strikes(Fault.STATEMENT):
             raise sqlite3.OperationalError("disk I/O error")
-        cursor.execute(statement, parameters)
+        run(cursor, statement, parameters)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
