@@ -137,7 +137,6 @@ ERROR_RULES: Mapping[int, ErrorRule] = {
 
 LINK_LOST = frozenset({1100, 1300, 2110})
 LINK_RESTORED = frozenset({1101, 1102})
-CANCEL_REFUSED = frozenset({104, 135, 136, 161, 10147, 10148})
 _WARNINGS = range(2100, 2200)
 
 

@@ -65,6 +65,7 @@ class IbkrSession:
         self._connected_at = self.now()
         self._interrupted_at: datetime | None = None
         self._last_sent: int | None = None
+        self._early: list[News] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking = asyncio.Lock()
         self._times_asked = 0
@@ -134,11 +135,6 @@ class IbkrSession:
     def refresh_next_number(self) -> None:
         """Ask which order number the broker expects next."""
         self._ask("next number")
-
-    @property
-    def times_asked(self) -> int:
-        """How often the time was asked for over this connection: the number of the newest barrier."""
-        return self._times_asked
 
     def begin_barrier(self) -> Barrier:
         """Ask for the time without waiting for the answer."""
@@ -247,6 +243,7 @@ class IbkrSession:
         if self.state in (SessionState.READY, SessionState.DEGRADED):
             return
         self.state, policy = SessionState.CONNECTING, self.policy
+        self._early.clear()
         self._ears.clientId, self._times_asked = policy.client_id, 0
         self._refused = asyncio.get_running_loop().create_future()
         try:
@@ -267,6 +264,7 @@ class IbkrSession:
             self._refused.cancel()
         self._connected_at = self.now()
         self.state = SessionState.READY
+        self._tell(*self._early)
         self._keep(self._beat())
 
     def _refuse(self, text: str) -> None:
@@ -358,7 +356,10 @@ class IbkrSession:
     def _hear(self, news: News) -> None:
         if isinstance(news, ErrorShown):
             self._note(news)
-        self._tell(news)
+        if self.state is SessionState.CONNECTING:
+            self._early.append(news)  # told once something can be done about it
+        else:
+            self._tell(news)
 
     def _note(self, error: ErrorShown) -> None:
         """What a code says about the link."""
@@ -377,9 +378,10 @@ class IbkrSession:
         self._alarm(text)
         self._thread.loop.call_soon(self._cut, text)
 
-    def _tell(self, news: News) -> None:
-        for listener in self._listeners:
-            listener(news)
+    def _tell(self, *news: News) -> None:
+        for one in news:
+            for listener in self._listeners:
+                listener(one)
 
     def _keep(self, doing: Coroutine[object, object, None]) -> None:
         task = self._thread.loop.create_task(doing)
