@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ib_insync.objects import ExecutionFilter
 
-from tasks.adapters.ibkr.listening import PacedClient
+from tasks.adapters.ibkr.listening import PacedClient, Question
 from tasks.adapters.ibkr.policy import AccountAnswer, OpenList
 from tasks.adapters.ibkr.records import (
     AccountValueShown,
@@ -18,6 +19,13 @@ from tasks.adapters.ibkr.records import (
 )
 
 Ask = Callable[[PacedClient], None]
+
+
+class Barrier(NamedTuple):
+    """A question for the time that is under way: how many were asked over this connection, and its answer."""
+
+    number: int
+    question: Question
 
 
 def ask_time(client: PacedClient) -> None:

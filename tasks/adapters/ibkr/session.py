@@ -13,7 +13,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ib_insync import IB
 
@@ -21,11 +21,12 @@ from engine.errors import BrokerUnavailable, ConfigurationError
 from engine.model.absence import LinkState
 from tasks.adapters.ibkr.connecting import check_account, shake_hands
 from tasks.adapters.ibkr.errors import LINK_LOST, LINK_RESTORED, NotWritten
-from tasks.adapters.ibkr.listening import Question, listening_ib
+from tasks.adapters.ibkr.listening import listening_ib
 from tasks.adapters.ibkr.policy import AccountAnswer, OpenList, SessionPolicy, SessionState, SteadyClock
 from tasks.adapters.ibkr.questions import (
     FIRST_READS,
     QUESTIONS,
+    Barrier,
     account_answer,
     ask_account,
     held_in,
@@ -40,13 +41,6 @@ LIVE_QUOTES = 1
 _CLIENT_ID_IN_USE = 326
 _SETTLING_SECONDS = 0.02
 """The least that a connection is left alone before the next one: its socket has to be gone."""
-
-
-class Barrier(NamedTuple):
-    """A question for the time that is under way: how many were asked over this connection, and its answer."""
-
-    number: int
-    question: Question
 
 
 class IbkrSession:
