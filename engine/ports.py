@@ -185,6 +185,9 @@ class OrderBook(Protocol):
     def passage(self) -> AbstractContextManager[Holding]:
         """Held while an order is claimed and written: only when nobody holds it is a halt reported as effective."""
 
+    def is_passage_free(self) -> bool:
+        """Whether no process is between a claim and the line: a stopped one may still write what it had claimed."""
+
     def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
         """One transaction: the PLANNED child, control state, epoch, reservation, limits, PLANNED→SENDING.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from engine.errors import ConfigurationError
 from state.latch import Latch, latch_of
@@ -50,6 +50,10 @@ POSTGRESQL_OPTIONS = (
 """Of every session; options of the address come after these and win."""
 
 _CREATE_LOCK = 0x46554E44
+
+
+OUTAGES: tuple[type[Exception], ...] = (OperationalError, InterfaceError)
+"""How a database fails that is away, full, locked or broken off: its caller may go on with a new attempt later."""
 
 
 @dataclass(frozen=True, slots=True)

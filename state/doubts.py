@@ -26,6 +26,9 @@ from state.tables import intents, ledger_lines, order_events, order_evidence, or
 _ACKNOWLEDGED = (ChildStatus.WORKING.value, ChildStatus.CANCEL_PENDING.value)
 _POSITIONS = "position:%"
 
+PASSAGE_SECONDS = 0.1
+"""How long an order may take from claim to line before who asks is told that somebody is there; writing takes far less."""
+
 _TOLD = (
     select(func.count())
     .select_from(order_events)
@@ -63,12 +66,19 @@ class DoubtStore(JobStore):
     def prove_absent(self, evidence: AbsenceEvidence) -> None:
         """End an order as ABSENT and keep the proof, in one transaction; its reservation and turnover are free then.
 
-        Raises `InvariantError` for evidence that proves nothing and `RefusedError` for an order in doubt no more.
+        Raises `InvariantError` for evidence that proves nothing and `RefusedError` for an order in doubt no more, or
+        while a process is between a claim and the line: woken, it would still write what it had claimed.
         """
         verdict = judge_absence(evidence)
         if not verdict.is_absent:
             raise InvariantError(
                 f"{evidence.order_ref}: expected a proof, found that it misses {verdict.missing[0]}"
+            )
+        if not self._is_passage_free():
+            raise RefusedError(
+                f"expected nobody between a claim and the line, found a process there that may still write "
+                f"{evidence.order_ref}; nothing changed: end that process (./fund status names who may be sending), "
+                "then ask again"
             )
         with self._database.transaction() as connection:
             self._require_doubt(connection, evidence.order_ref)
@@ -99,6 +109,9 @@ class DoubtStore(JobStore):
             for unit, amount in connection.execute(wanted):
                 found[unit] += amount
         return found
+
+    def _is_passage_free(self) -> bool:
+        return self._database.latch(self._account).was_free(PASSAGE_SECONDS)
 
     def _require_doubt(self, connection: Connection, order_ref: str) -> None:
         """Hold the order and refuse one that somebody else has settled."""

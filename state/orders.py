@@ -75,6 +75,10 @@ class OrderStore(DoubtStore):
         """Hold the account's latch while an order is claimed and written; see `state.latch`."""
         return self._database.latch(self._account).shared()
 
+    def is_passage_free(self) -> bool:
+        """Whether no process is between a claim and the line; see `state.latch`."""
+        return self._is_passage_free()
+
     def over(self, client_id: int) -> OrderStore:
         """The same book, for a run that sends over the connection of a client id, which each order keeps."""
         self._sender = replace(self._sender, client_id=client_id)

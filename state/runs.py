@@ -97,6 +97,11 @@ class RunStore(Journal):
         super().__init__(database)
         self._process = this_process() if process is None else process
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether another process can see the runs."""
+        return self._database.engine.url.database not in (None, "", ":memory:")
+
     def outlook(self, key: RunKey, now: datetime) -> ClaimOutcome:
         """What a claim would answer now; nothing is changed."""
         with self._database.read() as connection:

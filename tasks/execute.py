@@ -20,6 +20,7 @@ from engine.model.context import RunKind
 from engine.model.encoding import decode
 from engine.model.money import ZERO
 from engine.model.orders import ExecutionJob, JobStatus
+from state.database import OUTAGES
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.interruption import GRACE_SECONDS, heeding_signals
@@ -70,6 +71,7 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
             reread_seconds=float(clocks.executions_poll_seconds),
             is_ending=is_ending,
             ending_seconds=GRACE_SECONDS,
+            outages=OUTAGES,
         )
         with without_long_pauses():
             report = execute(jobs, execution_world)

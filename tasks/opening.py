@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from engine.errors import ConfigurationError, RefusedError
 from engine.model.context import RunKind
+from state.lease import keeping_lease
 from state.runs import ClaimOutcome, run_identifier
 from tasks.adapters.simulated_account import account_path, account_time
 from tasks.day import TradingDay, run_key, wall_clock
@@ -49,9 +50,13 @@ def begin(world: World, trade_date: date, kind: RunKind) -> TradingDay:
 
 @contextmanager
 def ending(day: TradingDay) -> Iterator[None]:
-    """Record a run that an unforeseen error ends as FAILED, so that the next attempt need not wait for its lease."""
+    """Keep the lease of a run that works; one that an unforeseen error ends is FAILED, and the next need not wait."""
+    held = (
+        keeping_lease(day.world.runs, day.run_id, day.claim.attempt) if day.claim.is_owner else nullcontext()
+    )
     try:
-        yield
+        with held:
+            yield
     except Exception:
         day.fail()
         raise

@@ -70,6 +70,9 @@ class MemoryOrderBook:
         finally:
             self.passing -= 1
 
+    def is_passage_free(self) -> bool:
+        return self.passing == 0
+
     def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
         order_ref = child.order_ref
         record = self.plan(child)

@@ -203,6 +203,8 @@ def _proof_misses(evidence: AbsenceEvidence) -> Iterator[str]:
 
 def _looks_missing(evidence: AbsenceEvidence) -> Iterator[str]:
     policy, counted = evidence.policy, _counted(evidence)
+    if evidence.looks and evidence.asked_since is None:
+        yield "that nobody is between a claim and the line: a process there may still write the order; end it"
     if len(counted) < 2:
         yield (
             f"two complete answers of the broker, {policy.looks_apart_seconds:g} seconds apart and each at least "

@@ -82,7 +82,7 @@ class OrderManager:
             self._fenced = True
         except Exception as error:  # whatever it is: nothing new may leave, and what works is taken back
             self._line.cancel_all()
-            if isinstance(error, HaltError | InvariantError | BrokerUnavailable):
+            if isinstance(error, (HaltError, InvariantError, BrokerUnavailable, *self._world.outages)):
                 raise
             raise InvariantError(
                 f"expected to work the windows without a failure, found {type(error).__name__}: {error}"

@@ -47,8 +47,13 @@ class Inquiry:
         self._asked: dict[str, datetime] = {}
 
     def add(self, order_ref: str, look: Look) -> None:
-        """Keep what a look says of an order; the look's executions are booked."""
-        self._asked.setdefault(order_ref, look.at)
+        """Keep what a look says of an order; the look's executions are booked.
+
+        Looks count from one on at which nobody was between a claim and the line: a process that was stopped there, and
+        perhaps still has its connection, could write the order after any look.
+        """
+        if order_ref not in self._asked and self._book.is_passage_free():
+            self._asked[order_ref] = look.at
         record = self._book.child(order_ref)
         finding = examine(record, look, self._book.held(record.child.contract_ids))
         self._looks[order_ref] = (*self._looks.get(order_ref, ()), finding)[-LOOKS_KEPT:]

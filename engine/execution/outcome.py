@@ -81,9 +81,9 @@ class ExecutionWorld:
     after its window a job waits for confirmations before the outcome counts as not known. Every ``reread_seconds`` the
     broker's executions are read again while orders work, and ``message_patience_seconds`` after an end that misses
     some. ``is_ending`` says that the process was asked to end: cancels have ``ending_seconds`` to be confirmed then.
-    ``before_window`` is asked
-    before the first order of each window, ``wanted`` once of each contract; ``futures`` are those that say what an
-    equity should cost by now. ``finished`` are the date's jobs that are over, by id: a hedge follows what they filled.
+    ``before_window`` is asked before the first order of each window, ``wanted`` once of each contract; ``futures`` are
+    those that say what an equity should cost by now. ``outages`` are the errors of a book that does not answer: they
+    end the attempt and leave the rest to the next, while any other failure that nobody foresaw stops the fund. ``finished`` are the date's jobs that are over, by id: a hedge follows what they filled.
     ``absence`` is what a proof asks for that an order never reached the broker; without it an order in doubt stays so.
     """
 
@@ -106,6 +106,7 @@ class ExecutionWorld:
     message_patience_seconds: float = 5.0
     is_ending: Callable[[], bool] = never
     ending_seconds: float = 20.0
+    outages: tuple[type[Exception], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

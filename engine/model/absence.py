@@ -109,7 +109,8 @@ class AbsenceEvidence:
 
     ``order_id`` is the number under which it was written, ``None`` where the broker gives numbers itself; ``filled`` is
     what was booked of it, ``acknowledged`` says whether the broker ever told us of it, and ``asked_since`` when it was
-    first looked for, by the steady clock of the looks: other clocks may have been set since it was sent.
+    first looked for while no process was between a claim and the line, by the steady clock of the looks: other clocks
+    may have been set since it was sent.
     """
 
     order_ref: str

@@ -108,6 +108,20 @@ def test_doubt_that_was_ended_can_not_be_ended_again(database: Database) -> None
         store.note_doubt(evidence)
 
 
+def test_nothing_is_proved_while_a_process_stands_between_claim_and_line(database: Database) -> None:
+    """A stopped process keeps the latch: woken, it would write what it had claimed, whatever the broker answered."""
+    store = open_orders(database)
+    child = doubted(store)
+    with store.passage():
+        assert not store.is_passage_free()
+        with pytest.raises(RefusedError, match="between a claim and the line"):
+            store.prove_absent(proof(store, child))
+    assert store.child(child.order_ref).status is S.UNKNOWN
+    assert store.is_passage_free()
+    store.prove_absent(proof(store, child))
+    assert store.child(child.order_ref).status is S.ABSENT
+
+
 def test_of_two_operators_at_once_one_wins(database: Database) -> None:
     store = open_orders(database)
     child = doubted(store)

@@ -271,3 +271,21 @@ def test_broken_line_takes_back_what_works_and_is_told_as_what_it_is() -> None:
     with pytest.raises(BrokerUnavailable, match="the line was cut"):
         execute([job(intent())], made)
     assert broker.cancelled == [REF1]
+
+
+class BookAway(Exception):
+    """A database that does not answer."""
+
+
+def test_book_that_does_not_answer_ends_the_attempt_as_what_it_is_and_stops_no_fund() -> None:
+    """The next attempt goes on: a database that was away for a moment is nothing that a person has to decide."""
+    made, broker, book = world(*TWO)
+
+    def away(fills: object, changes: object, now: datetime) -> None:
+        raise BookAway("the server closed the connection")
+
+    book.record = away  # type: ignore[assignment, method-assign]
+    broker.on_send = fakes.acknowledge
+    with pytest.raises(BookAway, match="closed the connection"):
+        execute([job(*TWO)], replace(made, outages=(BookAway,)))
+    assert sorted(broker.cancelled) == sorted([REF1, OTHER1])
