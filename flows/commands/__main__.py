@@ -29,6 +29,10 @@ GROUPS = {
         "flows.commands.simulated",
         "reset the simulated broker's account, move its cash, write its statement",
     ),
+    "gateway": (
+        "flows.commands.gateway",
+        "a simulated gateway that the Interactive Brokers client connects to",
+    ),
     "simulate": ("flows.commands.simulate", "live execution days under drawn faults and judge them"),
     "bench": ("flows.commands.benchmarks", "measure where the time goes"),
     "ui": ("flows.commands.interface", "start the Prefect server, a worker and the deployments"),

@@ -10,7 +10,7 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
-from engine.errors import FundError
+from engine.errors import BrokerUnavailable, FundError
 from tasks.adapters.simulated_gateway.control_commands import COMMANDS, Asked, Told
 from tasks.adapters.simulated_gateway.gateway import Barrier
 from tasks.adapters.simulated_gateway.server import GatewayServer
@@ -45,10 +45,8 @@ class Control:
             asked = Asked.parse(line)
             name = asked.text("command")
             if name == "help":
-                return {
-                    "ok": True,
-                    "commands": {key: (call.__doc__ or "").strip() for key, call in COMMANDS.items()},
-                }
+                told = {key: (call.__doc__ or "").strip() for key, call in COMMANDS.items()}
+                return {"ok": True, "commands": told | {"advance": self._moving.__doc__ or ""}}
             if name == "advance":
                 return {"ok": True, **await self._moving(asked)}
             if name not in COMMANDS:
@@ -71,6 +69,8 @@ class Control:
                 moved = await self._advance
             finally:
                 self._advance = None
+        if moved.at is None:
+            raise BrokerUnavailable("expected the barrier of a client, found that it left; time did not move")
         return {"now": microseconds(moved.at), "event": moved.event}
 
     def _moved(self, moved: Moved) -> None:

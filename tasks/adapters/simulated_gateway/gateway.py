@@ -204,7 +204,7 @@ class Gateway:
         waiting = self._waiting
         if waiting is not None and session.client_id == waiting[0].client_id:
             self._waiting = None
-            return [Moved(self.broker.now, event=False)]
+            return [Moved(None, event=False)]
         return []
 
     def receive(self, session: Session, texts: Sequence[str]) -> list[Effect]:

@@ -16,6 +16,7 @@ from engine.model.instruments import (
     Instrument,
     InstrumentType,
     OptionRight,
+    TickBand,
     option_contract_id,
     spot_contract,
 )
@@ -47,12 +48,16 @@ def expiry_text(contract: Contract) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Listing:
-    """Every contract that the gateway knows, by its number."""
+    """Every contract that the gateway knows, by its number.
+
+    ``pence_ticks``: ticks of lines that quote in pence are told in pence, as their prices are (else in pounds).
+    """
 
     universe: Universe
     facts: BrokerFacts
     venues: VenueBook
     chains: Mapping[str, tuple[Contract, ...]]
+    pence_ticks: bool = True
     _by_number: dict[int, Contract] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -133,7 +138,9 @@ class Listing:
         return record | {
             "last_trade": shown["last_trade_date"],
             "market_name": instrument.ib_symbol,
-            "least_tick": _plain(min(band.tick for band in instrument.tick_bands)),
+            "least_tick": _plain(
+                min(band.tick for band in instrument.tick_bands) / self._tick_unit(instrument)
+            ),
             "order_types": _ORDER_TYPES,
             "valid_exchanges": ",".join(exchanges),
             "price_magnifier": _plain(instrument.price_magnifier),
@@ -155,17 +162,24 @@ class Listing:
 
     def market_rule(self, instrument: Instrument) -> int:
         """Number of the instrument's table of ticks: one for each different table, in the order of the ids."""
-        tables = list(dict.fromkeys(other.tick_bands for other in self.universe))
-        return 1 + tables.index(instrument.tick_bands)
+        return 1 + self._tables().index((instrument.tick_bands, self._tick_unit(instrument)))
 
     def increments(self, rule: int) -> tuple[Record, ...]:
         """Lower edges and ticks of a rule; empty for a number that no rule has."""
-        tables = list(dict.fromkeys(other.tick_bands for other in self.universe))
+        tables = self._tables()
         if not 1 <= rule <= len(tables):
             return ()
+        bands, unit = tables[rule - 1]
         return tuple(
-            {"from": _plain(band.from_price), "increment": _plain(band.tick)} for band in tables[rule - 1]
+            {"from": _plain(band.from_price / unit), "increment": _plain(band.tick / unit)} for band in bands
         )
+
+    def _tables(self) -> list[tuple[tuple[TickBand, ...], Decimal]]:
+        return list(dict.fromkeys((other.tick_bands, self._tick_unit(other)) for other in self.universe))
+
+    def _tick_unit(self, instrument: Instrument) -> Decimal:
+        """What a tick is divided by before it is told."""
+        return Decimal(1) if self.pence_ticks else instrument.price_magnifier
 
     def _contracts(self, instrument: Instrument, asked: Record) -> Iterable[Contract]:
         if instrument.is_option:

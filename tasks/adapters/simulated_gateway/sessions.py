@@ -37,9 +37,12 @@ class Hangup(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """Answer to who moved the virtual clock: the time now, and whether an event of an order came before ``until``."""
+    """Answer to who moved the virtual clock: the time now, and whether an event of an order came before ``until``.
 
-    at: datetime
+    Without a time it did not move, for the client of the barrier left.
+    """
+
+    at: datetime | None
     event: bool
 
 

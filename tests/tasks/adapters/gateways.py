@@ -147,7 +147,7 @@ def library_loop() -> Iterator[None]:
     try:
         yield
     finally:
-        loop.run_until_complete(asyncio.sleep(0))  # connections that were just closed end here
+        loop.run_until_complete(asyncio.sleep(0.01))  # connections that were just closed end here
         loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()

@@ -1,0 +1,164 @@
+"""The gateway under the real client: connecting to a full account, orders acknowledged, messages a second."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+
+from ib_insync import IB, Contract, LimitOrder
+
+from engine.simulation.faults import ForeignTrade, add_trade
+from tasks.adapters.simulated_gateway.gateway import Gateway
+from tasks.adapters.simulated_gateway.server import GatewayServer
+from tasks.gateway import GatewayOptions, open_gateway
+
+OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
+"""A Friday on which London, Frankfurt, New York and the futures trade."""
+
+HOLDINGS, ORDERS, QUESTIONS = 76, 1_000, 20_000
+Figure = dict[str, str | float | bool | None]
+
+
+def measure() -> list[Figure]:
+    """All figures of the benchmark."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FUND_HOME"] = folder
+        with _serving() as (server, held):
+            connect = _connect(server.port, held)
+            acknowledged, submitted = _orders(server.port)
+            sustained = _messages(server.port)
+    return [
+        _figure("load of the machine", os.getloadavg()[0], "processes"),
+        _figure(f"connect and read an account of {held} positions", connect, "s", 1.5),
+        _figure(f"{ORDERS} orders acknowledged, the client's throttle off", acknowledged, "s", 1.0),
+        _figure("the same until the last was taken", submitted, "s"),
+        _figure("messages answered", sustained, "messages/s", 10_000, at_most=False),
+    ]
+
+
+def _figure(
+    metric: str, value: float, unit: str, target: float | None = None, *, at_most: bool = True
+) -> Figure:
+    met = None if target is None else (value <= target if at_most else value >= target)
+    return {"metric": metric, "value": round(value, 3), "unit": unit, "baseline": None, "ratio": None,
+            "target": target, "met": met}  # fmt: skip
+
+
+@contextmanager
+def _serving() -> Iterator[tuple[GatewayServer, int]]:
+    """A gateway on the real clock in a thread of its own, its account full."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def begin() -> tuple[GatewayServer, int]:
+        gateway = open_gateway(GatewayOptions(first=OPENED, last=date(2026, 11, 27)))
+        held = _fill_account(gateway)
+        server = GatewayServer(gateway)
+        await server.start()
+        return server, held
+
+    async def end(server: GatewayServer) -> None:
+        await server.stop()
+        server.gateway.close()
+
+    server, held = asyncio.run_coroutine_threadsafe(begin(), loop).result()
+    try:
+        yield server, held
+    finally:
+        asyncio.run_coroutine_threadsafe(end(server), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def _fill_account(gateway: Gateway) -> int:
+    """One position in every line that has a price; how many."""
+    held, today = 0, gateway.now.date()
+    for instrument in gateway.listing.universe:
+        if instrument.is_option or instrument.kind.broker_name == "CASH":
+            continue
+        found = gateway.listing.find(
+            {"symbol": instrument.ib_symbol, "security_type": instrument.kind.broker_name}, today
+        )
+        contract = next((c for c in found if c.instrument_id == instrument.instrument_id), None)
+        closing = (
+            None if contract is None else gateway.broker.terms.last_closing(contract.contract_id, gateway.now)
+        )
+        if contract is None or closing is None or held == HOLDINGS:
+            continue
+        trade = ForeignTrade(
+            contract_id=contract.contract_id, quantity=instrument.lot, price=closing.price, order_ref=None
+        )
+        add_trade(gateway.broker, "opening", trade)
+        held += 1
+    gateway.broker.commit()
+    return held
+
+
+def _client(port: int, client_id: int) -> IB:
+    ib = IB()
+    ib.client.MaxRequests = 0
+    ib.connect("127.0.0.1", port, clientId=client_id, timeout=30)
+    return ib
+
+
+def _connect(port: int, held: int) -> float:
+    began = time.perf_counter()
+    ib = _client(port, 1)
+    ib.accountSummary()
+    taken = time.perf_counter() - began
+    if len(ib.positions()) != held or not ib.accountValues() or not ib.fills():
+        raise AssertionError(f"expected the whole account, found {len(ib.positions())} positions")
+    ib.disconnect()
+    return taken
+
+
+def _orders(port: int) -> tuple[float, float]:
+    """Seconds until the last of the orders is acknowledged, and until the gateway had read it."""
+    ib = _client(port, 2)
+    [contract] = ib.qualifyContracts(Contract(symbol="CSPX", secType="STK", exchange="SMART", currency="USD"))
+    heard: set[int] = set()
+    ib.orderStatusEvent += lambda trade: heard.add(trade.order.orderId)
+    began = time.perf_counter()
+    for _ in range(ORDERS):
+        ib.placeOrder(contract, LimitOrder("BUY", 1, 300.0, tif="DAY"))
+    ib.reqCurrentTime()
+    taken = time.perf_counter() - began
+    limit = began + 60
+    while len(heard) < ORDERS and time.perf_counter() < limit:
+        ib.waitOnUpdate(timeout=0.05)
+    acknowledged = time.perf_counter() - began
+    if len(heard) < ORDERS:
+        raise AssertionError(f"expected {ORDERS} acknowledgements, found {len(heard)}")
+    ib.disconnect()
+    return acknowledged, taken
+
+
+def _messages(port: int) -> float:
+    """Messages that the gateway reads and answers in a second: requests of the time, each with its answer."""
+    from tasks.adapters.simulated_gateway.framing import FrameReader, frame
+
+    async def ask() -> float:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        hello = b"v157..176"
+        writer.write(b"API\0" + len(hello).to_bytes(4, "big") + hello + frame(["71", "2", "3", ""]))
+        frames, heard = FrameReader(), 0
+        while heard < 6:
+            heard += len(frames.feed(await reader.read(1 << 16)))
+        question, began = frame(["49", "1"]), time.perf_counter()
+        writer.write(question * QUESTIONS)
+        heard = 0
+        while heard < QUESTIONS:
+            heard += len(frames.feed(await reader.read(1 << 16)))
+        taken = time.perf_counter() - began
+        writer.close()
+        return 2 * QUESTIONS / taken
+
+    return asyncio.get_event_loop().run_until_complete(ask())

@@ -1,0 +1,130 @@
+"""The world behind `fund gateway`: a market, an account in a file of its own, and the clock that it lives by.
+
+The account lies in ``$FUND_HOME/gateway/<account>.sqlite``, apart from those of the simulated modes. With the seed and
+the first date of a simulated run it meets the same market and the same exchange.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from engine.errors import ConfigurationError
+from engine.model.encoding import decode
+from engine.simulation.account import Posting
+from engine.simulation.broker import AccountOpening, SimulatedBroker
+from engine.simulation.journal import RecordKind
+from engine.simulation.terms import BrokerTerms
+from tasks.adapters.simulated_account import SqliteJournal, open_account
+from tasks.adapters.simulated_gateway.faults import ScriptedFacts
+from tasks.adapters.simulated_gateway.gateway import Gateway, GatewayWorld
+from tasks.adapters.simulated_gateway.listing import Listing
+from tasks.adapters.simulated_gateway.order_book import PlacedOrders
+from tasks.adapters.simulated_gateway.sessions import Market
+from tasks.options import WorldOptions, fund_home
+from tasks.runtime import World, day_start
+
+PAPER_ACCOUNT = "DU1234567"
+FOLDER = "gateway"
+KNOWN_AHEAD = timedelta(days=30)
+"""How far the market reaches beyond the start, unless it is told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """What a gateway is asked for.
+
+    ``first`` is when a new account is opened (an old one goes on where it was), ``last`` the last date of the market.
+    ``speed`` is how many seconds pass in one on the real clock, ``None`` for virtual time.
+    """
+
+    first: datetime
+    last: date
+    profile: str = "fund"
+    account: str = PAPER_ACCOUNT
+    store: Path | None = None
+    seed: int = 1
+    speed: float | None = 1.0
+    pence_ticks: bool = True
+    pence_executions: bool = True
+
+
+def gateway_path(home: Path, account: str) -> Path:
+    """Where an account's file lies."""
+    return home / FOLDER / f"{account}.sqlite"
+
+
+def open_gateway(options: GatewayOptions, market: Market | None = None) -> Gateway:
+    """The gateway of these options; close it when done.
+
+    Raises `ConfigurationError` when the account's file has another seed, and for a clock that does not run.
+    """
+    if options.speed is not None and options.speed <= 0:
+        raise ConfigurationError(f"expected a clock that runs forward, found a speed of {options.speed}")
+    home = fund_home()
+    path = gateway_path(home, options.account)
+    opened = opened_at(path) or options.first
+    world = World(
+        WorldOptions(
+            profile=options.profile, first=opened.date(), last=options.last, store=options.store,
+            seed=options.seed, home=home / FOLDER,
+        )
+    )  # fmt: skip
+    facts = ScriptedFacts(world.facts)
+    broker = _account(path, options, world, facts, opened)
+    placed = PlacedOrders(path)
+    placed.load(broker)
+    listing = Listing(
+        universe=world.universe,
+        facts=facts,
+        venues=world.venues,
+        chains=world.panel.chains,
+        pence_ticks=options.pence_ticks,
+    )
+    start = max(options.first, broker.now)
+    return Gateway(
+        GatewayWorld(
+            broker=broker,
+            listing=listing,
+            facts=facts,
+            placed=placed,
+            clock=None if options.speed is None else scaled_clock(start, options.speed),
+            market=market,
+            pence_executions=options.pence_executions,
+        )
+    )
+
+
+def opened_at(path: Path) -> datetime | None:
+    """When the account of a file was opened, ``None`` when there is none; nothing is created."""
+    if not path.exists():
+        return None
+    with closing(SqliteJournal(path)) as journal:
+        first = [decode(Posting, record.body).at for record in journal.history(RecordKind.POSTING)[:1]]
+    return first[0] if first else None
+
+
+def scaled_clock(start: datetime, speed: float) -> Callable[[], datetime]:
+    """A clock that shows ``start`` now and runs ``speed`` times as fast as the wall's; nobody sets it back."""
+    began = time.monotonic()
+    return lambda: start + timedelta(seconds=(time.monotonic() - began) * speed)
+
+
+def start_of(day: date | None) -> datetime:
+    """When a gateway begins: midnight of a date, without one now."""
+    return datetime.now(UTC) if day is None else day_start(day)
+
+
+def _account(
+    path: Path, options: GatewayOptions, world: World, facts: ScriptedFacts, opened: datetime
+) -> SimulatedBroker:
+    policy = world.policy(opened.date())
+    terms = BrokerTerms(facts=facts, universe=world.universe, costs=policy.costs, carry=policy.carry)
+    opening = AccountOpening(
+        account=options.account, deposit=policy.initial_capital, opened_at=opened, seed=options.seed
+    )
+    return open_account(path, terms, opening)

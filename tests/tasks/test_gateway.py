@@ -1,0 +1,86 @@
+"""The gateway's own world: an account that goes on where it was, on a clock that only runs forward."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from ib_insync import LimitOrder, Stock
+
+from engine.errors import ConfigurationError
+from tasks.adapters.simulated_gateway.control_client import ControlLine
+from tasks.gateway import GatewayOptions, open_gateway, opened_at, scaled_clock, start_of
+from tests.shared_data import REPOSITORY
+from tests.tasks.adapters.gateways import connected, library_loop, running
+
+OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
+OPTIONS = GatewayOptions(first=OPENED, last=date(2026, 11, 23), speed=None)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FUND_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_account_goes_on_where_it_was_whatever_date_is_asked_for(home: Path) -> None:
+    gateway = open_gateway(OPTIONS)
+    gateway.advance(OPENED + timedelta(hours=3), None)
+    gateway.close()
+    path = home / "gateway" / "DU1234567.sqlite"
+    assert opened_at(path) == OPENED
+    assert opened_at(home / "nowhere.sqlite") is None
+    again = open_gateway(
+        GatewayOptions(first=datetime(2026, 11, 23, tzinfo=UTC), last=date(2026, 11, 30), speed=None)
+    )
+    assert again.now == OPENED + timedelta(hours=3)
+    # The market is the one in which the account was opened: its past begins four years before 2026.
+    assert again.facts.quote("CSPX", OPENED) is not None
+    again.close()
+    with pytest.raises(ConfigurationError, match="seed"):
+        open_gateway(GatewayOptions(first=OPENED, last=date(2026, 11, 23), seed=2, speed=None))
+
+
+def test_clock_runs_at_its_speed_and_never_back() -> None:
+    clock = scaled_clock(OPENED, 1000.0)
+    first, second = clock(), clock()
+    assert OPENED <= first <= second
+    with pytest.raises(ConfigurationError, match="forward"):
+        open_gateway(GatewayOptions(first=OPENED, last=date(2026, 11, 23), speed=0.0))
+    assert start_of(date(2026, 11, 20)) == datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def test_order_is_traded_by_the_real_clock_without_anybody_moving_it() -> None:
+    options = GatewayOptions(first=OPENED, last=date(2026, 11, 23), speed=50.0)
+    with library_loop(), running(lambda: open_gateway(options), speed=50.0) as gateway:
+        client = connected(gateway)
+        [contract] = client.qualifyContracts(Stock("CSPX", "SMART", "USD"))
+        trade = client.placeOrder(contract, LimitOrder("BUY", 1, 2000, tif="DAY"))
+        for _ in range(200):
+            if trade.isDone():
+                break
+            client.waitOnUpdate(timeout=0.05)
+        assert (trade.orderStatus.status, trade.filled()) == ("Filled", 1)
+        assert trade.fills[0].commissionReport.commission > 0
+        client.disconnect()
+
+
+def test_command_serves_until_it_is_asked_to_end(home: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.commands", "gateway", "--port", "0", "--clock", "virtual", "--from", "2026-11-20"],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, env={**os.environ, "FUND_HOME": str(home)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    told = process.stdout.readline()
+    assert "account DU1234567 at 2026-11-20 00:00:00Z" in told
+    line = ControlLine(int(told.split("control: 127.0.0.1:")[1].split(";")[0]))
+    assert line.ask("status")["virtual"] is True
+    line.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    process.stdout.close()
