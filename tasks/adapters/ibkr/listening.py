@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from ib_insync import IB
@@ -216,6 +216,8 @@ class Ears(Wrapper):
     def _show(self, shown: Shown, name: str, *, is_news: bool = True) -> None:
         question = self.questions.get(name)
         if question is not None:
+            if isinstance(shown, OrderShown | StatusShown):
+                shown = replace(shown, is_listed=True)
             question.rows.append(shown)
         if is_news and not isinstance(shown, PositionShown | PortfolioShown | AccountValueShown):
             self.hear(shown)

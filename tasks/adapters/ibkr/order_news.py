@@ -44,7 +44,7 @@ class _Order:
     is_acknowledged: bool = False
     is_ended: bool = False
     cancel_asked: bool = False
-
+    is_doubtful: bool = False
     executed: dict[str, Fill] | None = None
 
     @property
@@ -70,10 +70,15 @@ class _Draft:
 
 
 class OrderNews:
-    """Turns messages into events; ``client_id`` is ours, ``to_fill`` names contracts and units."""
+    """Turns messages into events; ``client_id`` is ours, ``to_fill`` names contracts and units.
 
-    def __init__(self, client_id: int, to_fill: ToFill) -> None:
+    A list that shows an order stands for its acknowledgement, which may have been lost. In virtual time none is lost,
+    and lists are read between events: there, without ``lists_acknowledge``, they only settle a doubt.
+    """
+
+    def __init__(self, client_id: int, to_fill: ToFill, *, lists_acknowledge: bool = True) -> None:
         self._client_id, self._to_fill = client_id, to_fill
+        self._lists_acknowledge = lists_acknowledge
         self._orders: dict[str, _Order] = {}
         self._by_number: dict[tuple[int, int], str] = {}
         self._by_permanent: dict[int, str] = {}
@@ -167,7 +172,7 @@ class OrderNews:
             self._by_number[key] = ref
         if ref in self._orders:
             if shown.status in WORKING:
-                self._acknowledge(ref, now)
+                self._acknowledge(ref, now, is_listed=shown.is_listed)
         elif shown.perm_id not in self._strangers and shown.client_id != self._client_id:
             self._strangers.add(shown.perm_id)
             text = f"an order of client {shown.client_id}: {shown.action} {shown.contract.local_symbol}"
@@ -195,7 +200,7 @@ class OrderNews:
                 self._put(self._end(ref, shown, now), now)
             return
         if shown.status in WORKING:
-            self._acknowledge(ref, now)
+            self._acknowledge(ref, now, is_listed=shown.is_listed)
         elif shown.status in ENDED and not order.is_ended:
             order.is_ended = True
             text = self.refusals.pop(ref, None)
@@ -209,8 +214,10 @@ class OrderNews:
             kind=Kind.CANCELLED, at=now, order_ref=ref, text=shown.status.lower(), filled=shown.filled
         )
 
-    def _acknowledge(self, ref: str, now: datetime) -> None:
+    def _acknowledge(self, ref: str, now: datetime, *, is_listed: bool) -> None:
         order = self._orders[ref]
+        if is_listed and not self._lists_acknowledge and not order.is_doubtful:
+            return
         if not order.is_acknowledged and not order.is_ended:
             order.is_acknowledged = True
             self._put(TransportEvent(kind=Kind.ACKNOWLEDGED, at=now, order_ref=ref), now)
@@ -292,7 +299,7 @@ class OrderNews:
         self.refusals.clear()
         for ref, order in self._orders.items():
             if order.is_alive:
-                order.is_acknowledged = False
+                order.is_acknowledged, order.is_doubtful = False, True
                 self._put(
                     TransportEvent(kind=Kind.VISIBILITY_LOST, at=now, order_ref=ref, text=change.text), now
                 )

@@ -63,7 +63,7 @@ class IbkrTransport:
         self._units, self._clock = units or WireUnits(), clock
         self._inbox: deque[News] = deque()
         self._arrived = threading.Condition()
-        self._news = OrderNews(session.policy.client_id, self._fill)
+        self._news = OrderNews(session.policy.client_id, self._fill, lists_acknowledge=clock is None)
         session.listen(self._hear)
 
     def now(self) -> datetime:

@@ -38,7 +38,10 @@ class LegShown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderShown:
-    """An open or completed order. Completed ones carry no numbers but ``perm_id``; ``filled`` where it is told."""
+    """An open or completed order. Completed ones carry no numbers but ``perm_id``; ``filled`` where it is told.
+
+    ``is_listed`` says that it was shown while a list was asked for.
+    """
 
     order_id: int
     client_id: int
@@ -54,6 +57,7 @@ class OrderShown:
     filled: Decimal | None
     is_completed: bool
     text: str = ""
+    is_listed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class StatusShown:
     status: str
     filled: Decimal
     why_held: str
+    is_listed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
