@@ -27,7 +27,7 @@ from engine.model.instruments import (
 )
 from engine.model.universe import ContractBook
 from tasks.adapters.ibkr.pins import Pin
-from tasks.adapters.ibkr.records import ContractShown, exact
+from tasks.adapters.ibkr.records import ContractShown, contract_expiry, exact
 from tasks.adapters.ibkr.session import IbkrSession
 
 SMART = "SMART"
@@ -154,7 +154,7 @@ class ContractDesk:
             raise UnknownContract(f"{contract_id}: expected a contract in its details", subject=contract_id)
         if asked.exchange == SMART:
             wire.exchange = SMART
-        wire.lastTradeDateOrContractMonth = wire.lastTradeDateOrContractMonth.split(" ")[0]
+        wire.lastTradeDateOrContractMonth = contract_expiry(wire.lastTradeDateOrContractMonth)
         return Qualified(contract=contract, instrument=instrument, pin=pin, wire=wire)
 
     def _check(self, contract_id: str, instrument: Instrument, pin: Pin) -> None:
@@ -238,7 +238,7 @@ def _is_meant(details: ContractDetails, instrument: Instrument, contract: Contra
     if primary is not None and wire.primaryExchange not in ("", primary):
         return False
     expiry = contract.last_trade_date
-    if expiry is not None and wire.lastTradeDateOrContractMonth.split(" ")[0] != f"{expiry:%Y%m%d}":
+    if expiry is not None and contract_expiry(wire.lastTradeDateOrContractMonth) != f"{expiry:%Y%m%d}":
         return False
     return _same_multiplier(instrument, wire.multiplier)
 

@@ -34,6 +34,7 @@ from tasks.adapters.ibkr.records import (
     PositionShown,
     Shown,
     StatusShown,
+    contract_expiry,
     exact,
     exact_if_set,
 )
@@ -299,7 +300,7 @@ def contract_shown(contract: Contract) -> ContractShown:
         con_id=contract.conId,
         symbol=contract.symbol,
         security_type=contract.secType,
-        expiry=contract.lastTradeDateOrContractMonth.split(" ")[0],
+        expiry=contract_expiry(contract.lastTradeDateOrContractMonth),
         strike=exact(contract.strike or 0),
         right=contract.right,
         multiplier=contract.multiplier,

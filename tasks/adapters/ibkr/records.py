@@ -176,3 +176,8 @@ def exact_if_set(value: object) -> Decimal | None:
         return exact(value)
     except NonFiniteValue:
         return None
+
+
+def contract_expiry(told: str) -> str:
+    """``YYYYMMDD`` of an expiry, which may come with a time and a zone."""
+    return told.partition(" ")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from engine.errors import ConfigurationError, UnknownContract
 from engine.model.instruments import InstrumentType
 from engine.model.universe import ContractBook, Universe
 from tasks.adapters.ibkr.contracts import ContractDesk, wire_contract
+from tasks.adapters.ibkr.pinning import pin_contracts
 from tasks.adapters.ibkr.pins import Pin, load_pins, pins_path, save_pins
 from tasks.adapters.ibkr.records import ContractShown
 from tests.tasks.adapters.gateways import small_world
@@ -138,6 +140,35 @@ def test_every_kind_of_line_is_known_by_its_number(desk: Desk) -> None:
         kinds.add(known.instrument.kind)
         assert desk.contracts.name_of_number(known.pin.con_id) == name
     assert kinds >= {InstrumentType.STK, InstrumentType.ETF, InstrumentType.FUT, InstrumentType.CASH}
+
+
+def test_every_line_is_pinned_once_and_a_second_time_adds_nothing(desk: Desk, tmp_path: Path) -> None:
+    universe = small_world()[0]
+    first = pin_contracts(desk.session, universe, {}, date(2026, 11, 20))
+    assert first.refused == {}
+    assert set(first.added) == set(first.pins) == set(tradable())
+    save_pins(tmp_path / "pins.json", first.pins)
+    again = pin_contracts(desk.session, universe, load_pins(tmp_path / "pins.json"), date(2026, 11, 20))
+    assert (again.added, again.refused, again.pins) == ((), {}, first.pins)
+
+
+def test_line_whose_pin_changed_is_refused_and_the_others_are_kept(desk: Desk) -> None:
+    universe = small_world()[0]
+    first = pin_contracts(desk.session, universe, {}, date(2026, 11, 20))
+    wrong = {**first.pins, "CSPX": replace(first.pins["CSPX"], multiplier="10")}
+    report = pin_contracts(desk.session, universe, wrong, date(2026, 11, 20))
+    assert list(report.refused) == ["CSPX"]
+    assert report.pins == wrong
+
+
+def test_future_that_the_broker_does_not_list_is_refused_by_name(desk: Desk) -> None:
+    universe = small_world()[0]
+    lines = tuple(
+        replace(row, multiplier=Decimal(7)) if row.instrument_id == "ES" else row for row in universe
+    )
+    report = pin_contracts(desk.session, Universe(instruments=lines), {}, date(2026, 11, 20))
+    assert list(report.refused) == ["ES"]
+    assert "with a multiplier of 7, found none" in report.refused["ES"]
 
 
 PIN = Pin(
