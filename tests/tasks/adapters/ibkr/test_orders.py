@@ -14,7 +14,8 @@ from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderType, Side
 from engine.model.spreads import NearLeg
 from tasks.adapters.ibkr.errors import ERROR_RULES, LINK_LOST, LINK_RESTORED, NotWritten
 from tasks.adapters.ibkr.policy import SessionState
-from tests.tasks.adapters.gateways import small_world
+from tasks.adapters.ibkr.units import WireUnits
+from tests.tasks.adapters.gateways import make_gateway, small_world
 from tests.tasks.adapters.ibkr.conftest import eventually
 from tests.tasks.adapters.ibkr.trading import CLIENT, Desk, Kind, open_desk, trading
 
@@ -378,3 +379,38 @@ def test_thousand_orders_are_written_and_listed_quickly_without_the_throttle(des
     assert listed == {child.order_ref for child in children}
     print(f"1,000 orders written and listed in {took:.2f} s")
     assert took < 10.0  # a bound against something quadratic: the tests share their machine
+
+
+@pytest.mark.parametrize("are_pence", [True, False])
+def test_execution_of_a_pence_line_is_read_in_the_unit_that_the_wire_is_said_to_use(
+    *, are_pence: bool
+) -> None:
+    with trading(make=lambda: make_gateway(pence_executions=are_pence)) as desk:
+        units = WireUnits(executions_in_quote_units=are_pence)
+        desk.transport._units = units
+        child = sent(desk, desk.child("IUKD", quantity=10))
+        [fill] = fills(desk)
+        [own] = desk.gateway.gateway.broker.executions()
+        assert (fill.order_ref, fill.price) == (child.order_ref, own.price)
+
+
+def test_line_lost_in_a_burst_leaves_every_order_in_doubt_or_known_as_not_written(desk: Desk) -> None:
+    children = [desk.resting(quantity=1) for _ in range(200)]
+    written, unwritten = list[str](), list[str]()
+    for number, child in enumerate(children):
+        if number == 120:
+            desk.gateway.control.ask("reset")
+            eventually(lambda: not desk.session.is_ready or len(desk.alarms) > 0)
+        try:
+            desk.transport.send(child)
+            written.append(child.order_ref)
+        except NotWritten:
+            unwritten.append(child.order_ref)
+    assert len(written) + len(unwritten) == 200
+    lost = {event.order_ref for event in desk.events() if event.kind is Kind.VISIBILITY_LOST}
+    taken = [row["reference"] for row in desk.ledger()]
+    assert len(taken) == len(set(taken))
+    assert set(children[number].order_ref for number in range(120)) <= lost
+    assert not set(unwritten) & set(taken)
+    listed = {order.order_ref for order in desk.transport.orders()}
+    assert set(taken) <= listed
