@@ -16,7 +16,7 @@ from ib_insync import IB
 from ib_insync.contract import ComboLeg, ContractDetails
 from ib_insync.contract import Contract as WireContract
 
-from engine.errors import BrokerRejected, ConfigurationError, UnknownContract
+from engine.errors import ConfigurationError, UnknownContract
 from engine.model.instruments import (
     Contract,
     Instrument,
@@ -26,12 +26,13 @@ from engine.model.instruments import (
     option_contract_id,
 )
 from engine.model.universe import ContractBook
+from tasks.adapters.ibkr.errors import RequestRefused
 from tasks.adapters.ibkr.pins import Pin
 from tasks.adapters.ibkr.records import ContractShown, contract_expiry, exact
 from tasks.adapters.ibkr.session import IbkrSession
 
 SMART = "SMART"
-_MISSING_CODE = "200"
+_MISSING = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +131,8 @@ class ContractDesk:
 
         try:
             return tuple(self._session.call(ask))
-        except BrokerRejected as error:
-            if _MISSING_CODE in str(error):
+        except RequestRefused as error:
+            if error.code == _MISSING:
                 return ()
             raise
 

@@ -10,11 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerRejected, BrokerUnavailable
 
 
 class NotWritten(BrokerUnavailable):
     """The connection did not take a message: not one byte of it left."""
+
+
+class RequestRefused(BrokerRejected):
+    """The broker answered a request with a code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"the broker refused: {code} {text}")
+        self.code = code
 
 
 class ErrorClass(Enum):

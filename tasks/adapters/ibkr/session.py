@@ -89,7 +89,7 @@ class IbkrSession:
     def call(self, request: Callable[[IB], Awaitable[T] | T], timeout: float | None = None) -> T:
         """Ask the library something on the session's thread.
 
-        Raises `BrokerUnavailable` without a connection or an answer in time, `BrokerRejected` when the broker refuses.
+        Raises `BrokerUnavailable` without a connection or an answer in time, `RequestRefused` when the broker refuses.
         """
         return self._thread.wait(
             self._called(request), self.policy.request_timeout if timeout is None else timeout

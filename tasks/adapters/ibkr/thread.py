@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from ib_insync.wrapper import RequestError
 
-from engine.errors import BrokerRejected, BrokerUnavailable
-from tasks.adapters.ibkr.errors import NotWritten
+from engine.errors import BrokerUnavailable
+from tasks.adapters.ibkr.errors import NotWritten, RequestRefused
 
 T = TypeVar("T")
 _HANG_SECONDS = 2.0
@@ -47,7 +47,7 @@ class OwnerThread:
     def wait(self, doing: Coroutine[object, object, T], timeout: float) -> T:
         """Let the thread do something and wait; it gives up before the caller, so what was given up is not done later.
 
-        Raises `BrokerUnavailable` without a connection or an answer in time, `BrokerRejected` when the broker refuses.
+        Raises `BrokerUnavailable` without a connection or an answer in time, `RequestRefused` when the broker refuses.
         """
         if not self.is_alive:
             doing.close()
@@ -60,7 +60,7 @@ class OwnerThread:
         try:
             return future.result(timeout + _HANG_SECONDS)
         except RequestError as error:
-            raise BrokerRejected(f"the broker refused: {error.code} {error.message}") from error
+            raise RequestRefused(error.code, error.message) from error
         except (TimeoutError, FutureTimeout) as error:
             future.cancel()
             raise BrokerUnavailable(f"no answer of the broker in {timeout:g} seconds") from error

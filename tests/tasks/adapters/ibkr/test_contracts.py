@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from engine.errors import ConfigurationError, UnknownContract
 from engine.model.instruments import InstrumentType
 from engine.model.universe import ContractBook, Universe
 from tasks.adapters.ibkr.contracts import ContractDesk, wire_contract
+from tasks.adapters.ibkr.errors import RequestRefused
 from tasks.adapters.ibkr.pinning import pin_contracts
 from tasks.adapters.ibkr.pins import Pin, load_pins, pins_path, save_pins
 from tasks.adapters.ibkr.records import ContractShown
@@ -197,3 +199,15 @@ def test_file_of_pins_with_one_number_for_two_contracts_is_refused(tmp_path: Pat
     save_pins(path, {"CSPX": PIN, "IUIT": PIN})
     with pytest.raises(ConfigurationError, match="each number once"):
         load_pins(path)
+
+
+def test_refusal_of_a_request_that_is_not_about_a_missing_contract_is_no_empty_answer(desk: Desk) -> None:
+    asked = wire_contract(small_world()[0]["CSPX"], desk.contracts._book().contract("CSPX"))
+
+    def refuse(_request: object) -> object:
+        raise RequestRefused(321, "expired in 200 days")
+
+    refusing = ContractDesk(desk.session, desk.contracts._book, {})
+    refusing._session = SimpleNamespace(call=refuse)  # type: ignore[assignment]
+    with pytest.raises(RequestRefused, match="321"):
+        refusing.details(asked)
