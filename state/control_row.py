@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from engine.model.context import ControlState, RunStatus
 from state.accounts import ensure_account
 from state.database import Database
+from state.prepared import Prepared
 from state.processes import ProcessToken, is_dead
 from state.tables import control, halts, run_attempts, runs
 
@@ -28,7 +29,7 @@ _CONTROL = select(
     _OPEN_HALTS.scalar_subquery().label("open_halts"),
     _EMERGENCIES.scalar_subquery().label("emergencies"),
 ).where(control.c.account == bindparam("account"))
-_CONTROL_SHARED = _CONTROL.with_for_update(read=True, of=control)
+_READ_CONTROL, _HOLD_CONTROL = Prepared(_CONTROL), Prepared(_CONTROL.with_for_update(read=True, of=control))
 _REQUESTED = select(control.c.requested_at).where(control.c.account == bindparam("account"))
 _UNDER_WAY = (
     select(run_attempts)
@@ -84,7 +85,7 @@ def lock_control(connection: Connection, account: str) -> None:
 
 def read_control(connection: Connection, account: str, *, share: bool = False) -> ControlRecord | None:
     """The control row, held against changes when ``share``; ``None`` when there is none."""
-    row = connection.execute(_CONTROL_SHARED if share else _CONTROL, {"account": account}).one_or_none()
+    row = (_HOLD_CONTROL if share else _READ_CONTROL).one_or_none(connection, {"account": account})
     if row is None:
         return None
     open_halts = int(row.open_halts)

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Row, and_, bindparam, func, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, func, insert, select, type_coerce, update
 
 from engine.accounting.book import allocate
 from engine.accounting.charges import transaction_tax
@@ -23,30 +23,46 @@ from engine.model.policy import TransactionTax
 from engine.model.universe import ContractBook
 from state.jobs import read_intent
 from state.ledger import KEYS_A_QUERY, entries_by_id, post_entries
+from state.prepared import Prepared, StoredRow
 from state.tables import fills, orders
 
-_VALID = select(fills).where(
-    fills.c.account == bindparam("account"), fills.c.root == bindparam("root"), fills.c.superseded.is_(False)
+_VALID = Prepared(
+    select(fills).where(
+        fills.c.account == bindparam("account"),
+        fills.c.root == bindparam("root"),
+        fills.c.superseded.is_(False),
+    )
 )
-_KNOWN = select(fills.c.root, fills.c.execution_id).where(
-    fills.c.account == bindparam("account"),
-    fills.c.root.in_(bindparam("roots", expanding=True)),
-    fills.c.superseded.is_(False),
+_KNOWN = Prepared(
+    select(fills.c.root, fills.c.execution_id).where(
+        fills.c.account == bindparam("account"),
+        fills.c.root.in_(bindparam("roots", expanding=True)),
+        fills.c.superseded.is_(False),
+    )
 )
-_OWN = select(orders.c.order_ref).where(
-    orders.c.account == bindparam("account"), orders.c.order_ref.in_(bindparam("order_refs", expanding=True))
+_OWN = Prepared(
+    select(orders.c.order_ref).where(
+        orders.c.account == bindparam("account"),
+        orders.c.order_ref.in_(bindparam("order_refs", expanding=True)),
+    )
 )
-_QUANTITIES = (
-    select(fills.c.order_ref, fills.c.contract_id, func.sum(type_coerce(fills.c.quantity, BigInteger)))
+_QUANTITIES = Prepared(
+    select(
+        fills.c.order_ref,
+        fills.c.contract_id,
+        func.sum(type_coerce(fills.c.quantity, BigInteger)).label("total"),
+    )
     .where(fills.c.order_ref.in_(bindparam("order_refs", expanding=True)), fills.c.superseded.is_(False))
     .group_by(fills.c.order_ref, fills.c.contract_id)
 )
-_GIVEN = select(fills.c.sleeves).where(
-    fills.c.intent_id == bindparam("intent_id"),
-    fills.c.contract_id == bindparam("contract_id"),
-    fills.c.superseded.is_(False),
+_GIVEN = Prepared(
+    select(fills.c.sleeves).where(
+        fills.c.intent_id == bindparam("intent_id"),
+        fills.c.contract_id == bindparam("contract_id"),
+        fills.c.superseded.is_(False),
+    )
 )
-_GIVEN_BY_SPREADS = (
+_GIVEN_BY_SPREADS = Prepared(
     select(fills.c.sleeves)
     .join(orders, and_(orders.c.order_ref == fills.c.order_ref, orders.c.intent_id == fills.c.intent_id))
     .where(
@@ -55,7 +71,7 @@ _GIVEN_BY_SPREADS = (
         fills.c.superseded.is_(False),
     )
 )
-_BOOK = insert(fills)
+_BOOK = Prepared(insert(fills))
 
 
 class ToldFill(NamedTuple):
@@ -138,7 +154,7 @@ def _book_one(connection: Connection, books: FillBooks, told: ToldFill) -> bool:
     """Book an execution, or take its earlier version back and book it anew, or see that it is booked."""
     fill = told.fill
     _check(fill, books.parent(connection, told.intent_id))
-    before = connection.execute(_VALID, {"account": books.account, "root": fill.root}).one_or_none()
+    before = _VALID.one_or_none(connection, {"account": books.account, "root": fill.root})
     if before is not None and _suffix(fill.execution_id) <= _suffix(before.execution_id):
         _repeat(connection, books.account, fill, before, told.at)
         return False
@@ -170,7 +186,7 @@ def _book_new(connection: Connection, books: FillBooks, portion: Sequence[ToldFi
         if fill.is_charged:
             entries.append(commission(fill, at))
     post_entries(connection, books.account, entries)
-    connection.execute(_BOOK, rows)
+    _BOOK.run_all(connection, rows)
 
 
 def _check(fill: Fill, intent: OrderIntent) -> None:
@@ -182,7 +198,7 @@ def unbooked(connection: Connection, account: str, executions: Sequence[Fill]) -
     """Those of orders of an account that are not booked, or only in an earlier version, in the given order."""
     names, own = sorted({fill.order_ref for fill in executions if fill.order_ref is not None}), set[str]()
     for some in _portioned(names):
-        own.update(connection.execute(_OWN, {"account": account, "order_refs": some}).scalars())
+        own.update(row.order_ref for row in _OWN.all(connection, {"account": account, "order_refs": some}))
     asked = [fill for fill in executions if fill.order_ref in own]
     known = _booked(connection, account, asked)
     return tuple(fill for fill in asked if _suffix(fill.execution_id) > known.get(fill.root, -1))
@@ -191,9 +207,9 @@ def unbooked(connection: Connection, account: str, executions: Sequence[Fill]) -
 def _booked(connection: Connection, account: str, executions: Sequence[Fill]) -> dict[str, int]:
     """Number of the correction that is booked of some executions, by their roots."""
     return {
-        root: _suffix(execution_id)
+        row.root: _suffix(row.execution_id)
         for some in _portioned(sorted({fill.root for fill in executions}))
-        for root, execution_id in connection.execute(_KNOWN, {"account": account, "roots": some})
+        for row in _KNOWN.all(connection, {"account": account, "roots": some})
     }
 
 
@@ -205,13 +221,13 @@ def _portioned(names: Sequence[str]) -> Iterator[Sequence[str]]:
 def filled_quantities(connection: Connection, order_refs: Collection[str]) -> list[tuple[str, str, Decimal]]:
     """Sums of the valid executions of some children, by child and contract."""
     return [
-        (ref, contract_id, from_micros(int(total)))
+        (row.order_ref, row.contract_id, from_micros(int(row.total)))
         for some in _portioned(sorted(order_refs))
-        for ref, contract_id, total in connection.execute(_QUANTITIES, {"order_refs": some})
+        for row in _QUANTITIES.all(connection, {"order_refs": some})
     ]
 
 
-def fill_of(row: Row[tuple[object, ...]]) -> Fill:
+def fill_of(row: StoredRow) -> Fill:
     """The execution that a row of fills holds."""
     return Fill(
         execution_id=row.execution_id,
@@ -226,9 +242,7 @@ def fill_of(row: Row[tuple[object, ...]]) -> Fill:
     )
 
 
-def _repeat(
-    connection: Connection, account: str, fill: Fill, before: Row[tuple[object, ...]], at: datetime
-) -> None:
+def _repeat(connection: Connection, account: str, fill: Fill, before: StoredRow, at: datetime) -> None:
     """A known execution again: nothing, or the commission that was missing."""
     if fill.execution_id != before.execution_id:
         return
@@ -283,8 +297,8 @@ def _given(connection: Connection, intent: OrderIntent) -> dict[str, Decimal]:
     wanted = {"intent_id": intent.intent_id, "contract_id": intent.contract_id}
     # Only rolls go as spreads, whose near leg stands under the order's own parent.
     for query in (_GIVEN, _GIVEN_BY_SPREADS) if intent.reason is Reason.ROLL else (_GIVEN,):
-        for payload in connection.execute(query, wanted).scalars():
-            for sleeve, quantity in _sleeves(payload).items():
+        for row in query.all(connection, wanted):
+            for sleeve, quantity in _sleeves(row.sleeves).items():
                 given[sleeve] += quantity
     return given
 

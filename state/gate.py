@@ -15,7 +15,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Row,
     Select,
     bindparam,
     case,
@@ -34,6 +33,7 @@ from engine.model.money import ZERO, from_micros, to_micros
 from engine.model.orders import ChildOrder, ChildStatus
 from engine.ports import GateOutcome
 from state.control_row import ControlRecord, read_control
+from state.prepared import Prepared, StoredRow
 from state.tables import intents, order_counters, orders
 from state.upsert import insert_or_keep
 
@@ -41,10 +41,12 @@ _RESERVING = tuple(status.value for status in ChildStatus if status.holds_reserv
 
 # Built once: they run for every order, and building a statement costs more than running it.
 _ORDER_QUANTITY = type_coerce(orders.c.quantity, BigInteger)
-_CHILD = select(orders.c.status, orders.c.payload).where(orders.c.order_ref == bindparam("order_ref"))
-_PLAN = insert(orders)
+_CHILD = Prepared(
+    select(orders.c.status, orders.c.payload).where(orders.c.order_ref == bindparam("order_ref"))
+)
+_PLAN = Prepared(insert(orders))
 _PLAN_ANEW = update(orders).where(orders.c.order_ref == bindparam("planned_ref"))
-_PARENTS = (
+_PARENTS = Prepared(
     select(
         intents.c.intent_id,
         intents.c.trade_date,
@@ -71,12 +73,14 @@ def _totals(filled: ColumnElement[int], parent: ColumnElement[str]) -> Select[tu
 
 _OWN = _totals(orders.c.filled, orders.c.intent_id).subquery()
 _NEAR = _totals(orders.c.near_filled, orders.c.near_intent_id).subquery()
-_PARENT_TOTALS = select(_OWN.c.filled + _NEAR.c.filled, _OWN.c.reserved + _NEAR.c.reserved).select_from(
-    _OWN.join(_NEAR, true())
+_PARENT_TOTALS = Prepared(
+    select(_OWN.c.filled + _NEAR.c.filled, _OWN.c.reserved + _NEAR.c.reserved).select_from(
+        _OWN.join(_NEAR, true())
+    )
 )
 """Of a parent's own children, and of the spreads whose near leg is the parent's."""
 
-_COUNTERS = (
+_COUNTERS = Prepared(
     select(order_counters.c.orders, type_coerce(order_counters.c.turnover_usd, BigInteger).label("turnover"))
     .where(
         order_counters.c.account == bindparam("account"),
@@ -84,7 +88,7 @@ _COUNTERS = (
     )
     .with_for_update(key_share=True)
 )
-_CLAIM = (
+_CLAIM = Prepared(
     update(orders)
     .where(orders.c.order_ref == bindparam("claimed_ref"), orders.c.status == ChildStatus.PLANNED.value)
     .values(
@@ -95,7 +99,7 @@ _CLAIM = (
         counted_usd=bindparam("claimed_usd"),
     )
 )
-_COUNT = (
+_COUNT = Prepared(
     update(order_counters)
     .where(
         order_counters.c.account == bindparam("counted_account"),
@@ -188,7 +192,7 @@ def claim_child(
     # Locks are always taken in this order: control, parents by id, orders, ledger, counters.
     control = read_control(connection, sender.account, share=True)
     parents = _lock_parents(connection, child)
-    known = connection.execute(_CHILD, {"order_ref": child.order_ref}).one_or_none()
+    known = _CHILD.one_or_none(connection, {"order_ref": child.order_ref})
     status = ChildStatus.PLANNED if known is None else ChildStatus(known.status)
     is_same = known is not None and known.payload == encode(child)
     filled, reserved, room = min(
@@ -217,8 +221,8 @@ def claim_child(
         plan_child(connection, sender, child, trade_date, is_new=known is None)
     if outcome is not GateOutcome.CLAIMED:
         return outcome
-    won = connection.execute(
-        _CLAIM,
+    won = _CLAIM.run(
+        connection,
         {
             "claimed_ref": child.order_ref,
             "claimed_epoch": sender.epoch,
@@ -226,19 +230,19 @@ def claim_child(
             "claimed_usd": notional_usd,
         },
     )
-    if won.rowcount != 1:
+    if won != 1:
         return GateOutcome.ALREADY_CLAIMED
     add_turnover(connection, sender.account, trade_date, notional_usd, orders_sent=1)
     return GateOutcome.CLAIMED
 
 
-def _lock_parents(connection: Connection, child: ChildOrder) -> list[Row[tuple[object, ...]]]:
+def _lock_parents(connection: Connection, child: ChildOrder) -> list[StoredRow]:
     """The child's parent and that of its near leg, held until the transaction ends; both are as the child says."""
     legs = [(child.intent_id, child.contract_id, child.side.value)]
     if child.near is not None:
         legs.append((child.near.intent_id, child.near.contract_id, child.side.opposite.value))
     names = {"intent_ids": [intent_id for intent_id, _, _ in legs]}
-    found = {row.intent_id: row for row in connection.execute(_PARENTS, names)}
+    found = {row.intent_id: row for row in _PARENTS.all(connection, names)}
     for number, (intent_id, contract_id, side) in enumerate(legs):
         if intent_id not in found:
             raise InvariantError(
@@ -274,7 +278,7 @@ def plan_child(
         "payload": encode(child),
     }
     if is_new:
-        connection.execute(_PLAN, row)
+        _PLAN.run(connection, row)
     else:
         connection.execute(_PLAN_ANEW.values(**row), {"planned_ref": child.order_ref})
 
@@ -283,8 +287,8 @@ def add_turnover(
     connection: Connection, account: str, trade_date: date, amount_usd: Decimal, orders_sent: int = 0
 ) -> None:
     """Count orders and notional of a day; a negative amount gives back what did not trade."""
-    connection.execute(
-        _COUNT,
+    _COUNT.run(
+        connection,
         {
             "counted_account": account,
             "counted_date": trade_date,
@@ -304,16 +308,16 @@ def counted_notional(
     return from_micros(-(-part // to_micros(quantity)))
 
 
-def _parent_room(connection: Connection, parent: Row[tuple[object, ...]]) -> tuple[int, int, int]:
+def _parent_room(connection: Connection, parent: StoredRow) -> tuple[int, int, int]:
     """Filled, reserved and whole quantity of a parent; of a spread's two parents the fuller decides."""
-    filled, reserved = connection.execute(_PARENT_TOTALS, {"intent_id": parent.intent_id}).one()
+    filled, reserved = _PARENT_TOTALS.one(connection, {"intent_id": parent.intent_id})
     return int(filled), int(reserved), parent.quantity
 
 
 def _lock_counters(connection: Connection, account: str, trade_date: date) -> tuple[int, int]:
     day = {"account": account, "trade_date": trade_date}
-    found = connection.execute(_COUNTERS, day).one_or_none()
+    found = _COUNTERS.one_or_none(connection, day)
     if found is None:
         insert_or_keep(connection, order_counters, [{**day, "orders": 0, "turnover_usd": Decimal(0)}])
-        found = connection.execute(_COUNTERS, day).one()
+        found = _COUNTERS.one(connection, day)
     return int(found.orders), int(found.turnover)

@@ -6,24 +6,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from engine.errors import InvariantError
 from engine.model.encoding import decode, encode
 from engine.model.order_states import job_transition
 from engine.model.orders import ChildStatus, ExecutionJob, JobStatus, OrderIntent
 from state.database import Database
+from state.prepared import Prepared, StoredRow
 from state.tables import execution_jobs, intents, orders
 from state.upsert import insert_or_keep
 
 _UNFINISHED = tuple(status.value for status in ChildStatus if not status.is_terminal)
 
-_PARENT = select(intents.c.payload).where(intents.c.intent_id == bindparam("intent_id"))
-_JOB = select(execution_jobs).where(
+_PARENT = Prepared(select(intents.c.payload).where(intents.c.intent_id == bindparam("intent_id")))
+_CURRENT = select(execution_jobs).where(
     execution_jobs.c.job_id == bindparam("job_id"), execution_jobs.c.superseded.is_(False)
 )
-_JOB_LOCKED = _JOB.with_for_update(key_share=True)
-_SET_STATUS = (
+_JOB, _JOB_LOCKED = Prepared(_CURRENT), Prepared(_CURRENT.with_for_update(key_share=True))
+_SET_STATUS = Prepared(
     update(execution_jobs)
     .where(
         execution_jobs.c.job_id == bindparam("this_job"),
@@ -31,9 +32,9 @@ _SET_STATUS = (
     )
     .values(status=bindparam("new_status"), note=bindparam("new_note"), updated_at=bindparam("changed_at"))
 )
-_STORE = insert(execution_jobs)
-_OPEN_CHILDREN = (
-    select(func.count())
+_STORE = Prepared(insert(execution_jobs))
+_OPEN_CHILDREN = Prepared(
+    select(func.count().label("count"))
     .select_from(orders)
     .where(orders.c.intent_id.in_(bindparam("intent_ids", expanding=True)), orders.c.status.in_(_UNFINISHED))
 )
@@ -98,7 +99,7 @@ class JobStore:
     def job(self, job_id: str) -> JobRecord:
         """Current version of a job; raises `InvariantError` when it was never stored."""
         with self._database.read() as connection:
-            row = connection.execute(_JOB, {"job_id": job_id}).one_or_none()
+            row = _JOB.one_or_none(connection, {"job_id": job_id})
         if row is None:
             raise InvariantError(f"expected a stored job, found none called {job_id}")
         return _job_record(row)
@@ -147,7 +148,7 @@ class JobStore:
             connection.execute(
                 update(execution_jobs).where(execution_jobs.c.job_id == job.job_id).values(superseded=True)
             )
-        connection.execute(_STORE, self._row(frozen, version))
+        _STORE.run(connection, self._row(frozen, version))
         return JobRecord(job=frozen, version=version, run_id=self._run_id, status=JobStatus.PENDING, note="")
 
     def _row(self, job: ExecutionJob, version: int) -> Mapping[str, object]:
@@ -205,20 +206,20 @@ def free_jobs(connection: Connection, account: str, intent_ids: Collection[str],
 
 def read_intent(connection: Connection, intent_id: str) -> OrderIntent:
     """A frozen parent; raises `InvariantError` when it was never committed."""
-    payload = connection.execute(_PARENT, {"intent_id": intent_id}).scalar()
-    if payload is None:
+    row = _PARENT.one_or_none(connection, {"intent_id": intent_id})
+    if row is None:
         raise InvariantError(
             f"expected a committed parent, found none called {intent_id}; save its job first"
         )
-    return decode(OrderIntent, payload)
+    return decode(OrderIntent, row.payload)
 
 
 def _current(connection: Connection, job_id: str) -> JobRecord | None:
-    row = connection.execute(_JOB_LOCKED, {"job_id": job_id}).one_or_none()
+    row = _JOB_LOCKED.one_or_none(connection, {"job_id": job_id})
     return None if row is None else _job_record(row)
 
 
-def _job_record(row: Row[tuple[object, ...]]) -> JobRecord:
+def _job_record(row: StoredRow) -> JobRecord:
     return JobRecord(
         job=decode(ExecutionJob, row.payload),
         version=row.version,
@@ -251,8 +252,8 @@ def _move(
         status = following
     if status is current.status:
         return
-    connection.execute(
-        _SET_STATUS,
+    _SET_STATUS.run(
+        connection,
         {
             "this_job": job_id,
             "this_version": current.version,
@@ -266,4 +267,4 @@ def _move(
 def _open_children(connection: Connection, record: JobRecord) -> int:
     """Child orders of a job that are not finished."""
     ids = [intent.intent_id for intent in record.job.intents]
-    return int(connection.execute(_OPEN_CHILDREN, {"intent_ids": ids}).scalar_one())
+    return int(_OPEN_CHILDREN.one(connection, {"intent_ids": ids})[0])

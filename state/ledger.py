@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeAlias
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from engine.accounting.book import apply, empty_portfolio, fold
 from engine.accounting.ledger import EntryKind, LedgerEntry, LedgerLine
@@ -18,24 +17,23 @@ from engine.model.portfolio import Portfolio
 from state.accounts import ensure_account
 from state.chain import ChainedEntry, chained
 from state.database import Database
+from state.prepared import Prepared, StoredRow
 from state.tables import accounts, ledger_entries, ledger_lines
-
-StoredRow: TypeAlias = Row[tuple[object, ...]]
 
 KEYS_A_QUERY = 500
 _BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 
-_LAST = (
+_LAST = Prepared(
     select(accounts.c.ledger_sequence, accounts.c.ledger_hash)
     .where(accounts.c.account == bindparam("account"))
     .with_for_update(key_share=True)
 )
-_SET_LAST = (
+_SET_LAST = Prepared(
     update(accounts)
     .where(accounts.c.account == bindparam("this_account"))
     .values(ledger_sequence=bindparam("last_sequence"), ledger_hash=bindparam("last_hash"))
 )
-_ADD_ENTRIES, _ADD_LINES = insert(ledger_entries), insert(ledger_lines)
+_ADD_ENTRIES, _ADD_LINES = Prepared(insert(ledger_entries)), Prepared(insert(ledger_lines))
 _LINES_AFTER = (
     select(ledger_lines)
     .where(ledger_lines.c.account == bindparam("account"), ledger_lines.c.sequence > bindparam("after"))
@@ -46,9 +44,11 @@ _ENTRIES_AFTER = (
     .where(ledger_entries.c.account == bindparam("account"), ledger_entries.c.sequence > bindparam("after"))
     .order_by(ledger_entries.c.sequence)
 )
-_BOOKED = select(ledger_entries.c.entry_id, ledger_entries.c.digest).where(
-    ledger_entries.c.account == bindparam("account"),
-    ledger_entries.c.entry_id.in_(bindparam("entry_ids", expanding=True)),
+_BOOKED = Prepared(
+    select(ledger_entries.c.entry_id, ledger_entries.c.digest).where(
+        ledger_entries.c.account == bindparam("account"),
+        ledger_entries.c.entry_id.in_(bindparam("entry_ids", expanding=True)),
+    )
 )
 
 
@@ -119,20 +119,20 @@ class LedgerStore:
 def post_entries(connection: Connection, account: str, entries: Sequence[LedgerEntry]) -> int:
     """Append entries inside the caller's transaction; see `LedgerStore.post`."""
     # The row's lock orders postings; it is held until the caller commits.
-    last = connection.execute(_LAST, {"account": account}).one_or_none()
+    last = _LAST.one_or_none(connection, {"account": account})
     if last is None:
         ensure_account(connection, account)
-        last = connection.execute(_LAST, {"account": account}).one()
+        last = _LAST.one(connection, {"account": account})
     fresh = _unbooked(connection, account, entries)
     if not fresh:
         return 0
     rows = list(chained(account, list(fresh.values()), last.ledger_sequence, last.ledger_hash))
-    connection.execute(_ADD_ENTRIES, [_entry_row(account, row) for row in rows])
-    connection.execute(
-        _ADD_LINES, [line for row in rows for line in _line_rows(account, row.sequence, row.entry)]
+    _ADD_ENTRIES.run_all(connection, [_entry_row(account, row) for row in rows])
+    _ADD_LINES.run_all(
+        connection, [line for row in rows for line in _line_rows(account, row.sequence, row.entry)]
     )
     newest = {"last_sequence": rows[-1].sequence, "last_hash": rows[-1].row_hash}
-    connection.execute(_SET_LAST, {"this_account": account, **newest})
+    _SET_LAST.run(connection, {"this_account": account, **newest})
     return len(rows)
 
 
@@ -173,7 +173,7 @@ def _unbooked(
     ids = list(wanted)
     for start in range(0, len(ids), KEYS_A_QUERY):
         wanted_ids = {"account": account, "entry_ids": ids[start : start + KEYS_A_QUERY]}
-        booked = connection.execute(_BOOKED, wanted_ids).all()
+        booked = _BOOKED.all(connection, wanted_ids)
         for row in booked:
             if row.digest != digest(wanted.pop(row.entry_id)):
                 raise _conflict(row.entry_id)

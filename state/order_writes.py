@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from engine.errors import InvariantError
 from engine.model.money import ZERO
@@ -22,6 +22,7 @@ from engine.ports import StatusChange
 from state.fills import FillBooks, ToldFill, book_fills, filled_quantities, take_back
 from state.gate import add_turnover, counted_notional
 from state.jobs import free_jobs
+from state.prepared import Prepared, StoredRow
 from state.tables import fills, intents, order_events, orders
 
 _AMONG = orders.c.order_ref.in_(bindparam("order_refs", expanding=True))
@@ -30,11 +31,11 @@ _LAST_EVENT = (
     .where(order_events.c.order_ref == orders.c.order_ref)
     .scalar_subquery()
 )
-_ORDERS = select(orders, _LAST_EVENT.label("last_event")).where(_AMONG)
-_LOCK_ORDERS = (
+_ORDERS = Prepared(select(orders, _LAST_EVENT.label("last_event")).where(_AMONG))
+_LOCK_ORDERS = Prepared(
     select(orders.c.order_ref).where(_AMONG).order_by(orders.c.order_ref).with_for_update(key_share=True)
 )
-_LOCK_PARENTS = (
+_LOCK_PARENTS = Prepared(
     select(intents.c.intent_id)
     .where(
         or_(
@@ -47,7 +48,7 @@ _LOCK_PARENTS = (
     .order_by(intents.c.intent_id)
     .with_for_update(key_share=True)
 )
-_SET = (
+_SET = Prepared(
     update(orders)
     .where(orders.c.order_ref == bindparam("this_order"))
     .values(
@@ -57,19 +58,21 @@ _SET = (
         counted_usd=bindparam("new_counted"),
     )
 )
-_BOOKED_ORDER = select(fills.c.order_ref).where(
-    fills.c.account == bindparam("account"),
-    fills.c.execution_id == bindparam("execution_id"),
-    fills.c.superseded.is_(False),
+_BOOKED_ORDER = Prepared(
+    select(fills.c.order_ref).where(
+        fills.c.account == bindparam("account"),
+        fills.c.execution_id == bindparam("execution_id"),
+        fills.c.superseded.is_(False),
+    )
 )
-_NOTE = insert(order_events)
+_NOTE = Prepared(insert(order_events))
 
 
 @dataclass(slots=True)
 class _Order:
     """An order as it stands in the transaction, over its row as it was found."""
 
-    row: Row[tuple[object, ...]]
+    row: StoredRow
     status: ChildStatus
     filled: Decimal
     near_filled: Decimal
@@ -145,9 +148,10 @@ def end_as_absent(connection: Connection, order_ref: str, now: datetime, text: s
 def take_back_execution(connection: Connection, books: FillBooks, execution_id: str, at: datetime) -> bool:
     """Take an execution back inside the caller's transaction; see `OrderStore.take_back_fill`."""
     wanted = {"account": books.account, "execution_id": execution_id}
-    order_ref = connection.execute(_BOOKED_ORDER, wanted).scalar_one_or_none()
-    if order_ref is None:
+    booked = _BOOKED_ORDER.one_or_none(connection, wanted)
+    if booked is None or booked.order_ref is None:
         return False
+    order_ref = booked.order_ref
     found = _read(connection, {order_ref})
     take_back(connection, books.account, execution_id, at)
     _sum_up(connection, found, {order_ref})
@@ -174,7 +178,7 @@ def append_events(
                 "note": text,
             }
         )
-    connection.execute(_NOTE, rows)
+    _NOTE.run_all(connection, rows)
 
 
 def _read(connection: Connection, order_refs: Collection[str]) -> dict[str, _Order]:
@@ -186,11 +190,11 @@ def _read(connection: Connection, order_refs: Collection[str]) -> dict[str, _Ord
         return {}
     names = {"order_refs": sorted(order_refs)}
     if connection.dialect.name == "postgresql":
-        connection.execute(_LOCK_PARENTS, names)
-        connection.execute(_LOCK_ORDERS, names)
+        _LOCK_PARENTS.all(connection, names)
+        _LOCK_ORDERS.all(connection, names)
     return {
         row.order_ref: _Order(row, ChildStatus(row.status), row.filled, row.near_filled)
-        for row in connection.execute(_ORDERS, names)
+        for row in _ORDERS.all(connection, names)
     }
 
 
@@ -287,6 +291,6 @@ def _write(connection: Connection, found: dict[str, _Order]) -> None:
                 "new_counted": counted,
             }
         )
-    connection.execute(_SET, rows)
+    _SET.run_all(connection, rows)
     for (account, trade_date), amount in turnover.items():
         add_turnover(connection, account, trade_date, amount)

@@ -27,6 +27,7 @@ from state.fills import FillBooks, fill_of, unbooked
 from state.gate import OrderLimits, Sender, claim_child
 from state.order_reading import account_fills, child_record, children_fills
 from state.order_writes import append_events, record_moment, take_back_execution
+from state.prepared import Prepared
 from state.spent_references import keep_spent, last_spent_attempt, read_spent
 from state.tables import control, fills, orders
 
@@ -40,10 +41,25 @@ _UNRESOLVED = tuple(
 )
 
 # Built once: they run for every order, and building a statement costs more than running it.
-_ORDER = select(orders).where(orders.c.order_ref == bindparam("order_ref"))
-_EPOCH = select(control.c.epoch).where(control.c.account == bindparam("account"))
-_EPOCH_SHARED = _EPOCH.with_for_update(read=True)
-_UNRESOLVED_ORDERS = (
+_ORDER = Prepared(select(orders).where(orders.c.order_ref == bindparam("order_ref")))
+_NEWEST = select(control.c.epoch).where(control.c.account == bindparam("account"))
+_EPOCH, _EPOCH_SHARED = Prepared(_NEWEST), Prepared(_NEWEST.with_for_update(read=True))
+_CHILDREN = Prepared(
+    select(orders)
+    .where(or_(*(name == bindparam("intent_id") for name in (orders.c.intent_id, orders.c.near_intent_id))))
+    .order_by(orders.c.attempt, orders.c.order_ref)
+)
+_ATTACH = Prepared(
+    update(orders)
+    .where(orders.c.order_ref == bindparam("this_order"))
+    .values(broker_order_id=bindparam("its_broker_id"), perm_id=bindparam("its_perm_id"))
+)
+_BLOCKED = Prepared(
+    select(orders.c.contract_id, orders.c.near_contract_id).where(
+        orders.c.account == bindparam("account"), orders.c.status == ChildStatus.UNKNOWN.value
+    )
+)
+_UNRESOLVED_ORDERS = Prepared(
     select(orders)
     .where(orders.c.account == bindparam("account"), orders.c.status.in_(_UNRESOLVED))
     .order_by(orders.c.order_ref)
@@ -166,7 +182,7 @@ class OrderStore(DoubtStore):
     def child(self, order_ref: str) -> ChildRecord:
         """One child; raises `InvariantError` when it was never planned."""
         with self._database.read() as connection:
-            found = connection.execute(_ORDER, {"order_ref": order_ref}).one_or_none()
+            found = _ORDER.one_or_none(connection, {"order_ref": order_ref})
         if found is None:
             raise InvariantError(f"expected an order of ours, found none called {order_ref}")
         return child_record(found)
@@ -176,10 +192,8 @@ class OrderStore(DoubtStore):
 
         Each has its executions, so that one that is corrected later replaces its earlier version.
         """
-        own = or_(orders.c.intent_id == intent_id, orders.c.near_intent_id == intent_id)
-        wanted = select(orders).where(own).order_by(orders.c.attempt, orders.c.order_ref)
         with self._database.read() as connection:
-            rows = connection.execute(wanted).all()
+            rows = _CHILDREN.all(connection, {"intent_id": intent_id})
             executed = children_fills(connection, [row.order_ref for row in rows]) if rows else {}
         return tuple(replace(child_record(row), fills=executed.get(row.order_ref, ())) for row in rows)
 
@@ -202,7 +216,7 @@ class OrderStore(DoubtStore):
     def unresolved(self) -> tuple[ChildRecord, ...]:
         """Children of the account that hold a reservation or are PLANNED, by reference."""
         with self._database.read() as connection:
-            found = connection.execute(_UNRESOLVED_ORDERS, {"account": self._account})
+            found = _UNRESOLVED_ORDERS.all(connection, {"account": self._account})
             return tuple(child_record(row) for row in found)
 
     def permission(self) -> Permission:
@@ -229,27 +243,26 @@ class OrderStore(DoubtStore):
 
     def blocked_contracts(self, account: str | None = None) -> frozenset[str]:
         """Contracts with a child whose fate is UNKNOWN: no other order may name them."""
-        wanted = select(orders.c.contract_id, orders.c.near_contract_id).where(
-            orders.c.account == (self._account if account is None else account),
-            orders.c.status == ChildStatus.UNKNOWN.value,
-        )
+        named = {"account": self._account if account is None else account}
         with self._database.read() as connection:
-            return frozenset(name for row in connection.execute(wanted) for name in row if name is not None)
+            return frozenset(
+                str(name) for row in _BLOCKED.all(connection, named) for name in row if name is not None
+            )
 
     def attach_broker_ids(self, order_ref: str, broker_order_id: str, perm_id: str | None = None) -> None:
         """Keep the broker's own numbers of a child as attributes; they are never a key."""
         with self._database.transaction() as connection:
-            connection.execute(
-                update(orders)
-                .where(orders.c.order_ref == order_ref)
-                .values(broker_order_id=broker_order_id, perm_id=perm_id)
+            _ATTACH.run(
+                connection,
+                {"this_order": order_ref, "its_broker_id": broker_order_id, "its_perm_id": perm_id},
             )
 
     def _refuse_superseded(self, connection: Connection, *, share: bool = False) -> None:
         """Stop a run that is no longer the one that sends; with ``share`` none can take over before the commit."""
         if self._sender.epoch is None:
             return
-        newest = connection.execute(_EPOCH_SHARED if share else _EPOCH, {"account": self._account}).scalar()
+        row = (_EPOCH_SHARED if share else _EPOCH).one_or_none(connection, {"account": self._account})
+        newest = None if row is None else row.epoch
         if newest != self._sender.epoch:
             raise SupersededError(
                 f"expected the run of epoch {self._sender.epoch} to hold {self._account}, found epoch {newest}: "

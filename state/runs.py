@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from engine.errors import InvariantError, RefusedError, SupersededError
 from engine.model.context import Mode, RunKey, RunKind, RunStatus
@@ -20,6 +20,7 @@ from engine.model.run_states import run_transition
 from state.accounts import ensure_account
 from state.database import Database
 from state.journal import Journal
+from state.prepared import Prepared, StoredRow
 from state.processes import ProcessToken, is_dead, this_process
 from state.tables import control, run_attempts, runs
 
@@ -28,16 +29,25 @@ LEASE_SECONDS = 60
 _FINAL = (RunStatus.COMPLETED, RunStatus.ABANDONED)
 
 # Built once: building one of them costs more than running it.
-_RUN = select(runs).where(runs.c.run_id == bindparam("run_id"))
-_RUN_LOCKED = _RUN.with_for_update(key_share=True)
-_ATTEMPT = select(run_attempts).where(
-    run_attempts.c.run_id == bindparam("run_id"), run_attempts.c.attempt == bindparam("attempt")
+_NAMED = select(runs).where(runs.c.run_id == bindparam("run_id"))
+_RUN, _RUN_LOCKED = Prepared(_NAMED), Prepared(_NAMED.with_for_update(key_share=True))
+_ATTEMPT = Prepared(
+    select(run_attempts).where(
+        run_attempts.c.run_id == bindparam("run_id"), run_attempts.c.attempt == bindparam("attempt")
+    )
 )
-_NEW_RUN, _NEW_ATTEMPT = insert(runs), insert(run_attempts)
-_EPOCH_LOCKED = (
+_NEW_RUN, _NEW_ATTEMPT = Prepared(insert(runs)), Prepared(insert(run_attempts))
+_PROLONG = Prepared(
+    update(run_attempts)
+    .where(
+        run_attempts.c.run_id == bindparam("this_run"), run_attempts.c.attempt == bindparam("this_attempt")
+    )
+    .values(lease_until=bindparam("new_lease"))
+)
+_EPOCH_LOCKED = Prepared(
     select(control.c.epoch).where(control.c.account == bindparam("account")).with_for_update(key_share=True)
 )
-_SET_EPOCH = (
+_SET_EPOCH = Prepared(
     update(control).where(control.c.account == bindparam("this_account")).values(epoch=bindparam("new_epoch"))
 )
 
@@ -105,7 +115,7 @@ class RunStore(Journal):
     def outlook(self, key: RunKey, now: datetime) -> ClaimOutcome:
         """What a claim would answer now; nothing is changed."""
         with self._database.read() as connection:
-            found = connection.execute(select(runs).where(runs.c.run_id == run_identifier(key))).one_or_none()
+            found = _RUN.one_or_none(connection, {"run_id": run_identifier(key)})
             return self._outcome(connection, found, now)
 
     def claim(
@@ -120,7 +130,7 @@ class RunStore(Journal):
         run_id = run_identifier(key)
         with self._database.transaction() as connection:
             epoch = _lock_account(connection, key.account)
-            found = connection.execute(_RUN_LOCKED, {"run_id": run_id}).one_or_none()
+            found = _RUN_LOCKED.one_or_none(connection, {"run_id": run_id})
             outcome = self._outcome(connection, found, now)
             if found is not None and outcome in (ClaimOutcome.COMPLETED, ClaimOutcome.HELD):
                 return _claim(outcome, found)
@@ -137,13 +147,13 @@ class RunStore(Journal):
                 "status": status.value,
             }
             if found is None:
-                connection.execute(_NEW_RUN, {**state, **_key_columns(run_id, key)})
+                _NEW_RUN.run(connection, {**state, **_key_columns(run_id, key)})
             else:
                 connection.execute(
                     update(runs).where(runs.c.run_id == run_id).values(**state, finished_at=None)
                 )
             lease = {"lease_until": now + timedelta(seconds=lease_seconds)}
-            connection.execute(_NEW_ATTEMPT, {**state, **lease, **self._columns(run_id)})
+            _NEW_ATTEMPT.run(connection, {**state, **lease, **self._columns(run_id)})
         return RunClaim(outcome=outcome, run_id=run_id, attempt=attempt, epoch=epoch, status=status)
 
     def heartbeat(self, run_id: str, attempt: int, now: datetime, lease_seconds: int = LEASE_SECONDS) -> None:
@@ -153,11 +163,8 @@ class RunStore(Journal):
             _refuse_fenced(found, attempt)
             if not RunStatus(found.status).is_held:
                 raise RefusedError(f"{run_id} has ended ({found.status}); there is no lease to prolong")
-            connection.execute(
-                update(run_attempts)
-                .where(run_attempts.c.run_id == run_id, run_attempts.c.attempt == attempt)
-                .values(lease_until=now + timedelta(seconds=lease_seconds))
-            )
+            until = now + timedelta(seconds=lease_seconds)
+            _PROLONG.run(connection, {"this_run": run_id, "this_attempt": attempt, "new_lease": until})
 
     def finish(
         self, run_id: str, status: RunStatus, now: datetime, summary: bytes, attempt: int | None = None
@@ -187,7 +194,7 @@ class RunStore(Journal):
     def run(self, run_id: str) -> RunRecord | None:
         """A run by its id."""
         with self._database.read() as connection:
-            found = connection.execute(select(runs).where(runs.c.run_id == run_id)).one_or_none()
+            found = _RUN.one_or_none(connection, {"run_id": run_id})
         return None if found is None else _record(found)
 
     def runs(self, account: str | None = None, kind: RunKind | None = None) -> tuple[RunRecord, ...]:
@@ -205,9 +212,7 @@ class RunStore(Journal):
         found = self.runs(account, kind)
         return found[-1] if found else None
 
-    def _outcome(
-        self, connection: Connection, found: Row[tuple[object, ...]] | None, now: datetime
-    ) -> ClaimOutcome:
+    def _outcome(self, connection: Connection, found: StoredRow | None, now: datetime) -> ClaimOutcome:
         if found is None:
             return ClaimOutcome.NEW
         status = RunStatus(found.status)
@@ -215,7 +220,7 @@ class RunStore(Journal):
             return ClaimOutcome.COMPLETED
         if not status.is_held:
             return ClaimOutcome.RESUMED
-        holder = connection.execute(_ATTEMPT, {"run_id": found.run_id, "attempt": found.attempt}).one()
+        holder = _ATTEMPT.one(connection, {"run_id": found.run_id, "attempt": found.attempt})
         token = ProcessToken(host=holder.host, process=holder.process, started=holder.process_started)
         if holder.lease_until <= now or is_dead(token):
             return ClaimOutcome.TAKEN_OVER
@@ -231,7 +236,7 @@ class RunStore(Journal):
         }
 
 
-def _claimed(run_id: str, found: Row[tuple[object, ...]] | None) -> RunStatus:
+def _claimed(run_id: str, found: StoredRow | None) -> RunStatus:
     """State of a run that a new attempt has: the first claims it, every later one recovers it."""
     if found is None:
         return run_transition(RunStatus.NEW, RunStatus.CLAIMED, run_id)
@@ -241,22 +246,22 @@ def _claimed(run_id: str, found: Row[tuple[object, ...]] | None) -> RunStatus:
 def _lock_account(connection: Connection, account: str) -> int:
     """Make the account known, hold its control row, and say its epoch."""
     ensure_account(connection, account)
-    return int(connection.execute(_EPOCH_LOCKED, {"account": account}).scalar_one())
+    return int(_EPOCH_LOCKED.one(connection, {"account": account}).epoch)
 
 
 def _bump_epoch(connection: Connection, account: str, epoch: int) -> int:
-    connection.execute(_SET_EPOCH, {"this_account": account, "new_epoch": epoch + 1})
+    _SET_EPOCH.run(connection, {"this_account": account, "new_epoch": epoch + 1})
     return epoch + 1
 
 
-def _run_row(connection: Connection, run_id: str) -> Row[tuple[object, ...]]:
-    found = connection.execute(_RUN_LOCKED, {"run_id": run_id}).one_or_none()
+def _run_row(connection: Connection, run_id: str) -> StoredRow:
+    found = _RUN_LOCKED.one_or_none(connection, {"run_id": run_id})
     if found is None:
         raise InvariantError(f"expected a claimed run, found none called {run_id}")
     return found
 
 
-def _refuse_fenced(found: Row[tuple[object, ...]], attempt: int) -> None:
+def _refuse_fenced(found: StoredRow, attempt: int) -> None:
     if found.attempt != attempt:
         raise SupersededError(
             f"{found.run_id}: attempt {attempt} was taken over by attempt {found.attempt}; it must stop"
@@ -273,7 +278,7 @@ def _key_columns(run_id: str, key: RunKey) -> Mapping[str, str | date]:
     }
 
 
-def _claim(outcome: ClaimOutcome, found: Row[tuple[object, ...]]) -> RunClaim:
+def _claim(outcome: ClaimOutcome, found: StoredRow) -> RunClaim:
     return RunClaim(
         outcome=outcome,
         run_id=found.run_id,
@@ -283,7 +288,7 @@ def _claim(outcome: ClaimOutcome, found: Row[tuple[object, ...]]) -> RunClaim:
     )
 
 
-def _record(row: Row[tuple[object, ...]]) -> RunRecord:
+def _record(row: StoredRow) -> RunRecord:
     key = RunKey(account=row.account, mode=Mode(row.mode), trade_date=row.trade_date, kind=RunKind(row.kind))
     return RunRecord(
         run_id=row.run_id,

@@ -15,7 +15,8 @@ from engine.model.money import ZERO
 from state.append_only import WRITTEN_ONCE, unprotected
 from state.chain import FIRST_PREVIOUS, row_hash
 from state.database import REVISIONS, Database, schema_version
-from state.ledger import StoredRow, entry_of, stored_rows
+from state.ledger import entry_of, stored_rows
+from state.prepared import StoredRow
 from state.run_references import comparison, missing_triggers
 from state.tables import accounts, fills, metadata, orders, run_inputs, run_steps
 
