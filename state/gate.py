@@ -45,7 +45,7 @@ _CHILD = Prepared(
     select(orders.c.status, orders.c.payload).where(orders.c.order_ref == bindparam("order_ref"))
 )
 _PLAN = Prepared(insert(orders))
-_PLAN_ANEW = update(orders).where(orders.c.order_ref == bindparam("planned_ref"))
+_PLAN_ANEW = Prepared(update(orders).where(orders.c.order_ref == bindparam("planned_ref")))
 _PARENTS = Prepared(
     select(
         intents.c.intent_id,
@@ -280,7 +280,7 @@ def plan_child(
     if is_new:
         _PLAN.run(connection, row)
     else:
-        connection.execute(_PLAN_ANEW.values(**row), {"planned_ref": child.order_ref})
+        _PLAN_ANEW.run(connection, {**row, "planned_ref": child.order_ref})
 
 
 def add_turnover(

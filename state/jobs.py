@@ -24,6 +24,7 @@ _CURRENT = select(execution_jobs).where(
     execution_jobs.c.job_id == bindparam("job_id"), execution_jobs.c.superseded.is_(False)
 )
 _JOB, _JOB_LOCKED = Prepared(_CURRENT), Prepared(_CURRENT.with_for_update(key_share=True))
+_SUPERSEDE = Prepared(update(execution_jobs).where(execution_jobs.c.job_id == bindparam("this_job")))
 _SET_STATUS = Prepared(
     update(execution_jobs)
     .where(
@@ -32,6 +33,24 @@ _SET_STATUS = Prepared(
     )
     .values(status=bindparam("new_status"), note=bindparam("new_note"), updated_at=bindparam("changed_at"))
 )
+_JOBS: Mapping[tuple[str, ...], Prepared] = {
+    names: Prepared(
+        select(execution_jobs)
+        .where(
+            *(execution_jobs.c[name] == bindparam(name) for name in names),
+            execution_jobs.c.superseded.is_(False),
+        )
+        .order_by(execution_jobs.c.window_start, execution_jobs.c.job_id)
+    )
+    for names in (
+        ("account",),
+        ("account", "trade_date"),
+        ("account", "run_id"),
+        ("account", "trade_date", "run_id"),
+    )
+}
+"""By what is asked for."""
+
 _STORE = Prepared(insert(execution_jobs))
 _OPEN_CHILDREN = Prepared(
     select(func.count().label("count"))
@@ -85,16 +104,10 @@ class JobStore:
 
     def jobs(self, trade_date: date | None = None, run_id: str | None = None) -> tuple[JobRecord, ...]:
         """Current versions of the account's jobs, by the start of their windows, then by id."""
-        wanted = select(execution_jobs).where(
-            execution_jobs.c.account == self._account, execution_jobs.c.superseded.is_(False)
-        )
-        if trade_date is not None:
-            wanted = wanted.where(execution_jobs.c.trade_date == trade_date)
-        if run_id is not None:
-            wanted = wanted.where(execution_jobs.c.run_id == run_id)
-        ordered = wanted.order_by(execution_jobs.c.window_start, execution_jobs.c.job_id)
+        asked = {"account": self._account, "trade_date": trade_date, "run_id": run_id}
+        given = {name: value for name, value in asked.items() if value is not None}
         with self._database.read() as connection:
-            return tuple(_job_record(row) for row in connection.execute(ordered))
+            return tuple(_job_record(row) for row in _JOBS[tuple(given)].all(connection, given))
 
     def job(self, job_id: str) -> JobRecord:
         """Current version of a job; raises `InvariantError` when it was never stored."""
@@ -145,9 +158,7 @@ class JobStore:
         frozen = replace(job, intents=self._freeze(connection, job.trade_date, job.intents))
         version = 1 if current is None else current.version + 1
         if current is not None:
-            connection.execute(
-                update(execution_jobs).where(execution_jobs.c.job_id == job.job_id).values(superseded=True)
-            )
+            _SUPERSEDE.run(connection, {"this_job": job.job_id, "superseded": True})
         _STORE.run(connection, self._row(frozen, version))
         return JobRecord(job=frozen, version=version, run_id=self._run_id, status=JobStatus.PENDING, note="")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, bindparam, select
 
 from engine.model.encoding import decode
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
@@ -15,14 +15,33 @@ from engine.ports import ChildRecord
 from state.database import Database
 from state.fills import fill_of
 from state.ledger import KEYS_A_QUERY
+from state.prepared import Prepared, StoredRow
 from state.tables import fills, intents, orders
 
-_ORDERS_FILLS = (
-    select(fills).where(fills.c.superseded.is_(False)).order_by(fills.c.executed_at, fills.c.execution_id)
+_ORDERS_FILLS = Prepared(
+    select(fills)
+    .where(fills.c.order_ref.in_(bindparam("order_refs", expanding=True)), fills.c.superseded.is_(False))
+    .order_by(fills.c.executed_at, fills.c.execution_id)
+)
+_FILLS = select(fills).where(fills.c.account == bindparam("account"), fills.c.superseded.is_(False))
+_ALL_FILLS, _SOME_FILLS = (
+    Prepared(wanted)
+    for wanted in (_FILLS, _FILLS.where(fills.c.root.in_(bindparam("names", expanding=True))))
+)
+_REFERENCES = select(orders.c.order_ref).where(orders.c.account == bindparam("account"))
+_ALL_REFERENCES, _SOME_REFERENCES = (
+    Prepared(wanted)
+    for wanted in (_REFERENCES, _REFERENCES.where(orders.c.order_ref.in_(bindparam("names", expanding=True))))
+)
+_ORDERS_OF_DATE = Prepared(
+    select(orders, intents.c.payload.label("parent"))
+    .join(intents, intents.c.intent_id == orders.c.intent_id)
+    .where(orders.c.account == bindparam("account"), orders.c.trade_date == bindparam("trade_date"))
+    .order_by(orders.c.intent_id, orders.c.attempt)
 )
 
 
-def child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
+def child_record(row: StoredRow) -> ChildRecord:
     """The child that a row of orders holds."""
     return ChildRecord(
         child=decode(ChildOrder, row.payload),
@@ -37,13 +56,8 @@ def child_record(row: Row[tuple[object, ...]]) -> ChildRecord:
 
 def account_fills(database: Database, account: str, roots: Collection[str] | None = None) -> tuple[Fill, ...]:
     """Valid executions of an account's own orders, or of some roots, in the order of their times."""
-    wanted = select(fills).where(fills.c.account == account, fills.c.superseded.is_(False))
     with database.read() as connection:
-        found = [
-            row
-            for some in _portions(roots)
-            for row in connection.execute(wanted if some is None else wanted.where(fills.c.root.in_(some)))
-        ]
+        found = _among(connection, account, roots, _ALL_FILLS, _SOME_FILLS)
     return tuple(fill_of(row) for row in sorted(found, key=lambda row: (row.executed_at, row.execution_id)))
 
 
@@ -51,8 +65,7 @@ def children_fills(connection: Connection, order_refs: Collection[str]) -> Mappi
     """Valid executions of some orders in the order of their times, by the references of those that have any."""
     found: dict[str, tuple[Fill, ...]] = {}
     for some in _portions(order_refs):
-        wanted = _ORDERS_FILLS.where(fills.c.order_ref.in_(some or ()))
-        for row in connection.execute(wanted):
+        for row in _ORDERS_FILLS.all(connection, {"order_refs": some}):
             found[row.order_ref] = (*found.get(row.order_ref, ()), fill_of(row))
     return found
 
@@ -61,25 +74,28 @@ def order_references(
     database: Database, account: str, among: Collection[str] | None = None
 ) -> frozenset[str]:
     """References of every order that an account ever planned, or of those among some."""
-    wanted = select(orders.c.order_ref).where(orders.c.account == account)
     with database.read() as connection:
-        return frozenset(
-            name
-            for some in _portions(among)
-            for name in connection.execute(
-                wanted if some is None else wanted.where(orders.c.order_ref.in_(some))
-            ).scalars()
-        )
+        found = _among(connection, account, among, _ALL_REFERENCES, _SOME_REFERENCES)
+    return frozenset(row.order_ref for row in found)
 
 
-def _portions(names: Collection[str] | None) -> Iterator[list[str] | None]:
-    """Names in portions that one query takes; ``None``, once, where none were given."""
+def _among(
+    connection: Connection, account: str, names: Collection[str] | None, every: Prepared, some: Prepared
+) -> list[StoredRow]:
+    """Every row, or those among some names, as many at once as one query takes."""
     if names is None:
-        yield None
-        return
+        return every.all(connection, {"account": account})
+    return [
+        row
+        for portion in _portions(names)
+        for row in some.all(connection, {"account": account, "names": portion})
+    ]
+
+
+def _portions(names: Collection[str]) -> Iterator[Sequence[str]]:
+    """Names as many at once as one query takes."""
     listed = sorted(names)
-    for start in range(0, len(listed), KEYS_A_QUERY):
-        yield listed[start : start + KEYS_A_QUERY]
+    return (listed[start : start + KEYS_A_QUERY] for start in range(0, len(listed), KEYS_A_QUERY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +109,8 @@ class OrderView:
 
 def account_orders(database: Database, account: str, trade_date: date) -> tuple[OrderView, ...]:
     """Child orders of a trade date, in the order of their references, with their parents."""
-    wanted = (
-        select(orders, intents.c.payload.label("parent"))
-        .join(intents, intents.c.intent_id == orders.c.intent_id)
-        .where(orders.c.account == account, orders.c.trade_date == trade_date)
-        .order_by(orders.c.intent_id, orders.c.attempt)
-    )
     with database.read() as connection:
-        rows = connection.execute(wanted).all()
+        rows = _ORDERS_OF_DATE.all(connection, {"account": account, "trade_date": trade_date})
     return tuple(
         OrderView(record=record, intent=decode(OrderIntent, row.parent), arrival_mid=record.child.arrival_mid)
         for row, record in ((row, child_record(row)) for row in rows)

@@ -38,11 +38,8 @@ class Prepared:
     def __init__(self, statement: Select[Any] | Insert | Update) -> None:
         self.statement = statement
         self._is_select = isinstance(statement, Select)
-        self._lists = tuple(
-            part.key
-            for part in iterate(statement)
-            if isinstance(part, BindParameter) and part.expanding and part.required
-        )
+        bound = [part for part in iterate(statement) if isinstance(part, BindParameter)]
+        self._lists = tuple(dict.fromkeys(one.key for one in bound if one.expanding and one.required))
 
     def all(self, connection: Connection, parameters: Parameters) -> list[StoredRow]:
         """Every row."""
@@ -68,12 +65,14 @@ class Prepared:
 
     def run_all(self, connection: Connection, rows: Sequence[Parameters]) -> None:
         """Write once for each row; all rows name the same parameters."""
+        if not rows:
+            return
         if len(rows) == 1:
             self._run(connection, rows[0])
         elif connection.dialect.name == "postgresql" and isinstance(self.statement, Insert):
             # One by one, each would be a trip to the server: SQLAlchemy makes one statement of many rows.
             connection.execute(self.statement, rows)
-        elif rows:
+        else:
             compiled = _compiled(self, connection.dialect, tuple(rows[0]), ())
             _drive(connection, compiled, [compiled.given(connection, row) for row in rows], is_many=True)
 

@@ -37,12 +37,11 @@ _ATTEMPT = Prepared(
     )
 )
 _NEW_RUN, _NEW_ATTEMPT = Prepared(insert(runs)), Prepared(insert(run_attempts))
-_PROLONG = Prepared(
-    update(run_attempts)
-    .where(
+_SET_RUN = Prepared(update(runs).where(runs.c.run_id == bindparam("this_run")))
+_SET_ATTEMPT = Prepared(
+    update(run_attempts).where(
         run_attempts.c.run_id == bindparam("this_run"), run_attempts.c.attempt == bindparam("this_attempt")
     )
-    .values(lease_until=bindparam("new_lease"))
 )
 _EPOCH_LOCKED = Prepared(
     select(control.c.epoch).where(control.c.account == bindparam("account")).with_for_update(key_share=True)
@@ -149,9 +148,7 @@ class RunStore(Journal):
             if found is None:
                 _NEW_RUN.run(connection, {**state, **_key_columns(run_id, key)})
             else:
-                connection.execute(
-                    update(runs).where(runs.c.run_id == run_id).values(**state, finished_at=None)
-                )
+                _SET_RUN.run(connection, {**state, "finished_at": None, "this_run": run_id})
             lease = {"lease_until": now + timedelta(seconds=lease_seconds)}
             _NEW_ATTEMPT.run(connection, {**state, **lease, **self._columns(run_id)})
         return RunClaim(outcome=outcome, run_id=run_id, attempt=attempt, epoch=epoch, status=status)
@@ -164,7 +161,7 @@ class RunStore(Journal):
             if not RunStatus(found.status).is_held:
                 raise RefusedError(f"{run_id} has ended ({found.status}); there is no lease to prolong")
             until = now + timedelta(seconds=lease_seconds)
-            _PROLONG.run(connection, {"this_run": run_id, "this_attempt": attempt, "new_lease": until})
+            _SET_ATTEMPT.run(connection, {"this_run": run_id, "this_attempt": attempt, "lease_until": until})
 
     def finish(
         self, run_id: str, status: RunStatus, now: datetime, summary: bytes, attempt: int | None = None
@@ -184,12 +181,8 @@ class RunStore(Journal):
                 return
             run_transition(current, status, run_id)
             ended = {"status": status.value, "finished_at": now}
-            connection.execute(update(runs).where(runs.c.run_id == run_id).values(**ended, summary=summary))
-            connection.execute(
-                update(run_attempts)
-                .where(run_attempts.c.run_id == run_id, run_attempts.c.attempt == found.attempt)
-                .values(**ended)
-            )
+            _SET_RUN.run(connection, {**ended, "summary": summary, "this_run": run_id})
+            _SET_ATTEMPT.run(connection, {**ended, "this_run": run_id, "this_attempt": found.attempt})
 
     def run(self, run_id: str) -> RunRecord | None:
         """A run by its id."""

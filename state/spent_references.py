@@ -13,17 +13,22 @@ from sqlalchemy import Connection, bindparam, select
 
 from engine.model.orders import ORDER_REFERENCE_PREFIX, order_reference
 from state.accounts import ensure_account
+from state.prepared import Prepared
 from state.statement_tables import spent_references
 from state.tables import orders
 from state.upsert import insert_or_keep
 
-_SPENT = select(spent_references.c.order_ref).where(spent_references.c.account == bindparam("account"))
-_PLANNED = select(orders.c.order_ref).where(orders.c.order_ref.in_(bindparam("order_refs", expanding=True)))
+_SPENT = Prepared(
+    select(spent_references.c.order_ref).where(spent_references.c.account == bindparam("account"))
+)
+_PLANNED = Prepared(
+    select(orders.c.order_ref).where(orders.c.order_ref.in_(bindparam("order_refs", expanding=True)))
+)
 
 
 def read_spent(connection: Connection, account: str) -> frozenset[str]:
     """Every spent reference of an account; nearly always none."""
-    return frozenset(connection.execute(_SPENT, {"account": account}).scalars())
+    return frozenset(row.order_ref for row in _SPENT.all(connection, {"account": account}))
 
 
 def keep_spent(connection: Connection, account: str, shown: Collection[str]) -> None:
@@ -31,7 +36,7 @@ def keep_spent(connection: Connection, account: str, shown: Collection[str]) -> 
     ours = sorted(name for name in set(shown) if name.startswith(ORDER_REFERENCE_PREFIX))
     if not ours:
         return
-    planned = set(connection.execute(_PLANNED, {"order_refs": ours}).scalars())
+    planned = {row.order_ref for row in _PLANNED.all(connection, {"order_refs": ours})}
     lost = [{"account": account, "order_ref": name} for name in ours if name not in planned]
     if lost:
         ensure_account(connection, account)

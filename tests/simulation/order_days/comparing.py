@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from engine.errors import HaltError
 from engine.execution.outcome import UNCHANGED, WindowVerdict
@@ -16,11 +16,14 @@ from engine.model.instruments import InstrumentType
 from engine.model.orders import ChildStatus, Fill, Side
 from engine.simulation.broker import SimulatedBroker
 from state.database import Database
+from state.prepared import Prepared
 from state.tables import orders
 
-_ORDERS = select(
-    orders.c.order_ref, orders.c.contract_id, orders.c.near_contract_id, orders.c.side, orders.c.status,
-    orders.c.filled, orders.c.near_filled,
+_ORDERS = Prepared(
+    select(
+        orders.c.order_ref, orders.c.contract_id, orders.c.near_contract_id, orders.c.side, orders.c.status,
+        orders.c.filled, orders.c.near_filled,
+    ).where(orders.c.account == bindparam("account"))
 )  # fmt: skip
 _OPEN = frozenset(status.value for status in ChildStatus if status.holds_reservation)
 
@@ -28,7 +31,7 @@ _OPEN = frozenset(status.value for status in ChildStatus if status.holds_reserva
 def compare(broker: SimulatedBroker, database: Database, account: str) -> WindowVerdict:
     """Raise `HaltError` where a position differs or the broker works an order that the book does not know."""
     with database.read() as connection:
-        rows = connection.execute(_ORDERS.where(orders.c.account == account)).all()
+        rows = _ORDERS.all(connection, {"account": account})
     held: Counter[str] = Counter()
     undecided: set[str] = set()
     for row in rows:
