@@ -138,7 +138,8 @@ class ChildRecord:
     """Durable state of one child order: what a restart finds. ``filled`` is of its own contract, the far leg of a spread.
 
     ``client_id`` is that of the connection which was to write it, ``broker_ids`` what the broker calls it, where known.
-    ``fills`` are its executions in their latest versions, where they were asked for.
+    ``fills`` are its executions in their latest versions and ``corrected`` the versions that these replaced, where they
+    were asked for.
     """
 
     child: ChildOrder
@@ -149,6 +150,7 @@ class ChildRecord:
     client_id: int | None = None
     broker_ids: tuple[str, ...] = ()
     fills: tuple[Fill, ...] = ()
+    corrected: tuple[Fill, ...] = ()
 
     @property
     def whole(self) -> Decimal:

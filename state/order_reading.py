@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -20,7 +20,7 @@ from state.tables import fills, intents, orders
 
 _ORDERS_FILLS = Prepared(
     select(fills)
-    .where(fills.c.order_ref.in_(bindparam("order_refs", expanding=True)), fills.c.superseded.is_(False))
+    .where(fills.c.order_ref.in_(bindparam("order_refs", expanding=True)))
     .order_by(fills.c.executed_at, fills.c.execution_id)
 )
 _FILLS = select(fills).where(fills.c.account == bindparam("account"), fills.c.superseded.is_(False))
@@ -61,13 +61,21 @@ def account_fills(database: Database, account: str, roots: Collection[str] | Non
     return tuple(fill_of(row) for row in sorted(found, key=lambda row: (row.executed_at, row.execution_id)))
 
 
-def children_fills(connection: Connection, order_refs: Collection[str]) -> Mapping[str, tuple[Fill, ...]]:
-    """Valid executions of some orders in the order of their times, by the references of those that have any."""
-    found: dict[str, tuple[Fill, ...]] = {}
-    for some in _portions(order_refs):
+def with_fills(connection: Connection, records: Collection[ChildRecord]) -> tuple[ChildRecord, ...]:
+    """Children with their executions in the order of their times: the valid ones, and those that were corrected."""
+    found: dict[tuple[str, bool], tuple[Fill, ...]] = {}
+    for some in _portions([record.child.order_ref for record in records]):
         for row in _ORDERS_FILLS.all(connection, {"order_refs": some}):
-            found[row.order_ref] = (*found.get(row.order_ref, ()), fill_of(row))
-    return found
+            key = (row.order_ref, row.superseded)
+            found[key] = (*found.get(key, ()), fill_of(row))
+    return tuple(
+        replace(
+            record,
+            fills=found.get((record.child.order_ref, False), ()),
+            corrected=found.get((record.child.order_ref, True), ()),
+        )
+        for record in records
+    )
 
 
 def order_references(

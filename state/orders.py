@@ -25,7 +25,7 @@ from state.database import Database
 from state.doubts import DoubtStore
 from state.fills import FillBooks, fill_of, unbooked
 from state.gate import OrderLimits, Sender, claim_child
-from state.order_reading import account_fills, child_record, children_fills
+from state.order_reading import account_fills, child_record, with_fills
 from state.order_writes import append_events, record_moment, take_back_execution
 from state.prepared import Prepared
 from state.spent_references import keep_spent, last_spent_attempt, read_spent
@@ -190,12 +190,12 @@ class OrderStore(DoubtStore):
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
         """Children of a parent in the order of their attempts, with the spreads whose near leg is the parent's.
 
-        Each has its executions, so that one that is corrected later replaces its earlier version.
+        Each has its executions, so that one that is corrected later replaces its earlier version, and what was corrected
+        before: an order's end counts what was told at first.
         """
         with self._database.read() as connection:
-            rows = _CHILDREN.all(connection, {"intent_id": intent_id})
-            executed = children_fills(connection, [row.order_ref for row in rows]) if rows else {}
-        return tuple(replace(child_record(row), fills=executed.get(row.order_ref, ())) for row in rows)
+            records = [child_record(row) for row in _CHILDREN.all(connection, {"intent_id": intent_id})]
+            return with_fills(connection, records) if records else ()
 
     def spend(self, order_refs: Collection[str]) -> None:
         """Keep references of ours that the broker shows and no order of this database has."""

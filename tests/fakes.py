@@ -44,6 +44,7 @@ class MemoryOrderBook:
         self.notional_limit_usd: Decimal | None = None
         self.records: dict[str, ChildRecord] = {}
         self.fills: dict[str, Fill] = {}
+        self.corrected: tuple[Fill, ...] = ()
         self.history: list[tuple[str, ChildStatus]] = []
         self.spent: set[str] = set()
         self.passing = 0
@@ -126,6 +127,7 @@ class MemoryOrderBook:
         known = self.fills.get(fill.root)
         if known is not None and known.execution_id >= fill.execution_id:
             return False
+        self.corrected += () if known is None else (known,)
         self.fills[fill.root] = fill
         record = self.records.get(fill.order_ref or "")
         if record is not None:
@@ -158,7 +160,11 @@ class MemoryOrderBook:
         ]
         latest = {fill.root: fill for fill in sorted(self.fills.values(), key=lambda fill: fill.version)}
         return tuple(
-            replace(r, fills=tuple(f for f in latest.values() if f.order_ref == r.child.order_ref))
+            replace(
+                r,
+                fills=tuple(f for f in latest.values() if f.order_ref == r.child.order_ref),
+                corrected=tuple(f for f in self.corrected if f.order_ref == r.child.order_ref),
+            )
             for r in sorted(found, key=lambda r: r.child.attempt)
         )
 

@@ -1,4 +1,4 @@
-"""Which states have to be written when the broker reports a later one than expected.
+"""Which states have to be written when the broker reports a later one than expected, and what an end counts.
 
 The table of arrows is `engine.model.order_states`; nothing in it leads back to PLANNED, because a child that may
 have been sent is never sent again.
@@ -6,11 +6,14 @@ have been sent is never sent again.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from decimal import Decimal
 from functools import cache
 
 from engine.errors import IllegalTransition
+from engine.model.money import ZERO
 from engine.model.order_states import CHILD_TRANSITIONS
-from engine.model.orders import ChildStatus
+from engine.model.orders import ChildOrder, ChildStatus, Fill
 
 _INTERMEDIATE = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
 
@@ -32,6 +35,21 @@ def transition_path(
             after=target.value,
         )
     return path
+
+
+def first_told(child: ChildOrder, fills: Collection[Fill]) -> tuple[Decimal, ...]:
+    """What executions of each leg said before corrections made them smaller: an order's end counts them so.
+
+    ``fills`` are all their versions.
+    """
+    largest: dict[tuple[str, str], Decimal] = {}
+    for fill in fills:
+        key = (fill.contract_id, fill.root)
+        largest[key] = max(fill.quantity, largest.get(key, ZERO))
+    return tuple(
+        sum((quantity for (contract_id, _), quantity in largest.items() if contract_id == name), ZERO)
+        for name in child.contract_ids
+    )
 
 
 @cache

@@ -9,9 +9,11 @@ whose outcome can not be known keeps its quantity reserved and blocks the parent
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from engine.errors import InvariantError
 from engine.execution.answers import broker_message, claimed, proved_absent, visibility_lost
+from engine.execution.children import first_told
 from engine.execution.rounds import (
     arm_reprice,
     ask,
@@ -49,9 +51,10 @@ from engine.execution.ticket import (
     VisibilityLost,
     WindowClosing,
 )
+from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Reason
 from engine.model.policy import ExecutionPolicy
-from engine.ports import Permission
+from engine.ports import ChildRecord, Permission
 
 
 def step(
@@ -82,7 +85,7 @@ def _react(
         case Deadline():
             return _deadline(core, state, event, now, policy)
         case Start():
-            return _start(core, state._replace(arrival_mid=event.arrival_mid), now, policy)
+            return _start(core, state, event, now, policy)
         case NoQuote():
             return no_quote(core, state, event.text, now, policy)
         case WindowClosing():
@@ -106,13 +109,27 @@ def _doubt(
     return proved_absent(core, state, event.order_ref, now, policy)
 
 
-def _start(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+def _start(
+    core: OrderCore, state: TicketState, event: Start, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    if state.phase is Phase.DONE:
+        return state, ()  # the window closed on a leg that waited for its spread, before the spread let it go
     if state.phase is not Phase.NEW:
         raise InvariantError(f"{core.intent.intent_id}: a parent starts once")
+    state, commands = _found(core, state._replace(arrival_mid=event.arrival_mid))
+    if state.child is None:
+        state, more = ask(core, state, now, policy)
+    else:
+        state, more = _resume(core, state, state.child, now, policy)
+    return state, (*commands, *more)
+
+
+def _found(core: OrderCore, state: TicketState) -> Result:
+    """What earlier attempts left: the child that is alive, those in doubt, and those that were never sent."""
     commands: list[Command] = []
     unknown: dict[str, Doubt] = {}
     for record in core.own_children:
-        child, outstanding = record.child, record.child.quantity - record.filled
+        child = record.child
         if record.status is ChildStatus.PLANNED:
             commands.append(RecordStatus(child.order_ref, ChildStatus.ABANDONED, "never sent"))
         elif record.status is ChildStatus.SENDING:
@@ -120,34 +137,40 @@ def _start(core: OrderCore, state: TicketState, now: datetime, policy: Execution
                 RecordStatus(child.order_ref, ChildStatus.UNKNOWN, "outcome of the send is not known")
             )
         if record.status in (ChildStatus.SENDING, ChildStatus.UNKNOWN):
-            unknown[child.order_ref] = Doubt(outstanding, record.filled)
-            if child.near is not None:
-                unknown[child.order_ref] = Doubt(
-                    outstanding,
-                    record.filled,
-                    near_left=child.quantity - record.near_filled,
-                    near_executed=record.near_filled,
-                )
+            unknown[child.order_ref] = _doubt_of(record)
         if record.status in (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING):
             if state.child is not None:
                 raise InvariantError(f"{core.intent.intent_id}: two children are alive at once")
+            executed, executed_near = _executed(record)
             state = state._replace(
                 child=child,
                 status=record.status,
                 child_filled=record.filled,
-                executed=record.filled,
+                executed=executed,
                 child_near=record.near_filled,
-                executed_near=record.near_filled,
+                executed_near=executed_near,
             )
     state = state._replace(
         attempt=max(core.spent_attempts, *(record.child.attempt for record in core.own_children), 0),
         unknown=unknown,
     )
-    if state.child is None:
-        state, more = ask(core, state, now, policy)
-        return state, (*commands, *more)
-    state, more = _resume(core, state, state.child, now, policy)
-    return state, (*commands, *more)
+    return state, tuple(commands)
+
+
+def _executed(record: ChildRecord) -> tuple[Decimal, Decimal]:
+    """What executions of the own and of the near leg said at first, which is what the child's end will count."""
+    told = first_told(record.child, (*record.corrected, *record.fills))
+    near = told[1] if record.child.near is not None else ZERO
+    return max(told[0], record.filled), max(near, record.near_filled)
+
+
+def _doubt_of(record: ChildRecord) -> Doubt:
+    """What may still trade of a child whose outcome is not known."""
+    child, (executed, executed_near) = record.child, _executed(record)
+    doubt = Doubt(child.quantity - record.filled, executed)
+    if child.near is None:
+        return doubt
+    return doubt._replace(near_left=child.quantity - record.near_filled, near_executed=executed_near)
 
 
 def _resume(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from engine.execution.children import transition_path
+from engine.execution.children import first_told, transition_path
 from engine.model.absence import Look
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder
@@ -136,7 +136,7 @@ def _outcome(record: ChildRecord, order: OpenOrder | None, fills: list[Fill]) ->
         return ChildStatus.FILLED
     if order is None:
         return ChildStatus.UNKNOWN
-    if order.status.is_terminal and order.filled > max(seen, min(_first_told(record.child, fills))):
+    if order.status.is_terminal and order.filled > max(seen, min(first_told(record.child, fills))):
         return ChildStatus.UNKNOWN
     if order.status is ChildStatus.SENDING:
         return ChildStatus.WORKING
@@ -148,18 +148,6 @@ def _executed(child: ChildOrder, fills: list[Fill]) -> tuple[Decimal, ...]:
     latest = {fill.root: fill for fill in fills}
     return tuple(
         sum((fill.quantity for fill in latest.values() if fill.contract_id == name), ZERO)
-        for name in child.contract_ids
-    )
-
-
-def _first_told(child: ChildOrder, fills: list[Fill]) -> tuple[Decimal, ...]:
-    """What executions of each leg said before corrections made them smaller: an order's end counts them so."""
-    largest: dict[tuple[str, str], Decimal] = {}
-    for fill in fills:
-        key = (fill.contract_id, fill.root)
-        largest[key] = max(fill.quantity, largest.get(key, ZERO))
-    return tuple(
-        sum((quantity for (contract_id, _), quantity in largest.items() if contract_id == name), ZERO)
         for name in child.contract_ids
     )
 

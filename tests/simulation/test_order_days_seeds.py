@@ -25,6 +25,19 @@ def test_drawn_days_break_no_invariant(block: int) -> None:
     assert found.days == size
 
 
+@pytest.mark.parametrize(
+    ("seed", "why"),
+    [
+        (1089, "a restored book lost the first order of a parent, and with it where its collar stands"),
+        (1701, "a spread lets its legs go after the window closed on them"),
+        (1897, "an order is refused while its cancel is under way"),
+        (2410, "an order is refused while its cancel is under way, and the process ends"),
+    ],
+)
+def test_day_that_once_broke_an_invariant_breaks_none(seed: int, why: str) -> None:
+    assert judge(FaultedDay.begin(draw(seed)).live()) == [], why
+
+
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)
 def test_fault_strikes_and_breaks_nothing(fault: Fault) -> None:
     # A book is restored between two attempts, so there have to be two.

@@ -646,6 +646,7 @@ def test_correction_replaces_the_execution_and_a_late_original_is_ignored(databa
     assert store.fills() == (corrected,)
     (record,) = store.children("parent")
     assert (record.filled, record.fills) == (30, (corrected,))
+    assert [fill.quantity for fill in record.corrected] == [40]
     held = ledger.portfolio(ACCOUNT, later(9999))
     assert held.cash == {"USD": D("-5730.75")}
     assert (held.quantity("AAPL"), held.positions["AAPL"].cost) == (30, 5730)

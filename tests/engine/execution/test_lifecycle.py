@@ -323,6 +323,33 @@ def test_execution_of_an_earlier_attempt_is_replaced_by_its_correction(
     assert not any(isinstance(command, t.Halt) for command in commands)
 
 
+@pytest.mark.parametrize("status", [ChildStatus.WORKING, ChildStatus.UNKNOWN], ids=lambda s: s.value)
+@pytest.mark.parametrize(("valid", "filled"), [("0", 0), ("40", 40)], ids=["taken back", "made smaller"])
+def test_end_after_a_restart_counts_what_was_told_before_a_correction(
+    valid: str, filled: int, status: ChildStatus
+) -> None:
+    _, commands = after(t.Start(), market(5))
+    child = next(command.child for command in commands if isinstance(command, t.ClaimAndSend))
+    first = execution_of(child.order_ref, "50", "E1.01").event.fill
+    latest = execution_of(child.order_ref, valid, "E1.02").event.fill
+    assert first is not None
+    assert latest is not None
+    record = ChildRecord(
+        child=child, status=status, filled=D(filled), sent_at=NOON, fills=(latest,), corrected=(first,)
+    )
+    ticket, _ = step(t.new_ticket(replace(fresh().core, children=(record,))), t.Start(), NOON, POLICY)
+    # The broker's end says that 50 traded, and those 50 were told: nothing is to be waited for.
+    message = TransportEvent(
+        kind=TransportEventKind.CANCELLED, at=NOON, order_ref=child.order_ref, filled=D(50)
+    )
+    ticket, commands = step(ticket, t.Broker(message), NOON, POLICY)
+    assert (ticket.state.filled, ticket.reserved) == (filled, 0)
+    assert (
+        t.RecordStatus(child.order_ref, ChildStatus.CANCELLED, "") in commands
+        or t.RecordStatus(child.order_ref, ChildStatus.CANCELLED, "found again") in commands
+    )
+
+
 def test_unknown_child_whose_end_misses_an_execution_stays_reserved_until_it_comes() -> None:
     ticket, _ = after(*SENT)
     late, end = execution(ticket, "40", "E1.01"), ended(ticket, "40")

@@ -345,6 +345,24 @@ def test_window_that_closes_on_a_spread_leaves_both_legs_as_they_are() -> None:
     assert all(record.status is ChildStatus.CANCELLED for record in book.records.values())
 
 
+def test_leg_whose_window_closed_while_its_spread_asked_for_quotes_is_not_started() -> None:
+    near, far = legs()
+    made, broker, _ = world(near, far)
+
+    def step_ahead() -> None:
+        # Due together: the next look at the quotes, the end of the spreads after 120 s and that of the window after 180 s.
+        broker.clock = NOON + timedelta(seconds=181)
+
+    broker.quote_at = lambda contract_id, at: None
+    broker.at_times.append((NOON + timedelta(seconds=1), step_ahead))
+    report = execute([job(near, far, minutes=3)], made)
+    assert broker.sent == []
+    assert {p.intent_id: p.reason for p in report.parents} == {
+        "near": FinishReason.WINDOW_CLOSED,
+        "far": FinishReason.WINDOW_CLOSED,
+    }
+
+
 # ---------------------------------------------------------------- what is not known, and what is found again
 
 

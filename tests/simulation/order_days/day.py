@@ -72,6 +72,7 @@ class FaultedDay:
     far: Far = field(default_factory=Far)
     images: list[bytes] = field(default_factory=list)
     restored: int = 0
+    lost_lives: list[frozenset[str]] = field(default_factory=list)
     effects: int = 0
     late: Counter[str] = field(default_factory=Counter)
     reduced: list[tuple[int, int]] = field(default_factory=list)
@@ -143,10 +144,18 @@ class FaultedDay:
         self.dice.is_dead = False
         if self.dice.strikes(Fault.RESTORE):
             latest = round(self.dice.amount(Fault.RESTORE, 0, 1))
+            self.lost_lives.append(self.known_orders)
             bring_back(self.database, self.images[-latest])
             self.restored += 1
         elif Fault.RESTORE in self.drawn.rates:
             self.images.append(image(self.database))
+
+    @property
+    def known_orders(self) -> frozenset[str]:
+        """References of the orders that the book has."""
+        return frozenset(
+            view.record.child.order_ref for view in account_orders(self.database, ACCOUNT, self.drawn.day)
+        )
 
     @property
     def now(self) -> datetime:

@@ -79,20 +79,20 @@ def _within_the_parent(day: FaultedDay) -> Iterator[str]:
 
 
 def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
-    """The mid on arrival never moves and was once quoted; no limit goes further beyond it than the collar."""
-    anchors: dict[str, Decimal | None] = {}
+    """The mid on arrival never moves while the book remembers it, and was once quoted; no limit goes beyond its collar.
+
+    The broker knows no arrival: with the order that a restored book has lost its anchor is lost, and the next order of
+    its parent arrives anew. So there is one anchor in each life of the book.
+    """
     urgencies = {intent.intent_id: intent.urgency for job in day.drawn.jobs for intent in job.intents}
-    for order in _accepted(day):
+    accepted = _accepted(day)
+    for life in (*day.lost_lives, day.known_orders):
+        yield from _one_anchor([order.child for order in accepted if order.child.order_ref in life])
+    for order in accepted:
         child = order.child
-        legs = [(child.intent_id, child.contract_id, child.arrival_mid)]
-        legs += [(child.near.intent_id, child.near.contract_id, child.near.arrival_mid)] if child.near else []
-        for intent_id, contract_id, mid in legs:
-            if (
-                mid is None
-                or anchors.setdefault(intent_id, mid) != mid
-                or mid not in day.far.served.get(contract_id, ())
-            ):
-                yield f"{child.order_ref} is anchored at {mid}, {intent_id} at {anchors.get(intent_id)}"
+        for _, contract_id, mid in _anchored(child):
+            if mid not in day.far.served.get(contract_id, ()):
+                yield f"{child.order_ref} is anchored at {mid}, which was never quoted of {contract_id}"
         if child.arrival_mid is None:
             continue
         # A spread's collar is that of its far leg, around the difference of the two mids.
@@ -100,6 +100,24 @@ def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
         over = child.limit_price - anchor if child.side is Side.BUY else anchor - child.limit_price
         if over > (width := _width(child, urgencies[child.intent_id])):
             yield f"{child.order_ref} pays {over} beyond {anchor}, more than {width}"
+
+
+def _anchored(child: ChildOrder) -> list[tuple[str, str, Decimal | None]]:
+    """Parent, contract and mid on arrival of each leg of an order."""
+    own = (child.intent_id, child.contract_id, child.arrival_mid)
+    return (
+        [own]
+        if child.near is None
+        else [own, (child.near.intent_id, child.near.contract_id, child.near.arrival_mid)]
+    )
+
+
+def _one_anchor(children: list[ChildOrder]) -> Iterator[str]:
+    anchors: dict[str, Decimal | None] = {}
+    for child in children:
+        for intent_id, _, mid in _anchored(child):
+            if anchors.setdefault(intent_id, mid) != mid:
+                yield f"{child.order_ref} is anchored at {mid}, {intent_id} at {anchors[intent_id]}"
 
 
 def _width(child: ChildOrder, urgency: Urgency) -> Decimal:
