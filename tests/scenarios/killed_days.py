@@ -19,11 +19,14 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from sqlalchemy import select
+
 from engine.model.context import RunKind
 from engine.model.encoding import Json, digest_bytes, to_json
-from engine.model.orders import ChildOrder
+from engine.model.orders import ChildOrder, ChildStatus
 from engine.simulation.exchange import SimulatedTransport
 from state.orders import OrderStore
+from state.tables import order_events
 from tasks.runtime import World
 from tasks.step import Step
 from tests import factories as fund
@@ -229,7 +232,15 @@ def trade_and_close(market: Market, home: Path) -> Json:
         "references": [order.order_ref for order in orders],
         "parents": to_json(fund.parent_quantities(world, market.day)),
         "unknown": [record.child.order_ref for record in fund.order_store(world).unresolved()],
+        "doubted": list(doubted_orders(world)),
     }
+
+
+def doubted_orders(world: World) -> list[str]:
+    """Orders whose outcome was not known for a while, also those whose doubt was ended since."""
+    wanted = select(order_events.c.order_ref).where(order_events.c.status == ChildStatus.UNKNOWN.value)
+    with world.database.read() as connection:
+        return sorted(set(connection.execute(wanted).scalars()))
 
 
 def killed_windows(market: Market, base: Path, folder: Path) -> Json:
