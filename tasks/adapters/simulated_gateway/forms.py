@@ -71,10 +71,21 @@ def read(form: Form, texts: Sequence[str], version: int) -> Record:
 
 def write(form: Form, record: Record, version: int) -> list[str]:
     """The message that says a record; raises `WireError` for a name that the form does not have."""
-    unknown = record.keys() - names(form)
+    unknown = record.keys() - _names(form)
     if unknown:
         raise WireError(f"expected names of the form, found {', '.join(sorted(unknown))}")
     return list(_write(form, record, version))
+
+
+_known_names: dict[int, tuple[Form, frozenset[str]]] = {}
+"""Names of forms by the identity of the form, which is kept with them: a form is long, and always the same."""
+
+
+def _names(form: Form) -> frozenset[str]:
+    known = _known_names.get(id(form))
+    if known is None:
+        known = _known_names[id(form)] = (form, names(form))
+    return known[1]
 
 
 def names(form: Form) -> frozenset[str]:
@@ -106,10 +117,11 @@ def _read(form: Form, rest: Iterator[str], version: int, outer: Record) -> Recor
 
 def _write(form: Form, record: Record, version: int) -> Iterator[str]:
     for part in form:
+        if isinstance(part, Field):  # nearly all of them are: looked at first, and without a pattern
+            if part.since <= version < part.before:
+                yield text(record, part.name, part.default)
+            continue
         match part:
-            case Field(name, default, since, before):
-                if since <= version < before:
-                    yield text(record, name, default)
             case Many(name, inner):
                 rows = many(record, name)
                 yield str(len(rows))

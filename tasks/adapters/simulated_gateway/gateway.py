@@ -41,6 +41,8 @@ from tasks.adapters.simulated_gateway.trading import Trading
 
 LOG = logging.getLogger("fund.gateway")
 ACCOUNT_REFRESH = timedelta(minutes=3)
+CLOSE_ENOUGH = timedelta(milliseconds=10)
+"""How far the account's time may lie behind the real clock when an order or a question about it comes in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,17 +121,17 @@ class Gateway:
         return min([*waiting, *daily, *([state.next_due] if state.next_due is not None else [])])
 
     def pump(self) -> list[Effect]:
-        """Let happen what is due by now, on the real clock, and let market data tick."""
-        effects: list[Effect] = []
-        if self.is_virtual:
-            return effects
-        now = self.now
-        while self.next_due() <= now:
-            event = self.broker.next_event(now)
-            if event is None:
-                break
-            effects += self._reported(event)
-        return effects
+        """Let happen what is due by now, on the real clock, in one commit, and tell it."""
+        if self.is_virtual or self.next_due() > self.now:
+            return []
+        now, inbox = self.now, self.broker.state.inbox
+        self.broker.advance(now)
+        due = [(key, event) for key, event in inbox.items() if event.at <= now]
+        for key, _ in due:
+            inbox.retire(key)
+        if due:
+            self.broker.commit()
+        return [effect for _, event in due for effect in self._reported(event)]
 
     def ticks(self) -> list[Effect]:
         """What streams of market data and watched accounts have to tell now that time has moved."""
@@ -302,7 +304,7 @@ class Gateway:
 
     def _answered(self, session: Session, request: Request, question: Question) -> list[Effect]:
         if request.name in OF_THE_ACCOUNT:
-            self._catch_up_quietly()
+            self._catch_up()
         return _said(session, question(session, request))
 
     def _market(self, session: Session, request: Request) -> list[Effect]:
@@ -312,24 +314,21 @@ class Gateway:
         return _said(session, self.world.market.handle(request, session, self))
 
     def _place(self, session: Session, request: Request) -> list[Effect]:
-        effects = self.pump()
         self._catch_up()
-        return effects + _said(session, self.trading.place(_client(session), request.record, self.now))
+        return _said(session, self.trading.place(_client(session), request.record, self.now))
 
     def _cancel(self, session: Session, request: Request) -> list[Effect]:
-        effects = self.pump()
         self._catch_up()
-        return effects + _said(session, self.trading.cancel(_client(session), request.integer("order_id")))
+        return _said(session, self.trading.cancel(_client(session), request.integer("order_id")))
 
     def _cancel_all(self, session: Session, request: Request) -> list[Effect]:
-        effects = self.pump()
         self._catch_up()
         self.trading.cancel_all()
-        return effects
+        return []
 
     def _catch_up(self) -> None:
-        """The broker's own time is that of the clock when an order reaches it."""
-        if self.now > self.broker.now:
+        """Take the account to the clock's time, when it is behind; what is due on the way is told with the next pump."""
+        if self.now - self.broker.now >= CLOSE_ENOUGH:
             self.broker.advance(self.now)
 
     def _watch_account(self, session: Session, request: Request) -> list[Effect]:
@@ -337,14 +336,9 @@ class Gateway:
         return self._account_updates(session) if session.watches_account else []
 
     def _account_updates(self, session: Session) -> list[Effect]:
-        self._catch_up_quietly()
+        self._catch_up()
         self._refreshed[session.number] = self.now
         return _said(session, self.accounts.updates())
-
-    def _catch_up_quietly(self) -> None:
-        """Take the account to now when nothing is due on the way that a client would have to be told first."""
-        if not self.is_virtual and self.now < self.next_due():
-            self._catch_up()
 
     def _managed_accounts(self, session: Session, request: Request) -> list[Effect]:
         return [Say(session, Answer("managed_accounts", {"accounts": self.account_shown}))]

@@ -167,11 +167,12 @@ class GatewayServer:
         for handle in (self._due, self._tick):
             if handle is not None:
                 handle.cancel()
-        for server in self._servers:
+        servers, self._servers = self._servers, []
+        for server in servers:
             server.close()
         for connection in list(self.connections):
             connection.hang_up(reset=True)
-        for server in self._servers:
+        for server in servers:
             await server.wait_closed()
 
     def dispatch(self, effects: Iterable[Effect]) -> None:
