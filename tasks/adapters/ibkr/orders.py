@@ -46,6 +46,8 @@ _STATUS = {
     "ApiCancelled": ChildStatus.CANCELLED,
     "Filled": ChildStatus.FILLED,
 }
+_COMPLETED_STATUS = {**_STATUS, "Inactive": ChildStatus.REJECTED}
+"""An open order that is Inactive may trade later; one that completed so was refused."""
 
 
 class IbkrTransport:
@@ -287,7 +289,7 @@ class IbkrTransport:
             quantity=shown.quantity or done,
             filled=done,
             limit_price=limit,
-            status=_STATUS.get(shown.status if shown.is_completed else status, ChildStatus.UNKNOWN),
+            status=_known_status(shown, status),
             near_contract_id=near,
         )
 
@@ -321,3 +323,10 @@ def _terms(child: ChildOrder) -> tuple[str, str, str]:
 
 def _filled(statuses: Sequence[StatusShown]) -> dict[tuple[int, int, int], Decimal]:
     return {(row.perm_id, row.client_id, row.order_id): row.filled for row in statuses}
+
+
+def _known_status(shown: OrderShown, status: str) -> ChildStatus:
+    """The state of a listed order, ``status`` its newest while it is open; UNKNOWN for a word that we do not know."""
+    if shown.is_completed:
+        return _COMPLETED_STATUS.get(shown.status, ChildStatus.UNKNOWN)
+    return _STATUS.get(status, ChildStatus.UNKNOWN)

@@ -92,6 +92,9 @@ def test_order_that_the_broker_refuses_ends_once_with_its_reason(calm: Desk) -> 
     assert (end.kind, end.order_ref, end.filled) == (Kind.REJECTED, child.order_ref, Decimal(0))
     assert end.text.startswith("201 ")
     assert calm.kinds() == []
+    # The broker lists it as completed and Inactive: while an order is open, the same word is no end.
+    listed = {order.order_ref: order.status for order in calm.transport.orders()}
+    assert listed[child.order_ref] is ChildStatus.REJECTED
 
 
 def test_same_order_is_never_written_twice(calm: Desk) -> None:
