@@ -157,7 +157,6 @@ def unassigned_execution(world: World) -> tuple[str, Decimal]:
     return next((name, left) for name in names if (left := unassigned_quantity(name, ledger)) != 0)
 
 
-@pytest.mark.parametrize("restored", ["sqlite"], indirect=True)
 def test_lost_day_that_is_run_again_takes_no_name_of_a_lost_order(restored: World) -> None:
     sent = accepted_orders(restored.options.home, restored.account)
     lost = [child for child in sent if child.order_ref not in restored.order_refs()]

@@ -38,7 +38,7 @@ ASSUMPTIONS = (
 INVARIANTS = (
     ("I1", "at most one acceptance of a reference at the broker", "judging._accepted_once reads the broker's own orders"),
     ("I2", "what traded and may trade of a parent is within its quantity", "judging._within_the_parent reads executions and open orders of the broker"),
-    ("I3", "no limit outside the collar of its parent, whose anchor is a good quote", "judging._inside_the_collar; caps of turnover and count: tests/state/test_gate.py"),
+    ("I3", "no limit outside the collar of its parent, whose anchor is a good quote; no order beyond the limits on new risk", "judging._inside_the_collar; count, size and turnover: judging._within_the_limits adds up the orders of the broker"),
     ("I4", "cash of each currency to the micro-unit", "judging._same_cash compares the ledger with the broker's balances"),
     ("I5", "positions as at the broker", "judging._same_positions in the evening, comparing.compare before every window"),
     ("I6", "no leg stays alone without an alarm", "tests/engine/execution/test_spreads.py, test_legging.py; a spread's parents count in I2"),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from state import gate
 from tests.simulation.order_days.campaign import simulate
 from tests.simulation.order_days.day import FaultedDay
-from tests.simulation.order_days.drawing import Fault, draw, often
+from tests.simulation.order_days.drawing import WIDE, Fault, draw, often
 from tests.simulation.order_days.judging import judge
 from tests.simulation.order_days.sizes import SEEDS
 
@@ -36,6 +37,27 @@ def test_drawn_days_break_no_invariant(block: int) -> None:
 )
 def test_day_that_once_broke_an_invariant_breaks_none(seed: int, why: str) -> None:
     assert judge(FaultedDay.begin(draw(seed)).live()) == [], why
+
+
+def test_gate_that_knows_no_limits_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = [day for day in map(draw, range(60)) if day.limits != WIDE]
+    right = gate.judge
+    monkeypatch.setattr(gate, "judge", lambda facts, limits: right(facts, WIDE))
+    broken = (found for day in limited for found in judge(FaultedDay.begin(day).live()))
+    assert next(broken).invariant == "I3 within the limits"
+
+
+def test_while_reducing_some_orders_that_reduce_leave_and_others_do_not() -> None:
+    days = (FaultedDay.begin(draw(seed, often(Fault.REDUCING))).live() for seed in range(60))
+    assert any(_left_while_reducing(day) for day in days)
+
+
+def _left_while_reducing(day: FaultedDay) -> bool:
+    """Whether an order arrived between the moment from which only reductions might leave and its end."""
+    if day.halted_at is None or day.resumed_at is None:
+        return False
+    assert judge(day) == []
+    return day.may_reduce and day.resumed_at > day.halted_at
 
 
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)

@@ -28,7 +28,6 @@ from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
 from engine.simulation.journal import MemoryJournal
 from state.control import ControlStore
-from state.gate import OrderLimits
 from state.order_reading import account_orders
 from state.orders import OrderStore
 from state.processes import ProcessToken
@@ -51,12 +50,11 @@ from tests.simulation.order_days.mishaps import change_newest, fill_late, reject
 
 ACCOUNT = "SIM-test-7"
 BOOK = ContractBook(universe=UNIVERSE, contracts=CONTRACTS)
-LIMITS = OrderLimits(
-    max_orders=500, max_order_usd=Decimal(1_000_000_000), max_turnover_usd=Decimal(1_000_000_000)
-)
 ATTEMPTS_WITH_FAULTS, ATTEMPTS_WITHOUT = 6, 4
 LEASE = timedelta(seconds=61)
 CLIENT = 0
+HALF = 0.5
+"""Of the corrections so many change the price alone, the others the quantity."""
 ABSENCE = AbsencePolicy(broker_zone="America/New_York")
 
 
@@ -75,7 +73,7 @@ class FaultedDay:
     lost_lives: list[frozenset[str]] = field(default_factory=list)
     effects: int = 0
     late: Counter[str] = field(default_factory=Counter)
-    reduced: list[tuple[int, int]] = field(default_factory=list)
+    may_reduce: bool = False
     halted_at: int | None = None
     resumed_at: int | None = None
     is_halted: bool = False
@@ -111,7 +109,7 @@ class FaultedDay:
 
     def store(self, run_id: str, epoch: int) -> OrderStore:
         """The durable side of the executor, for one attempt."""
-        return OrderStore(self.database, ACCOUNT, run_id, epoch, LIMITS, BOOK).over(CLIENT)
+        return OrderStore(self.database, ACCOUNT, run_id, epoch, self.drawn.limits, BOOK).over(CLIENT)
 
     def live(self) -> FaultedDay:
         """Run the day to its end: with faults, then without, as long as it takes."""
@@ -241,7 +239,8 @@ class FaultedDay:
             return
         self._perhaps_halt()
         if self.dice.strikes(Fault.CORRECTION):
-            change_newest(self.broker, BOOK, Decimal("0.5"))
+            is_price = self.dice.amount(Fault.CORRECTION, 0, 1) < HALF
+            change_newest(self.broker, BOOK, Decimal(1) if is_price else Decimal("0.5"), ticks=is_price)
         if self.dice.strikes(Fault.BUST):
             change_newest(self.broker, BOOK, Decimal(0))
         if self.dice.strikes(Fault.REJECT_LATE):
@@ -269,7 +268,7 @@ class FaultedDay:
             self._quietly(self._ask_whether_it_is_effective)
 
     def halt(self, state: ControlState = ControlState.HALTED) -> None:
-        """Stop trading; once that is effective, no order of these days may leave."""
+        """Stop trading; once that is effective, no order may leave but one that reduces while that is allowed."""
         self._quietly(partial(self._halt, state))
 
     def _ask_whether_it_is_effective(self) -> None:
@@ -290,13 +289,13 @@ class FaultedDay:
                 self.left_alone.append(f"{order.child.order_ref} works at the broker, {status} in the book")
 
     def _halt(self, state: ControlState) -> None:
-        """Nothing drawn here only reduces: neither under the kill switch nor while reducing may an order leave."""
+        """Under the kill switch no order may leave, while reducing those that only reduce."""
         control = ControlStore(self.database)
         if state is ControlState.HALTED:
             control.engage_kill_switch(ACCOUNT, "drawn", "seed", self.now)
         else:
             control.set_state(ACCOUNT, state, "drawn", "seed", self.now)
-        self.is_halted = True
+        self.is_halted, self.may_reduce = True, state is ControlState.REDUCING
         self._note_when_effective()
 
     def _second_writer(self) -> None:

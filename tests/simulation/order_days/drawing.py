@@ -24,6 +24,7 @@ from engine.model.orders import (
     Side,
     Urgency,
 )
+from state.gate import OrderLimits
 from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, NEXT, UNIVERSE, World, utc
 
 
@@ -84,15 +85,23 @@ RARE = frozenset(
 )  # fmt: skip
 """Faults with many occasions a day: they are drawn ten times more rarely."""
 
+STOPS = frozenset({Fault.HALT, Fault.REDUCING})
+
 OFTEN = 0.1
 
 _BUYABLE = ("AAA", "PEN", "EUR.USD", FUTURE, EURO)
 _FIRST_DAY, _DAYS = date(2024, 3, 4), 8
 
 
+WIDE = OrderLimits(
+    max_orders=500, max_order_usd=Decimal(1_000_000_000), max_turnover_usd=Decimal(1_000_000_000)
+)
+"""Limits that no drawn day reaches."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnDay:
-    """One seed's day: jobs of at least one order, depth and drift of the market, and the rate of every fault."""
+    """One seed's day: jobs of at least one order, depth and drift of the market, the rate of every fault, the limits."""
 
     seed: int
     day: date
@@ -100,6 +109,7 @@ class DrawnDay:
     depth: Decimal
     drift: int
     rates: dict[Fault, float]
+    limits: OrderLimits = WIDE
 
     @property
     def starts(self) -> datetime:
@@ -125,10 +135,37 @@ def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
     return DrawnDay(
         seed=seed,
         day=day,
-        jobs=_jobs(chance, day),
+        jobs=_reducing(seed, _jobs(chance, day)) if rates.keys() & STOPS else _jobs(chance, day),
         depth=Decimal(chance.choice((20, 150, 100_000))),
         drift=chance.choice((0, 0, 1, 4)),
         rates=rates,
+        limits=WIDE if only is not None else _limits(random.Random(f"{seed}|limits")),
+    )
+
+
+def _limits(chance: random.Random) -> OrderLimits:
+    """Of a quarter of the days limits that their orders meet: a lot of ES is 250,000 USD, a share AAA 100."""
+    if chance.random() >= 0.25:
+        return WIDE
+    return OrderLimits(
+        max_orders=chance.choice((2, 4, 8, WIDE.max_orders)),
+        max_order_usd=chance.choice((Decimal(30_000), Decimal(600_000), WIDE.max_order_usd)),
+        max_turnover_usd=chance.choice((Decimal(50_000), Decimal(1_500_000), WIDE.max_turnover_usd)),
+    )
+
+
+def _reducing(seed: int, jobs: tuple[ExecutionJob, ...]) -> tuple[ExecutionJob, ...]:
+    """The same jobs, where a third of the orders but those of rolls only reduce: some may leave when others may not."""
+    chance = random.Random(f"{seed}|reducing")
+    return tuple(
+        replace(
+            job,
+            intents=tuple(
+                replace(intent, reduce_only=chance.random() < 1 / 3 and intent.reason is not Reason.ROLL)
+                for intent in job.intents
+            ),
+        )
+        for job in jobs
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -18,6 +18,7 @@ from state.order_reading import account_fills, account_orders
 from tests.engine.execution.market import execution_policy
 from tests.simulation.order_days.day import ACCOUNT, BOOK, FaultedDay
 
+CENT = Decimal("0.01")
 CALM_TURNS = 600
 """Turns of the loop within which a day is over once its faults are: a day of thirty orders takes less than half."""
 
@@ -132,6 +133,45 @@ def _width(child: ChildOrder, urgency: Urgency) -> Decimal:
     return multiple * max(abs(mid) * bps / 10_000, instrument.tick_at(mid) * policy.minimum_collar_ticks)
 
 
+def _reducing(day: FaultedDay) -> frozenset[str]:
+    return frozenset(
+        intent.intent_id for job in day.drawn.jobs for intent in job.intents if intent.reduce_only
+    )
+
+
+def _within_the_limits(day: FaultedDay) -> Iterator[str]:
+    """Count, size and turnover of the broker's orders that may add risk, in each life of the book, which counts its own."""
+    limits, reducing = day.drawn.limits, _reducing(day)
+    risky = [order for order in _accepted(day) if order.child.intent_id not in reducing]
+    latest = {fill.root: fill for fill in sorted(day.broker.executions(), key=lambda fill: fill.version)}
+    usd = {order.child.order_ref: _usd(day, order.child) for order in risky}
+    for ref, notional in usd.items():
+        if notional > limits.max_order_usd:
+            yield f"{ref} is of {notional} USD, more than {limits.max_order_usd}"
+    for life in (*day.lost_lives, day.known_orders):
+        lived = [order for order in risky if order.child.order_ref in life]
+        if len(lived) > limits.max_orders:
+            yield f"{len(lived)} orders, more than {limits.max_orders}"
+        traded = sum((usd[order.child.order_ref] * _part(order, latest.values()) for order in lived), ZERO)
+        if traded > limits.max_turnover_usd + CENT and not day.late:
+            yield f"{traded} USD traded or may trade, more than {limits.max_turnover_usd}"
+
+
+def _part(order: BrokerOrder, executions: Collection[Fill]) -> Decimal:
+    """How much of an order traded or may trade, as a part of it."""
+    own = (order.child.order_ref, order.child.contract_id)
+    done = sum((fill.quantity for fill in executions if (fill.order_ref, fill.contract_id) == own), ZERO)
+    return (done + (order.remaining if order.is_open else ZERO)) / order.child.quantity
+
+
+def _usd(day: FaultedDay, child: ChildOrder) -> Decimal:
+    """Notional of an order at its limit; of a spread that of both legs at their mids on arrival."""
+    instrument = BOOK.instrument(child.contract_id)
+    prices = [child.limit_price] if child.near is None else [child.arrival_mid, child.near.arrival_mid]
+    notional = sum((abs(instrument.notional(child.quantity, price or ZERO)) for price in prices), ZERO)
+    return day.broker.terms.facts.fx(day.drawn.starts).to_base(notional, instrument.currency)
+
+
 @lru_cache(maxsize=1)
 def _book(day: FaultedDay) -> Portfolio:
     """Our book in the evening; both comparisons read it."""
@@ -172,14 +212,15 @@ def _booked_once(day: FaultedDay) -> Iterator[str]:
 
 
 def _nothing_after_the_halt(day: FaultedDay) -> Iterator[str]:
-    """Once the halt was reported as effective no order arrives any more, whenever it was claimed."""
+    """Once the halt was reported as effective no order arrives any more that it forbids, whenever it was claimed."""
     if day.halted_at is None:
         return
+    reducing = _reducing(day) if day.may_reduce else frozenset()
     last = day.broker.state.head.orders if day.resumed_at is None else day.resumed_at
     for order in _accepted(day):
         number = int(order.broker_order_id)
         ref = order.child.order_ref
-        if day.halted_at < number <= last:
+        if day.halted_at < number <= last and order.child.intent_id not in reducing:
             yield f"{ref} was accepted as order {number}, halted after {day.halted_at}"
 
 
@@ -235,6 +276,7 @@ CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "I1 accepted at most once": _accepted_once,
     "I2 within the parent": _within_the_parent,
     "I3 inside the collar": _inside_the_collar,
+    "I3 within the limits": _within_the_limits,
     "I4 same cash": _same_cash,
     "I5 same positions": _same_positions,
     "I7 nothing after a halt": _nothing_after_the_halt,

@@ -14,15 +14,16 @@ from engine.simulation.interventions import change_execution
 from engine.simulation.matching import Match
 
 
-def change_newest(broker: SimulatedBroker, contracts: ContractBook, part: Decimal) -> None:
-    """Let the broker correct its newest execution to a part of its quantity, or take it back."""
+def change_newest(broker: SimulatedBroker, contracts: ContractBook, part: Decimal, ticks: int = 0) -> None:
+    """Let the broker correct its newest execution to a part of its quantity and a price some ticks on, or take it back."""
     latest = {fill.root: fill for fill in broker.executions()}
     standing = [fill for fill in latest.values() if fill.quantity > 0]
     if standing:
         fill = standing[-1]
         instrument = contracts.instrument(fill.contract_id)
         quantity = fill.quantity * part // instrument.lot * instrument.lot
-        change_execution(broker, "drawn", fill.execution_id, quantity, fill.price)
+        price = fill.price + ticks * instrument.tick_at(fill.price)
+        change_execution(broker, "drawn", fill.execution_id, quantity, price)
         broker.commit()
 
 
