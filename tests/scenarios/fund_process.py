@@ -2,7 +2,7 @@
 
 The rest of the line is the command line of the fund, run as it is. ``PLAN`` is a JSON object: ``kill`` is the moment at
 which the process ends by SIGKILL, ``stop`` the one at which it stands still until it is woken, ``told`` a file that gets a
-line with the time (of the system's monotonic clock) once recovery is over.
+line once recovery is over: the times (of the system's monotonic clock) of then, and of when everything was imported.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ RECOVERED = "recover open orders"
 
 
 def tell_when_recovered(told: Path) -> None:
-    """Write down when a process knew what had become of every order."""
-    call = Step.__call__
+    """Write down when a process knew what had become of every order, and when it had started."""
+    call, up = Step.__call__, time.monotonic()
 
     def timed(self: Step[..., object], *arguments: object, **named: object) -> object:
         value = call(self, *arguments, **named)
         if self.name == RECOVERED and not told.exists():
-            told.write_text(repr(time.monotonic()), encoding="utf-8")
+            told.write_text(f"{time.monotonic()!r} {up!r}", encoding="utf-8")
         return value
 
     Step.__call__ = timed  # type: ignore[method-assign, assignment]

@@ -51,7 +51,10 @@ SOON = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """One day that was killed, and how it ended; ``recovery`` in seconds, ``None`` where nothing was left to recover."""
+    """One day that was killed, and how it ended; ``recovery`` in seconds, ``None`` where nothing was left to recover.
+
+    ``start`` are those seconds of it in which a process of its own began and imported what it needs.
+    """
 
     backend: str
     seed: int
@@ -60,6 +63,7 @@ class Kill:
     recovery: float | None
     unknown: int
     broken: tuple[str, ...]
+    start: float | None = None
 
     @property
     def command(self) -> str:
@@ -160,7 +164,7 @@ class Theatre:
         except RuntimeError as error:
             told = {"recovery": None, "broken": [f"the day ends: {error}"], "unknown": 0}
         assert isinstance(told, dict)
-        recovery, broken = told["recovery"], told["broken"]
+        recovery, broken, start = told["recovery"], told["broken"], told.get("start")
         assert isinstance(broken, list)
         return Kill(
             backend=self.backend,
@@ -170,6 +174,7 @@ class Theatre:
             recovery=None if recovery is None else float(str(recovery)),
             unknown=int(str(told["unknown"])),
             broken=tuple(str(one) for one in broken),
+            start=None if start is None else float(str(start)),
         )
 
     def _strike_fork(self, chance: random.Random, *, first: bool) -> str:
@@ -231,10 +236,11 @@ class Theatre:
         status = self._start({"told": str(told)}).wait()
         if status != 0:
             raise RuntimeError(f"the command line answered {status}")
-        recovered = float(told.read_text(encoding="utf-8")) - started if told.exists() else None
+        times = told.read_text(encoding="utf-8").split() if told.exists() else []
+        recovered, up = (float(moment) - started for moment in times) if times else (None, None)
         ended = in_child(lambda: self.finish(started), self.answer)
         assert isinstance(ended, dict)
-        return {**ended, "recovery": recovered}
+        return {**ended, "recovery": recovered, "start": up}
 
 
 def kill_after(process: int, seconds: float) -> None:
@@ -327,6 +333,7 @@ def document(played: Sequence[Kill], about: dict[str, Json], seconds: float) -> 
             )
             for process in ("command line", "fork")
         },
+        "of_which_start_seconds": percentiles([k.start for k in played if k.start is not None]),
         "backends": about,
         "load_average_at_end": [round(load, 1) for load in os.getloadavg()],
         "niceness": os.nice(0),

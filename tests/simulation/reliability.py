@@ -136,6 +136,8 @@ def _real_kills(found: Document | None) -> Iterator[str]:
     yield f"Real processes ended by SIGKILL (`{found['command']}`, commit {found['commit'][:12]}): {counts}; {found['killed_twice']} of them twice; {len(found['violations'])} violations."
     for name, seconds in found["recovery_seconds"].items():
         yield f"Recovery after a kill, {name}: median {seconds['p50']:.1f} s, 99 % within {seconds['p99']:.1f} s ({seconds['count']} kills)."
+    if (start := found.get("of_which_start_seconds", {"count": 0}))["count"]:
+        yield f"Of the command line's, starting the process took: median {start['p50']:.1f} s, 99 % within {start['p99']:.1f} s."
 
 
 def read(path: Path) -> Document | None:
