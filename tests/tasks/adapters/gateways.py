@@ -130,6 +130,9 @@ def running(make: Callable[[], Gateway] = make_gateway, **options: Any) -> Itera
         if serving:  # lines of the control interface that were hung up just now
             await asyncio.wait(serving, timeout=1)
         await asyncio.sleep(0.01)
+        for accepted in list(getattr(loop, "_transports", {}).values()):  # while the server stopped to listen
+            accepted.abort()
+        await asyncio.sleep(0.01)
 
     server, control_port = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
     line = ControlLine(control_port)
