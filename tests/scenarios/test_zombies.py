@@ -16,6 +16,8 @@ from tests.shared_data import REPOSITORY
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 Scene = dict[str, Any]
 SUPERSEDED = {"end": "SupersededError", "exit": 5}
+REFUSALS = ("held by another run", "another process drives this account")
+"""What one is told that comes second: to the run, or already to the simulated account that both would open."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,8 @@ def test_one_of_several_that_begin_at_once_works_and_the_others_are_refused(scen
     ends = scene["at_once"]["ends"]
     assert len(ends) == AT_ONCE
     assert sorted(end["exit"] for end in ends) == [0] + [5] * (AT_ONCE - 1)
-    assert all("held by another run" in end["text"] for end in ends if end["exit"] == 5)
+    for end in ends:
+        assert end["exit"] == 0 or any(refusal in end["text"] for refusal in REFUSALS), end
     assert scene["at_once"]["judged"]["broken"] == []
     assert scene["at_once"]["judged"]["accepted"] > 30
 
