@@ -23,8 +23,9 @@ from tasks.adapters.simulated_account import SqliteJournal, open_account
 from tasks.adapters.simulated_gateway.faults import ScriptedFacts
 from tasks.adapters.simulated_gateway.gateway import Gateway, GatewayWorld
 from tasks.adapters.simulated_gateway.listing import Listing
+from tasks.adapters.simulated_gateway.market import GatewayMarket
 from tasks.adapters.simulated_gateway.order_book import PlacedOrders
-from tasks.adapters.simulated_gateway.sessions import Market
+from tasks.adapters.simulated_gateway.tape import Tape
 from tasks.options import WorldOptions, fund_home
 from tasks.runtime import World, day_start
 
@@ -58,7 +59,7 @@ def gateway_path(home: Path, account: str) -> Path:
     return home / FOLDER / f"{account}.sqlite"
 
 
-def open_gateway(options: GatewayOptions, market: Market | None = None) -> Gateway:
+def open_gateway(options: GatewayOptions) -> Gateway:
     """The gateway of these options; close it when done.
 
     Raises `ConfigurationError` when the account's file has another seed, and for a clock that does not run.
@@ -93,7 +94,7 @@ def open_gateway(options: GatewayOptions, market: Market | None = None) -> Gatew
             facts=facts,
             placed=placed,
             clock=None if options.speed is None else scaled_clock(start, options.speed),
-            market=market,
+            market=GatewayMarket(tape=Tape(panel=world.panel, known=world.market)),
             pence_executions=options.pence_executions,
         )
     )

@@ -11,7 +11,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from engine.errors import BrokerUnavailable, FundError
-from tasks.adapters.simulated_gateway.control_commands import COMMANDS, Asked, Told
+from tasks.adapters.simulated_gateway.control_asked import Asked, Told
+from tasks.adapters.simulated_gateway.control_commands import COMMANDS
 from tasks.adapters.simulated_gateway.gateway import Barrier
 from tasks.adapters.simulated_gateway.server import GatewayServer
 from tasks.adapters.simulated_gateway.sessions import Moved

@@ -2,96 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 
 from engine.errors import ConfigurationError
 from engine.model.orders import Fill
 from engine.simulation.faults import clear, inject
 from engine.simulation.interventions import change_execution, place_order
 from engine.simulation.matching import refresh_interval
+from tasks.adapters.simulated_gateway.control_asked import Asked, Told
+from tasks.adapters.simulated_gateway.control_market import hide_market_data, second_session
 from tasks.adapters.simulated_gateway.faults import SYSTEM_TEXTS, QuoteScript, Refusal
 from tasks.adapters.simulated_gateway.messages import CLIENT_MESSAGES
 from tasks.adapters.simulated_gateway.server import GatewayServer
 from tasks.adapters.simulated_gateway.sessions import error
 
-Told = dict[str, object]
-Command = Callable[[GatewayServer, "Asked"], Told]
-LINK_LOST, DATA_LOST, DATA_KEPT, OTHER_SESSION = 1100, 1101, 1102, 10197
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One command with what it takes; reading a field of another kind raises `ConfigurationError`."""
-
-    fields: Mapping[str, object]
-
-    @classmethod
-    def parse(cls, line: bytes) -> Asked:
-        """A line of JSON; raises `ConfigurationError` for anything else."""
-        try:
-            found = json.loads(line)
-        except ValueError as problem:
-            raise ConfigurationError(f"expected a line of JSON, found {line[:60]!r}") from problem
-        if not isinstance(found, dict):
-            raise ConfigurationError(f"expected an object of JSON, found {line[:60]!r}")
-        return cls(found)
-
-    def has(self, name: str) -> bool:
-        """Whether a field is given."""
-        return self.fields.get(name) is not None
-
-    def text(self, name: str, default: str | None = None) -> str:
-        """A text."""
-        found = self.fields.get(name, default)
-        if not isinstance(found, str):
-            raise ConfigurationError(f"{name}: expected a text, found {found!r}")
-        return found
-
-    def integer(self, name: str, default: int | None = None) -> int:
-        """A whole number."""
-        found = self.fields.get(name, default)
-        if not isinstance(found, int) or isinstance(found, bool):
-            raise ConfigurationError(f"{name}: expected a whole number, found {found!r}")
-        return found
-
-    def times(self) -> int:
-        """How often something happens: ``times``, else once."""
-        return self.integer("times", 1)
-
-    def client(self) -> int | None:
-        """The client that is meant, ``None`` for all."""
-        return self.integer("client_id") if self.has("client_id") else None
-
-    def switch(self, name: str) -> bool:
-        """On or off; on when it is not given."""
-        found = self.fields.get(name, True)
-        if not isinstance(found, bool):
-            raise ConfigurationError(f"{name}: expected true or false, found {found!r}")
-        return found
-
-    def number(self, name: str) -> Decimal:
-        """A number, written as a text so that it stays exact, or a whole one."""
-        return _number(name, self.fields.get(name))
-
-    def numbers(self, name: str) -> tuple[Decimal, ...]:
-        """A list of numbers, empty when it is not given."""
-        found = self.fields.get(name, [])
-        if not isinstance(found, list):
-            raise ConfigurationError(f"{name}: expected a list, found {found!r}")
-        return tuple(_number(name, item) for item in found)
-
-
-def _number(name: str, found: object) -> Decimal:
-    try:
-        value = Decimal(found) if isinstance(found, str | int) and not isinstance(found, bool) else None
-    except InvalidOperation:
-        value = None
-    if value is None or not value.is_finite():
-        raise ConfigurationError(f"{name}: expected a number as a text, found {found!r}")
-    return value
+Command = Callable[[GatewayServer, Asked], Told]
+LINK_LOST, DATA_LOST, DATA_KEPT = 1100, 1101, 1102
 
 
 # ---------------------------------------------------------------- the line
@@ -143,11 +69,16 @@ def _delay(server: GatewayServer, asked: Asked) -> Told:
 
 
 def _system(server: GatewayServer, asked: Asked) -> Told:
-    """Tell all clients a ``code`` about the connection; from 1100 to 1101 or 1102 reports of orders are lost."""
+    """Tell all clients a ``code`` about the connection; from 1100 to 1101 or 1102 reports are lost.
+
+    With 1101 every subscription of market data is lost too.
+    """
     code = asked.integer("code")
     told = asked.text("text", SYSTEM_TEXTS.get(code, f"System message {code}"))
     if code in (LINK_LOST, DATA_LOST, DATA_KEPT):
         server.gateway.faults.link_is_down = code == LINK_LOST
+    if code == DATA_LOST:
+        server.gateway.lose_streams()
     effects = server.gateway.say_to_all(error(code, told))
     server.dispatch(effects)
     return {"told": len(effects)}
@@ -197,27 +128,6 @@ def _commission_first(server: GatewayServer, asked: Asked) -> Told:
     """Tell commissions before their executions, while ``on``."""
     server.gateway.faults.commission_first = asked.switch("on")
     return {}
-
-
-def _market_data(server: GatewayServer, asked: Asked) -> Told:
-    """Answer requests of market data by a ``code`` and ``text``; without a code by data again."""
-    faults = server.gateway.faults
-    faults.market_data = (
-        Refusal(asked.integer("code"), asked.text("text", "Injected")) if asked.has("code") else None
-    )
-    return {}
-
-
-def _second_session(server: GatewayServer, asked: Asked) -> Told:
-    """Let somebody else of the same user log in: market data goes there, while ``on``."""
-    faults, told = server.gateway.faults, SYSTEM_TEXTS[OTHER_SESSION]
-    if not asked.switch("on"):
-        faults.market_data = None
-        return {"told": 0}
-    faults.market_data = Refusal(OTHER_SESSION, told)
-    effects = server.gateway.say_to_all(error(OTHER_SESSION, told))
-    server.dispatch(effects)
-    return {"told": len(effects)}
 
 
 def _hold_barriers(server: GatewayServer, asked: Asked) -> Told:
@@ -349,14 +259,14 @@ COMMANDS: Mapping[str, Command] = {
     "hold_barriers": _hold_barriers,
     "lose_cancels": _counted("lost_cancels", "Do not read the next cancels (``times``)."),
     "lose_orders": _counted("lost_orders", "Do not read the next orders (``times``)."),
-    "market_data": _market_data,
+    "market_data": hide_market_data,
     "orders": _orders,
     "refuse_orders": _refuse_orders,
     "repeat_execution": _repeat_execution,
     "reset": _reset,
     "roll_back": _counted("rolled_back", "Offer order numbers that are ``times`` lower than the next."),
     "script": _script,
-    "second_session": _second_session,
+    "second_session": second_session,
     "silence_orders": _counted(
         "silent_orders", "Take the next orders (``times``) without an acknowledgement."
     ),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 
 from engine.model.instruments import Contract
 from engine.model.market import Dividend, FxRates, Quote, Split, SymbolChange
@@ -22,6 +23,32 @@ class Refusal:
     text: str
 
 
+class MarketFault(Enum):
+    """What a client is shown of a contract instead of its live market; the market itself goes on."""
+
+    NONE = "none"
+    DELAYED = "delayed"
+    FROZEN = "frozen"
+    COMPETING = "competing"
+    STALE = "stale"
+    CROSSED = "crossed"
+    ONE_SIDED = "one_sided"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class MarketTrouble:
+    """A fault of market data since a time; ``missing`` is the side that a one-sided market lacks."""
+
+    kind: MarketFault
+    since: datetime
+    missing: str = "ask"
+
+
+EVERY_CONTRACT = ""
+"""Stands for all contracts where a fault of market data names one."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Faults:
     """What goes wrong from now on. A number counts how many times more, each time one less.
@@ -29,7 +56,8 @@ class Faults:
     ``account`` is shown as the managed account. ``unanswered`` requests are read and never answered.
     ``refused_orders`` are answered by a code and not passed on; ``lost_orders`` are not even read; ``silent_orders``
     work and nobody is told until they trade. ``rolled_back`` lowers the next order number. While the link to the
-    broker is down, reports are lost. ``market_data`` is answered to requests of market data instead of data.
+    broker is down, reports are lost. ``market_data`` is answered to requests of market data instead of data,
+    ``market_troubles`` are by contract, and `EVERY_CONTRACT` for those that have none of their own.
     """
 
     account: str | None = None
@@ -44,6 +72,12 @@ class Faults:
     commission_first: bool = False
     link_is_down: bool = False
     market_data: Refusal | None = None
+    market_troubles: dict[str, MarketTrouble] = field(default_factory=dict)
+    paced_requests: int = 0
+
+    def market_trouble(self, contract_id: str) -> MarketTrouble | None:
+        """What is wrong with the data of a contract now."""
+        return self.market_troubles.get(contract_id) or self.market_troubles.get(EVERY_CONTRACT)
 
     def take(self, name: str) -> bool:
         """Whether a counted fault strikes now; it is one less afterwards."""

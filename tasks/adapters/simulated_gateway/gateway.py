@@ -143,6 +143,11 @@ class Gateway:
                 effects += self._account_updates(session)
         return effects
 
+    def lose_streams(self) -> None:
+        """Forget every subscription of market data: who wants one has to ask again."""
+        for session in self.sessions.values():
+            session.streams.clear()
+
     def hold_barriers(self, client_id: int) -> None:
         """From now on a client's requests of the time are barriers: each is answered by an `advance`, never at once.
 

@@ -138,9 +138,7 @@ class Listing:
         return record | {
             "last_trade": shown["last_trade_date"],
             "market_name": instrument.ib_symbol,
-            "least_tick": _plain(
-                min(band.tick for band in instrument.tick_bands) / self._tick_unit(instrument)
-            ),
+            "least_tick": self.least_tick(instrument),
             "order_types": _ORDER_TYPES,
             "valid_exchanges": ",".join(exchanges),
             "price_magnifier": _plain(instrument.price_magnifier),
@@ -159,6 +157,10 @@ class Listing:
             "size_step": _plain(instrument.lot),
             "suggested_size_step": _plain(instrument.lot),
         }
+
+    def least_tick(self, instrument: Instrument) -> str:
+        """Smallest tick, in the unit in which ticks are told."""
+        return _plain(min(band.tick for band in instrument.tick_bands) / self._tick_unit(instrument))
 
     def market_rule(self, instrument: Instrument) -> int:
         """Number of the instrument's table of ticks: one for each different table, in the order of the ids."""

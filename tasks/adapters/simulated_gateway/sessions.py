@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
+from engine.simulation.broker import SimulatedBroker
+from tasks.adapters.simulated_gateway.faults import Faults, ScriptedFacts
 from tasks.adapters.simulated_gateway.forms import Record
+from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.messages import Request
+
 
 NO_REQUEST = -1
 """Request id of a message that answers nobody's request."""
@@ -49,6 +53,16 @@ class Moved(NamedTuple):
 Effect = Say | Hangup | Moved
 
 
+@dataclass(slots=True, kw_only=True)
+class Stream:
+    """A request that runs on, and what its client was told last: answers by what they are about."""
+
+    request: Request
+    contract_id: str | None = None
+    told: dict[str, Answer] = field(default_factory=dict)
+    seen: object = None
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Session:
     """One connection.
@@ -64,7 +78,7 @@ class Session:
     watches_account: bool = False
     summaries: dict[int, tuple[str, ...]] = field(default_factory=dict)
     market_data_type: int = 1
-    streams: dict[int, Request] = field(default_factory=dict)
+    streams: dict[int, Stream] = field(default_factory=dict)
     times_asked: int = 0
     times_told: int = 0
 
@@ -85,6 +99,26 @@ class MarketView(Protocol):
     @property
     def now(self) -> datetime:
         """The gateway's time, UTC: nothing later may be told."""
+
+    @property
+    def facts(self) -> ScriptedFacts:
+        """The world's prices, through the scripts of the control interface."""
+
+    @property
+    def listing(self) -> Listing:
+        """Contracts and their numbers."""
+
+    @property
+    def broker(self) -> SimulatedBroker:
+        """The account."""
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on purpose."""
+
+    @property
+    def sessions(self) -> Mapping[int, Session]:
+        """Every connection, by its number."""
 
 
 MARKET_REQUESTS = frozenset({

@@ -17,7 +17,7 @@ from typing import Any
 from ib_insync import IB
 
 from config.policies import fund_policy
-from config.settings import load_configuration
+from config.settings import Settings, load_configuration
 from config.universe import load_venues, universe_of
 from engine.model.universe import Universe
 from engine.sessions import SessionTable
@@ -33,9 +33,12 @@ from tasks.adapters.simulated_gateway.control_client import ControlLine
 from tasks.adapters.simulated_gateway.faults import ScriptedFacts
 from tasks.adapters.simulated_gateway.gateway import Gateway, GatewayWorld
 from tasks.adapters.simulated_gateway.listing import Listing
+from tasks.adapters.simulated_gateway.market import GatewayMarket
 from tasks.adapters.simulated_gateway.order_book import PlacedOrders
 from tasks.adapters.simulated_gateway.server import GatewayServer
 from tasks.adapters.simulated_gateway.sessions import Market
+from tasks.adapters.simulated_gateway.tape import Tape
+from tasks.adapters.simulated_market import PanelMarket
 
 ACCOUNT = "DU1234567"
 OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
@@ -47,11 +50,25 @@ SEED = 7
 @lru_cache(maxsize=1)
 def small_world() -> tuple[Universe, SessionTable, PanelFacts]:
     """Universe, sessions and facts, made once for all tests of a process."""
-    universe = universe_of(load_configuration("fund", ()).settings)
+    universe = universe_of(_settings())
     cache = Path(tempfile.mkdtemp(prefix="gateway-sessions-"))
     sessions = session_table(date(2026, 9, 1), date(2027, 12, 31), cache)
     panel = generate_panel(universe, sessions, date(2026, 9, 1), date(2026, 11, 30), SEED)
     return universe, sessions, PanelFacts(panel=panel, universe=universe, sessions=sessions, seed=SEED)
+
+
+@lru_cache(maxsize=1)
+def small_market() -> Market:
+    """Market data over the small world."""
+    universe, sessions, facts = small_world()
+    return GatewayMarket(
+        tape=Tape(panel=facts.panel, known=PanelMarket(facts.panel, universe, sessions, facts))
+    )
+
+
+@lru_cache(maxsize=1)
+def _settings() -> Settings:
+    return load_configuration("fund", ()).settings
 
 
 def make_gateway(
@@ -65,7 +82,7 @@ def make_gateway(
 ) -> Gateway:
     """A gateway of a new account, or of the account of a file; without a clock on virtual time."""
     universe, _, world = small_world()
-    policy = fund_policy(load_configuration("fund", ()).settings, opened.date())
+    policy = fund_policy(_settings(), opened.date())
     facts = ScriptedFacts(world)
     terms = BrokerTerms(facts=facts, universe=universe, costs=policy.costs, carry=policy.carry)
     opening = AccountOpening(account=ACCOUNT, deposit=deposit, opened_at=opened, seed=SEED)
@@ -78,7 +95,8 @@ def make_gateway(
     listing = Listing(universe=universe, facts=facts, venues=load_venues(), chains=world.panel.chains)
     return Gateway(
         GatewayWorld(
-            broker=broker, listing=listing, facts=facts, placed=placed, clock=clock, market=market,
+            broker=broker, listing=listing, facts=facts, placed=placed, clock=clock,
+            market=small_market() if market is None else market,
             pence_executions=pence_executions,
         )
     )  # fmt: skip

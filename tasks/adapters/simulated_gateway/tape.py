@@ -1,0 +1,164 @@
+"""What the simulated market has shown up to a time: quotes, the day so far, last quotes before a close.
+
+Everything is read from the exchange's own facts. A day that is not over is told from the quotes that it has shown, never
+from what its panel row says of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+
+from engine.model.instruments import Instrument, InstrumentType
+from engine.model.market import MarketInputs, Quote
+from engine.model.money import decimal_from_float
+from engine.ports import MarketDataSource
+from engine.sessions import Session
+from engine.simulation.panel import MarketPanel
+from tasks.adapters.simulated_gateway.faults import ScriptedFacts
+
+REFRESH = timedelta(seconds=5)
+"""How long a quote holds."""
+
+GLANCE = timedelta(minutes=15)
+"""How often the day so far is looked at for its open, high and low."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayFigures:
+    """A session so far, or the whole of one that is over: in quote units, ``None`` where it has none."""
+
+    open: Decimal | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    volume: Decimal | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Tape:
+    """Reads a panel and the exchange's facts over it.
+
+    ``known`` is what is published of the market (volumes, loans, dividends), point in time.
+    """
+
+    panel: MarketPanel
+    known: MarketDataSource
+    _published: tuple[object, MarketInputs] | None = None
+
+    def published(self, facts: ScriptedFacts, at: datetime) -> MarketInputs:
+        """What is published at a time; read once for all times between two that change it."""
+        closed = tuple(
+            facts.sessions.last_closed(venue, at).session_date for venue in sorted(facts.sessions.venues)
+        )
+        key = (closed, at.date(), at.hour >= 22)
+        if self._published is None or self._published[0] != key:
+            self._published = (key, self.known.inputs(at.date(), at, (), {}))
+        return self._published[1]
+
+    def last_quote(
+        self, facts: ScriptedFacts, instrument: Instrument, contract_id: str, at: datetime
+    ) -> Quote | None:
+        """The last quote before the venue closed."""
+        session = facts.sessions.last_closed(instrument.venue, at)
+        return facts.quote(contract_id, session.close - REFRESH)
+
+    def last_close(
+        self, facts: ScriptedFacts, instrument: Instrument, contract_id: str, at: datetime
+    ) -> Decimal | None:
+        """Official close of the last session that is over."""
+        day = facts.sessions.last_closed(instrument.venue, at).session_date
+        return facts.official_close(contract_id, day)
+
+    def day(self, facts: ScriptedFacts, instrument: Instrument, contract_id: str, at: datetime) -> DayFigures:
+        """The running session so far; while the venue is closed the last one."""
+        session = facts.sessions.in_session(instrument.venue, at)
+        if session is None:
+            last = facts.sessions.last_closed(instrument.venue, at)
+            return self.recorded(contract_id, last.session_date)
+        prints = [
+            traded_at(instrument, quote) for quote in glances(facts, contract_id, session.open, at, GLANCE)
+        ]
+        if not prints:
+            return DayFigures()
+        usual = self.published(facts, at).average_daily_volume.get(contract_id)
+        return DayFigures(
+            open=prints[0],
+            high=max(prints),
+            low=min(prints),
+            volume=None if usual is None else _share_of(usual, session, at),
+        )
+
+    def recorded(self, contract_id: str, day: date) -> DayFigures:
+        """What was recorded of a session that is over; nothing for options, of which only closes are known."""
+        series, row = self.panel.series.get(contract_id), self._row(day)
+        if series is None or row is None:
+            return DayFigures()
+        return DayFigures(
+            open=_exact(series.open[row]),
+            high=_exact(series.high[row]),
+            low=_exact(series.low[row]),
+            volume=_exact(series.volume[row]),
+        )
+
+    def _row(self, day: date) -> int | None:
+        row = self.panel.row(day) if self.panel.dates[0] <= day else None
+        return row if row is not None and self.panel.dates[row] == day else None
+
+
+def glances(
+    facts: ScriptedFacts, contract_id: str, first: datetime, last: datetime, step: timedelta
+) -> Iterator[Quote]:
+    """Quotes from a time on, one a step, and the one at the end; moments without a quote are left out."""
+    at = first
+    while at < last:
+        quote = facts.quote(contract_id, at)
+        if quote is not None:
+            yield quote
+        at += step
+    quote = facts.quote(contract_id, last)
+    if quote is not None:
+        yield quote
+
+
+def traded_at(instrument: Instrument, quote: Quote) -> Decimal:
+    """Price of the trade that a quote shows; currencies and what did not trade count at the middle."""
+    if has_trades(instrument) and quote.last is not None:
+        return quote.last
+    return quote.mid
+
+
+def has_trades(instrument: Instrument) -> bool:
+    """Whether trades of it are told: of spot currencies only quotes are."""
+    return instrument.kind not in (InstrumentType.CASH, InstrumentType.FX_SPOT)
+
+
+def refreshed(at: datetime) -> datetime:
+    """When the quote of a time was made."""
+    return at - timedelta(seconds=at.timestamp() % REFRESH.total_seconds())
+
+
+def crossed(quote: Quote) -> Quote:
+    """The same quote with its sides changed."""
+    return replace(quote, bid=quote.ask, ask=quote.bid, bid_size=quote.ask_size, ask_size=quote.bid_size)
+
+
+def one_sided(quote: Quote, missing: str) -> Quote:
+    """The same quote without one side."""
+    nothing = Decimal(0)
+    if missing == "bid":
+        return replace(quote, bid=None, bid_size=nothing)
+    return replace(quote, ask=None, ask_size=nothing)
+
+
+def _share_of(usual: Decimal, session: Session, at: datetime) -> Decimal:
+    """What of a usual day's volume has traded by now, at an even pace: whole units."""
+    share = Decimal((at - session.open) // REFRESH) / Decimal((session.close - session.open) // REFRESH)
+    return (usual * share).to_integral_value()
+
+
+def _exact(value: float) -> Decimal | None:
+    return decimal_from_float(float(value)) if np.isfinite(value) else None
