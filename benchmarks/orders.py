@@ -59,6 +59,9 @@ EVENTS_AN_ORDER = 2 + 2 * LOOKS
 POLLED = ((5.0, 2_000), (1.0, 500), (0.25, 100), (0.005, 5))
 """Seconds between two looks, and of how many orders: as the design before this one had it, as peers tick, four times as
 often, and as often as is needed to keep every deadline to the 5 ms that are asked of this loop."""
+POLLED_WIRE = ((5.0, 1_000), (1.0, 300))
+"""The same where both loops read the broker's messages off the line: a question is answered by the whole order and its
+status, which is how the protocol answers it. The way there and back still costs nothing."""
 JUDGED_SECONDS = 1.0
 """The tick of peers, and the longest that keeps the shortest interval of our own policy, 5 s, to within a fifth."""
 DEADLINES, DEADLINE_SECONDS = 100, 3
@@ -67,6 +70,7 @@ ACCOUNT = "SIM-bench"
 
 Figure = dict[str, str | float | bool | None]
 Mix = Sequence[tuple[str, t.Event, datetime]]
+Polled = Sequence[tuple[float, int]]
 
 
 def measure() -> list[Figure]:
@@ -76,7 +80,8 @@ def measure() -> list[Figure]:
         journaled, claims = _journaled(open_database(None, Path(folder)))
     late = sorted(_lateness())
     bare = sorted(_bare_waits())
-    loop, asking = _beside_polling()
+    loop, asking = _beside_polling(POLLED, "answered from memory", off_the_line=False)
+    wire_loop, wire_asking = _beside_polling(POLLED_WIRE, "answered by the protocol", off_the_line=True)
     return [
         _figure("load of the machine", os.getloadavg()[0], "processes"),
         _figure(f"{ORDERS} working orders, journal off", pure[0], "events/s", 100_000),
@@ -86,6 +91,8 @@ def measure() -> list[Figure]:
         _figure("claims, each a transaction of its own", claims, "orders/s"),
         _figure("the same loop told of one order's life after another", loop, "events/CPU-s"),
         *asking,
+        _figure("the loop that is told reads the protocol", wire_loop, "events/CPU-s"),
+        *wire_asking,
         _figure("half of the deadlines kept to", 1000 * late[len(late) // 2], "ms late"),
         _figure("deadlines kept to 99 %", 1000 * late[int(0.99 * len(late))], "ms late", 5, at_most=True),
         _figure("99 % of bare waits, with nothing to do", 1000 * bare[int(0.99 * len(bare))], "ms late"),
@@ -197,15 +204,16 @@ def _pure() -> tuple[float, float]:
     return rates
 
 
-def _beside_polling() -> tuple[float, list[Figure]]:
+def _beside_polling(polled: Polled, where: str, *, off_the_line: bool) -> tuple[float, list[Figure]]:
     """Events a processor second of a loop that is told, and beside loops that ask, which have to decide the same."""
-    told, figures = polling.driven(max(orders for _, orders in POLLED)), list[Figure]()
-    for seconds, orders_ in POLLED:
-        asked = polling.polled(orders_, seconds)
+    most = max(orders for _, orders in polled)
+    told, figures = polling.driven(most, off_the_line=off_the_line), list[Figure]()
+    for seconds, orders_ in polled:
+        asked = polling.polled(orders_, seconds, off_the_line=off_the_line)
         if not asked.fills <= told.fills:
             raise RuntimeError("expected both loops to trade the same")
         ratio, target = told.rate / asked.rate, 8.0 if seconds == JUDGED_SECONDS else None
-        name = f"beside asking of every order each {seconds:g} s"
+        name = f"beside asking of every order each {seconds:g} s, {where}"
         figures += [
             {**_figure(name, ratio, "times the events", target), "baseline": asked.rate, "ratio": ratio},
             _figure(f"{name}: hears later", 1000 * asked.mean_delay_seconds, "ms, mean"),

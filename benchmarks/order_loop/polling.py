@@ -2,8 +2,9 @@
 
 A polling loop asks at every interval, of every order that works, how it stands (an object of the broker's) and what
 its market is (a quote), looks at its clocks, and acts on what changed. It decides by the same pure step, with every
-transition checked, so that only the way in which news is found differs. Its broker answers at once from memory:
-round trips, which a real one adds to every question, are counted and cost nothing here.
+transition checked, so that only the way in which news is found differs. Its broker answers at once: with objects of
+its memory, or off the line, where both loops read every message of the protocol that they are told or asked for.
+The way there and back, which a real broker adds to every question, is counted and costs nothing here.
 
 The orders begin at phases spread over five seconds, are acknowledged a tenth of a second later, are looked at every
 15 s, and are filled whole between 20 and 110 s later: 1 + 2 * looks + 1 events each.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from benchmarks.order_loop.lives import INSTRUMENT, POLICY, child_of, parents_of, whole_fill, wide_market
+from benchmarks.order_loop.wire import Line, fill_frames, quote_frames, status_frames
 from engine.execution import ticket as t
 from engine.execution.inbox import Inbox
 from engine.model.market import Quote
@@ -57,10 +59,16 @@ class Measured:
 
 
 class _Venue:
-    """What becomes of every order, and when; it answers from memory."""
+    """What becomes of every order, and when. ``off_the_line``: whoever is told reads the messages that say it."""
 
-    def __init__(self, children: Sequence[ChildOrder], begins: Sequence[datetime]) -> None:
+    def __init__(
+        self, children: Sequence[ChildOrder], begins: Sequence[datetime], *, off_the_line: bool
+    ) -> None:
         self.begins = {child.intent_id: begin for child, begin in zip(children, begins, strict=True)}
+        self._line = Line() if off_the_line else None
+        self._states: dict[tuple[str, ChildStatus], tuple[bytes, ...]] = {}
+        self._executions: dict[str, tuple[bytes, ...]] = {}
+        self._quote_frames = quote_frames(wide_market(NOON))
         self._market = wide_market(NOON)
         self._acknowledged: dict[str, datetime] = {}
         self._fills: dict[str, Fill] = {}
@@ -70,6 +78,29 @@ class _Venue:
             life = FIRST_FILL_SECONDS + (LAST_FILL_SECONDS - FIRST_FILL_SECONDS) * (place * GOLDEN**2 % 1)
             self._acknowledged[child.order_ref] = begin + timedelta(seconds=ACKNOWLEDGED_SECONDS)
             self._fills[child.order_ref] = whole_fill(child, begin + timedelta(seconds=life))
+            self._write_frames(place + 1, child)
+
+    def _write_frames(self, number: int, child: ChildOrder) -> None:
+        if self._line is None:
+            return
+        ref, whole = child.order_ref, f"{child.quantity}"
+        for status, name, filled in (
+            (ChildStatus.SENDING, "PreSubmitted", "0"),
+            (ChildStatus.WORKING, "Submitted", "0"),
+            (ChildStatus.FILLED, "Filled", whole),
+        ):
+            self._states[ref, status] = status_frames(number, child, name, filled)
+        self._executions[ref] = fill_frames(number, self._fills[ref])
+
+    def read(self, event: t.Broker) -> None:
+        """Take off the line what the broker tells unasked: that it took an order, or an execution with its end."""
+        if self._line is None or (ref := event.event.order_ref) is None:
+            return
+        if event.event.fill is None:
+            self._line.hear(self._states[ref, ChildStatus.WORKING])
+        else:
+            self._line.hear(self._executions[ref])
+            self._line.hear(self._states[ref, ChildStatus.FILLED])
 
     def messages(self) -> list[tuple[datetime, str, t.Event]]:
         """Everything that the broker tells, with its time and its parent."""
@@ -93,6 +124,8 @@ class _Venue:
             status, filled = ChildStatus.FILLED, fill.quantity
         elif now >= self._acknowledged[ref]:
             status = ChildStatus.WORKING
+        if self._line is not None:
+            self._line.hear(self._states[ref, status])
         return OpenOrder(
             order_ref=ref,
             broker_order_id=ref,
@@ -107,6 +140,8 @@ class _Venue:
     def execution(self, ref: str) -> Fill:
         """The execution of an order that was filled."""
         self.questions += 1
+        if self._line is not None:
+            self._line.hear(self._executions[ref])
         return self._fills[ref]
 
     def acknowledged_at(self, ref: str) -> datetime:
@@ -116,6 +151,8 @@ class _Venue:
     def quote(self, now: datetime) -> Quote:
         """The market, which stands still."""
         self.questions += 1
+        if self._line is not None:
+            self._line.hear(self._quote_frames)
         market = self._market
         return Quote(
             contract_id=market.contract_id,
@@ -139,7 +176,9 @@ def filled_event(fill: Fill) -> t.Broker:
 # ---------------------------------------------------------------- both begin alike
 
 
-def _begun(parents: Sequence[OrderIntent]) -> tuple[Inbox, _Venue, list[tuple[datetime, str, t.Event]]]:
+def _begun(
+    parents: Sequence[OrderIntent], *, off_the_line: bool
+) -> tuple[Inbox, _Venue, list[tuple[datetime, str, t.Event]]]:
     """Every parent with an order that was sent at its own phase, and the clocks that it set."""
     inbox, clocks, begins = Inbox(), list[tuple[datetime, str, t.Event]](), list[datetime]()
     for place, one in enumerate(parents):
@@ -156,7 +195,7 @@ def _begun(parents: Sequence[OrderIntent]) -> tuple[Inbox, _Venue, list[tuple[da
             clocks += _clocks(inbox.take_steps(at, POLICY).commands)
         begins.append(at)
     children = [child_of(inbox, name) for name in inbox.tickets]
-    return inbox, _Venue(children, begins), clocks
+    return inbox, _Venue(children, begins, off_the_line=off_the_line), clocks
 
 
 def _clocks(commands: Sequence[tuple[str, t.Outward]]) -> list[tuple[datetime, str, t.Event]]:
@@ -177,9 +216,9 @@ def _fills(inbox: Inbox) -> frozenset[Fill]:
 # ---------------------------------------------------------------- told of everything
 
 
-def driven(number: int) -> Measured:
+def driven(number: int, *, off_the_line: bool = False) -> Measured:
     """The loop that is told: messages and deadlines wait in one heap, and nothing is asked but what a step wants."""
-    inbox, venue, clocks = _begun(parents_of(number))
+    inbox, venue, clocks = _begun(parents_of(number), off_the_line=off_the_line)
     pending = [
         (at, place, name, event) for place, (at, name, event) in enumerate([*venue.messages(), *clocks])
     ]
@@ -188,6 +227,8 @@ def driven(number: int) -> Measured:
     began = time.process_time()
     while open_:
         at, _, name, event = heapq.heappop(pending)
+        if isinstance(event, t.Broker):
+            venue.read(event)
         inbox.put(name, event)
         events += 1
         while inbox.has_events:
@@ -262,9 +303,11 @@ class _Poller:
         self.told += 1
 
 
-def polled(number: int, interval_seconds: float, *, always_quotes: bool = True) -> Measured:
+def polled(
+    number: int, interval_seconds: float, *, always_quotes: bool = True, off_the_line: bool = False
+) -> Measured:
     """The loop that asks every order at every interval, until all are filled."""
-    inbox, venue, _ = _begun(parents_of(number))
+    inbox, venue, _ = _begun(parents_of(number), off_the_line=off_the_line)
     poller = _Poller(inbox, venue, always_quotes=always_quotes)
     to_come = sorted(((begin, name) for name, begin in venue.begins.items()), reverse=True)
     working, now, interval = list[str](), NOON, timedelta(seconds=interval_seconds)
