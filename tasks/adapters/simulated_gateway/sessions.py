@@ -14,7 +14,6 @@ from tasks.adapters.simulated_gateway.forms import Record
 from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.messages import Request
 
-
 NO_REQUEST = -1
 """Request id of a message that answers nobody's request."""
 
