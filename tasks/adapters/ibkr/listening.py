@@ -2,7 +2,7 @@
 
 The library keeps its own view of orders, and that view lies: it takes an error code for a cancel, mixes orders whose
 permanent numbers it does not know, drops a commission that comes before its execution. It is not shown any order here.
-Answers to questions are collected until their end; market data, bars and contract details stay with the library.
+Answers to questions are collected until their end; bars and contract details stay with the library.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from ib_insync.contract import Contract
 from ib_insync.decoder import Decoder
 from ib_insync.objects import CommissionReport, Execution
 from ib_insync.order import Order, OrderState
-from ib_insync.wrapper import Wrapper
 
 from engine.errors import BrokerUnavailable, DataError
+from tasks.adapters.ibkr.hearing_ticks import TickEars
+from tasks.adapters.ibkr.lines import Lines
 from tasks.adapters.ibkr.records import (
     AccountValueShown,
     CommissionShown,
@@ -51,13 +52,13 @@ class Question:
     rows: list[Shown] = field(default_factory=list)
 
 
-class Ears(Wrapper):
+class Ears(TickEars):
     """What the library calls for each message."""
 
-    def __init__(self, ib: IB, hear: Hear, unreadable: Unreadable) -> None:
+    def __init__(self, ib: IB, hear: Hear, unreadable: Unreadable, lines: Lines) -> None:
         self.hear, self.unreadable = hear, unreadable
         self.questions: dict[str, Question] = {}
-        super().__init__(ib)
+        super().__init__(ib, lines)
 
     def ask(self, name: str) -> Question:
         """Begin to collect an answer; one question of a kind at a time."""
@@ -137,6 +138,7 @@ class Ears(Wrapper):
     def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str) -> None:
         """A code: requests of the library fail by it, orders do not."""
         super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
+        self.lines.error(reqId, errorCode, errorString)
         self.hear(ErrorShown(request_id=reqId, code=errorCode, text=errorString))
 
     # ------------------------------------------------------------ account
@@ -282,10 +284,12 @@ class PacedClient(Client):
             await asyncio.sleep(max(0.001, (sent[0] if sent else now) + self.RequestsInterval - now + 0.001))
 
 
-def listening_ib(hear: Hear, unreadable: Unreadable) -> tuple[IB, Ears, PacedClient]:
+def listening_ib(
+    hear: Hear, unreadable: Unreadable, now: Callable[[], datetime]
+) -> tuple[IB, Ears, PacedClient]:
     """The library's object with our ears and our client; made in the thread that owns the loop."""
     ib = IB()
-    ears = Ears(ib, hear, unreadable)
+    ears = Ears(ib, hear, unreadable, Lines(now))
     client = PacedClient(ears)
     ib.wrapper, ib.client = ears, client
     ib.client.apiEnd += ib.disconnectedEvent

@@ -14,22 +14,19 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from ib_insync import IB
-from ib_insync.contract import Contract as WireContract
-from ib_insync.order import Order
-from ib_insync.util import formatIBDatetime
 
-from engine.errors import BrokerUnavailable, ConfigurationError, InvariantError, UnknownContract
+from engine.errors import BrokerUnavailable, InvariantError
 from engine.model.absence import LinkState, Look
 from engine.model.market import Quote
 from engine.model.money import ZERO
-from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder, OrderType, TransportEvent
+from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder, TransportEvent
 from tasks.adapters.ibkr.contracts import ContractDesk
-from tasks.adapters.ibkr.errors import NotWritten
 from tasks.adapters.ibkr.order_news import OrderNews, side_of
+from tasks.adapters.ibkr.order_writing import written_order
 from tasks.adapters.ibkr.policy import SessionState
 from tasks.adapters.ibkr.records import CommissionShown, ExecutionShown, News, OrderShown, StatusShown
 from tasks.adapters.ibkr.session import IbkrSession
-from tasks.adapters.ibkr.units import WireUnits, plain
+from tasks.adapters.ibkr.units import WireUnits
 from tasks.adapters.ibkr.virtual_time import VirtualClock
 
 _SLICE = 0.25
@@ -83,7 +80,7 @@ class IbkrTransport:
         """
         if self._news.is_known(child.order_ref):
             raise InvariantError(f"expected each order once, found {child.order_ref} again")
-        wire, order = self._written_as(child)
+        wire, order = written_order(child, self._contracts, self._units, self._session.policy.account)
         self._take_in()
 
         def write(ib: IB, number: int) -> None:
@@ -230,31 +227,6 @@ class IbkrTransport:
             else:
                 self._news.refused(ref, None if ended is None else ended.filled, self.now())
 
-    def _written_as(self, child: ChildOrder) -> tuple[WireContract, Order]:
-        try:
-            known = self._contracts.qualified(child.contract_id)
-            near = child.near
-            wire = known.wire if near is None else self._contracts.spread(child.contract_id, near.contract_id)
-        except (UnknownContract, ConfigurationError) as error:
-            raise NotWritten(f"{child.order_ref} was not written: {error}") from error
-        if not child.quantity.is_finite() or child.quantity <= 0:
-            raise InvariantError(f"{child.order_ref}: expected a positive quantity, found {child.quantity}")
-        price = self._units.limit_text(known.instrument, child.limit_price, child.side)
-        kind, time_in_force, ends = _terms(child)
-        order = Order(
-            action=child.side.value,
-            orderType=kind,
-            tif=time_in_force,
-            goodTillDate=ends,
-            account=self._session.policy.account,
-            orderRef=child.order_ref,
-            transmit=True,
-        )
-        # Texts go to the wire as they are: no float rounds them.
-        order.totalQuantity = plain(child.quantity)  # type: ignore[assignment]
-        order.lmtPrice = price  # type: ignore[assignment]
-        return wire, order
-
     def _fill(self, shown: ExecutionShown, ref: str | None) -> Fill:
         name = self._contracts.name_of(shown.contract)
         instrument = self._contracts.instrument(name)
@@ -304,21 +276,6 @@ class IbkrTransport:
         return self._contracts.name_of_number(bought[0].con_id), self._contracts.name_of_number(
             sold[0].con_id
         )
-
-
-def _terms(child: ChildOrder) -> tuple[str, str, str]:
-    """Order type, time in force and end on the wire."""
-    match child.order_type:
-        case OrderType.LIMIT if child.time_in_force == "DAY":
-            return "LMT", "GTD", formatIBDatetime(child.good_till)
-        case OrderType.LIMIT:
-            return "LMT", child.time_in_force, ""
-        case OrderType.LIMIT_ON_CLOSE:
-            return "LOC", "DAY", ""
-        case OrderType.LIMIT_ON_OPEN:
-            return "LMT", "OPG", ""
-        case OrderType.MARKET:
-            raise InvariantError(f"{child.order_ref}: market orders never leave")
 
 
 def _filled(statuses: Sequence[StatusShown]) -> dict[tuple[int, int, int], Decimal]:

@@ -27,6 +27,10 @@ class Barrier(NamedTuple):
     number: int
     question: Question
 
+    async def reached(self) -> None:
+        """Wait for the answer."""
+        await self.question.answered
+
 
 def ask_time(client: PacedClient) -> None:
     """Ask for the broker's time."""

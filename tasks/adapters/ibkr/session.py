@@ -13,7 +13,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from ib_insync import IB
 
@@ -86,6 +86,10 @@ class IbkrSession:
             self._thread.wait(self._shut(), self.policy.request_timeout)
             self._thread.stop(self.policy.request_timeout)
 
+    @overload
+    def call(self, request: Callable[[IB], Awaitable[T]], timeout: float | None = None) -> T: ...
+    @overload
+    def call(self, request: Callable[[IB], T], timeout: float | None = None) -> T: ...
     def call(self, request: Callable[[IB], Awaitable[T] | T], timeout: float | None = None) -> T:
         """Ask the library something on the session's thread.
 
@@ -136,7 +140,7 @@ class IbkrSession:
 
     def end_barrier(self, barrier: Barrier) -> None:
         """Wait until the broker came to a barrier: all that it sent before has been heard then."""
-        self._thread.wait(_reached(barrier), self.policy.request_timeout)
+        self._thread.wait(barrier.reached(), self.policy.request_timeout)
 
     @property
     def is_ready(self) -> bool:
@@ -157,7 +161,7 @@ class IbkrSession:
 
     def _prepare(self) -> None:
         self._thread.loop.set_exception_handler(self._failed_callback)
-        self.ib, self._ears, self._client = listening_ib(self._hear, self._unreadable)
+        self.ib, self._ears, self._client = listening_ib(self._hear, self._unreadable, self.now)
         self.ib.TimezoneTWS = self.policy.broker_zone
         self._client.MaxRequests = self.policy.messages_per_second
         self.ib.disconnectedEvent += self._disconnected
@@ -335,6 +339,7 @@ class IbkrSession:
             transport.abort()  # what still waits to be written must not leave later
         self._ears.drop_questions("the connection was lost")
         self._ears.connectionClosed()
+        self._ears.lines.drop()
 
     def _lost(self, text: str) -> None:
         if self.state not in (SessionState.READY, SessionState.DEGRADED):
@@ -389,7 +394,3 @@ class IbkrSession:
         self._alarm(f"the broker's thread failed: {context.get('message')}: {error}")
         if isinstance(error, Exception) and self.state is SessionState.READY:
             self._cut(f"its thread failed: {error}")
-
-
-async def _reached(barrier: Barrier) -> None:
-    await barrier.question.answered

@@ -12,13 +12,15 @@ from engine.model.orders import Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireUnits:
-    """Whether limits and executions are in the quote's unit (pence), as the broker is said to tell them.
+    """Whether each is in the quote's unit (pence) or in the currency, as the broker is said to tell it.
 
-    No public source settles it for executions: the first session of a paper account has to confirm both.
+    No public source settles it for executions: the first session of a paper account has to confirm all of them.
     """
 
     limits_in_quote_units: bool = True
     executions_in_quote_units: bool = True
+    market_in_quote_units: bool = True
+    dividends_in_quote_units: bool = False
 
     def limit_text(self, instrument: Instrument, price: Decimal, side: Side) -> str:
         """A limit as it is written: on the tick grid, on the passive side of it, without exponent."""
@@ -31,6 +33,14 @@ class WireUnits:
     def limit(self, instrument: Instrument, told: Decimal) -> Decimal:
         """A limit that the broker tells, in quote units."""
         return told if self.limits_in_quote_units else told * instrument.price_magnifier
+
+    def ticked(self, instrument: Instrument, told: Decimal) -> Decimal:
+        """A price of market data, a tick or a bar, in quote units."""
+        return told if self.market_in_quote_units else told * instrument.price_magnifier
+
+    def dividend(self, instrument: Instrument, told: Decimal) -> Decimal:
+        """Cash per share, in the instrument's currency."""
+        return told / instrument.price_magnifier if self.dividends_in_quote_units else told
 
     def executed(self, instrument: Instrument, told: Decimal) -> Decimal:
         """The price of an execution, in quote units."""
