@@ -6,14 +6,18 @@ the first date of a simulated run it meets the same market and the same exchange
 
 from __future__ import annotations
 
+import fcntl
+import math
+import os
+import re
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, RefusedError
 from engine.model.encoding import decode
 from engine.simulation.account import Posting
 from engine.simulation.broker import AccountOpening, SimulatedBroker
@@ -31,6 +35,7 @@ from tasks.runtime import World, day_start
 
 PAPER_ACCOUNT = "DU1234567"
 FOLDER = "gateway"
+ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
 KNOWN_AHEAD = timedelta(days=30)
 """How far the market reaches beyond the start, unless it is told otherwise."""
 
@@ -53,6 +58,22 @@ class GatewayOptions:
     pence_ticks: bool = True
     pence_executions: bool = True
 
+    def __post_init__(self) -> None:
+        if not ACCOUNT_NAME.fullmatch(self.account):
+            raise ConfigurationError(
+                f"expected an account of letters and digits like {PAPER_ACCOUNT}, found {self.account!r}; "
+                "its file is called after it"
+            )
+        if self.last < self.first.date():
+            raise ConfigurationError(
+                f"expected a market that lasts until {self.first:%Y-%m-%d} or longer, found its end on {self.last}; "
+                "give a later --until"
+            )
+        if self.speed is not None and not (self.speed > 0 and math.isfinite(self.speed)):
+            raise ConfigurationError(
+                f"expected a clock that runs forward, found a speed of {self.speed}; give a positive --speed"
+            )
+
 
 def gateway_path(home: Path, account: str) -> Path:
     """Where an account's file lies."""
@@ -62,10 +83,8 @@ def gateway_path(home: Path, account: str) -> Path:
 def open_gateway(options: GatewayOptions) -> Gateway:
     """The gateway of these options; close it when done.
 
-    Raises `ConfigurationError` when the account's file has another seed, and for a clock that does not run.
+    Raises `ConfigurationError` when the account's file has another seed.
     """
-    if options.speed is not None and options.speed <= 0:
-        raise ConfigurationError(f"expected a clock that runs forward, found a speed of {options.speed}")
     home = fund_home()
     path = gateway_path(home, options.account)
     opened = opened_at(path) or options.first
@@ -87,6 +106,13 @@ def open_gateway(options: GatewayOptions) -> Gateway:
         pence_ticks=options.pence_ticks,
     )
     start = max(options.first, broker.now)
+    if start.date() > options.last:
+        placed.close()
+        broker.close()
+        raise ConfigurationError(
+            f"expected a market that goes on after {start:%Y-%m-%d}, until when the account {options.account} has lived, "
+            f"found its end on {options.last}; give a later --until, or another --account"
+        )
     return Gateway(
         GatewayWorld(
             broker=broker,
@@ -98,6 +124,32 @@ def open_gateway(options: GatewayOptions) -> Gateway:
             pence_executions=options.pence_executions,
         )
     )
+
+
+@contextmanager
+def served_alone(account: str) -> Iterator[None]:
+    """Hold an account for one gateway; a process that died holds nothing.
+
+    Raises `RefusedError` while another process serves it.
+    """
+    path = gateway_path(fund_home(), account).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise RefusedError(
+                f"expected the account {account} of {path.parent} for this gateway alone, found that process "
+                f"{file.read().strip() or '?'} serves it; end that one, or give another --account or FUND_HOME"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
 def opened_at(path: Path) -> datetime | None:

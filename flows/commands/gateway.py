@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +13,13 @@ import typer
 from engine.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from tasks.adapters.simulated_gateway.gateway import Gateway
     from tasks.gateway import GatewayOptions
 
 application = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 CLOCKS = ("real", "virtual")
+HIGHEST_PORT = 65535
+LOOPBACK = "127.0.0.1"
 
 
 @application.callback()
@@ -24,15 +30,22 @@ def _commands() -> None:
 @application.command()
 def gateway(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the command line is declared
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port for clients; 0 takes a free one")] = 4002,
+    port: Annotated[
+        int, typer.Option(min=0, max=HIGHEST_PORT, help="port for clients; 0 takes a free one")
+    ] = 4002,
     control_port: Annotated[
-        int, typer.Option(help="port of the control interface on the loopback; 0 takes a free one")
+        int,
+        typer.Option(
+            min=0,
+            max=HIGHEST_PORT,
+            help="port of the control interface on the loopback; 0 takes a free one",
+        ),
     ] = 0,
     account: Annotated[
         str, typer.Option(help="name of the account; a paper account begins with DU")
     ] = "DU1234567",
     profile: Annotated[str, typer.Option(help="profile whose instruments and costs it has")] = "fund",
-    seed: Annotated[int, typer.Option(help="seed of the generated market and of the exchange")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the generated market and of the exchange")] = 1,
     store: Annotated[
         Path | None, typer.Option(metavar="DIR", help="market data store instead of a generated market")
     ] = None,
@@ -56,6 +69,9 @@ def gateway(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the
             "--pence-executions/--pound-executions", help="unit of executions where prices are in pence"
         ),
     ] = True,
+    json_flag: Annotated[
+        bool, typer.Option("--json", help="say where it listens as one line of JSON")
+    ] = False,
 ) -> int:
     """Serve the TWS protocol to clients, and a control interface that drives its clock and its faults."""
     from flows.commands.trading import parse_day
@@ -75,19 +91,42 @@ def gateway(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the
         pence_ticks=pence_ticks,
         pence_executions=pence_executions,
     )
-    return serve(options, host, (port, control_port))
+    return serve(options, host, (port, control_port), as_json=json_flag)
 
 
-def serve(options: GatewayOptions, host: str, ports: tuple[int, int]) -> int:
-    """Serve until the process is asked to end; the answer is its exit status."""
+def serve(options: GatewayOptions, host: str, ports: tuple[int, int], *, as_json: bool = False) -> int:
+    """Serve until the process is asked to end; the answer is its exit status.
+
+    Raises `ConfigurationError` for a port that is taken, before an account is opened, and `RefusedError` while another
+    process serves the account.
+    """
     import asyncio
     import logging
 
+    from tasks.gateway import served_alone
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    return asyncio.run(_served(options, host, ports))
+    require_free(host, ports[0], "--port")
+    require_free(LOOPBACK, ports[1], "--control-port")
+    with served_alone(options.account):
+        return asyncio.run(_served(options, host, ports, as_json=as_json))
 
 
-async def _served(options: GatewayOptions, host: str, ports: tuple[int, int]) -> int:
+def require_free(host: str, port: int, option: str) -> None:
+    """Raise `ConfigurationError` when nobody could listen there."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            reason = "that something listens there already, perhaps another gateway"
+        raise ConfigurationError(
+            f"expected to listen on {host}:{port}, found {reason}; give another {option} or --host"
+        ) from error
+
+
+async def _served(options: GatewayOptions, host: str, ports: tuple[int, int], *, as_json: bool) -> int:
     import asyncio
     import signal
 
@@ -103,16 +142,25 @@ async def _served(options: GatewayOptions, host: str, ports: tuple[int, int]) ->
     try:
         await server.start(host, ports[0])
         control = await server.serve_beside(Control(server).serve, ports[1])
-        typer.echo(
-            f"account {options.account} at {gateway.now:%Y-%m-%d %H:%M:%S}Z; clients: {host}:{server.port}; "
-            f"control: 127.0.0.1:{control}; Control-C ends it"
-        )
+        told = _announced(gateway, host, (server.port, control), as_json=as_json)
+        typer.echo(told)
         await stopped.wait()
         await server.stop()
     except OSError as error:
         raise ConfigurationError(
-            f"expected to listen on {host}:{ports[0]} and 127.0.0.1:{ports[1]}, found {error}; take other ports"
+            f"expected to listen on {host}:{ports[0]} and {LOOPBACK}:{ports[1]}, found {error}; take other ports"
         ) from error
     finally:
         gateway.close()
     return 0
+
+
+def _announced(gateway: Gateway, host: str, ports: tuple[int, int], *, as_json: bool) -> str:
+    account, now = gateway.broker.account, f"{gateway.now:%Y-%m-%d %H:%M:%S}Z"
+    if as_json:
+        named = {"host": host, "port": ports[0], "control_port": ports[1]}
+        return json.dumps({"account": account, "now": now, **named})
+    return (
+        f"account {account} at {now}; clients: {host}:{ports[0]}; control: {LOOPBACK}:{ports[1]}; "
+        "Control-C ends it"
+    )

@@ -208,6 +208,8 @@ class Gateway:
     def close_session(self, session: Session) -> list[Effect]:
         """A connection is gone; who waited for its barrier learns that it will not come."""
         self.sessions.pop(session.number, None)
+        if session.client_id is not None:
+            LOG.info("client %d is gone", session.client_id)
         waiting = self._waiting
         if waiting is not None and session.client_id == waiting[0].client_id:
             self._waiting = None
@@ -247,6 +249,7 @@ class Gateway:
             )
             return [Say(session, told), Hangup(session, reset=False)]
         session.client_id = client_id
+        LOG.info("client %d connected, protocol version %d", client_id, session.version)
         if self.is_virtual and len(self.sessions) == 1:
             # What nobody read on an earlier connection is not repeated on a new one.
             self.broker.discard_inbox()
