@@ -12,7 +12,7 @@ import yaml
 from tests.architecture.source_tree import LAYERS
 from tests.shared_data import REPOSITORY
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-ib-async.lock")
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?==(?P<version>[^ ;\\]+)(?P<marker>[^\\]*)")
 
 
@@ -63,6 +63,13 @@ def test_development_lock_is_a_superset_with_identical_pins() -> None:
     run, development = pins("requirements.lock"), pins("requirements-dev.lock")
     assert len(run) > 50
     assert {name: development.get(name) for name in run} == run
+
+
+def test_successor_of_the_client_library_has_a_lock_of_its_own() -> None:
+    second = {name.split()[0] for name in pins("requirements-ib-async.lock")}
+    both = {name.split()[0] for name in pins("requirements-dev.lock")}
+    assert "ib-async" in second - both
+    assert "ib-insync" in both - second
 
 
 def test_no_lock_that_names_a_registry_is_tracked() -> None:
