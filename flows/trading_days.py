@@ -76,7 +76,7 @@ def drive(
     watcher = Watcher(progress, brief=many)
     with share(world):
         world.observer = watcher.observe
-        _ = world.panel  # a broken store is found before the first row of a run is written
+        world.outside.check()  # a broken store is found before the first row of a run is written
         for day in plan:
             if day != plan[0]:  # the fault was of the first day; what it did lasts as long as it lasts
                 world.options = replace(world.options, fault=None)

@@ -37,7 +37,7 @@ def broker_entries(
     taxes = setup.policy.costs.transaction_taxes
     sides = book_and_broker(setup, inputs)
     make = caused_entries if only_caused else adoption
-    return make(sides, report, world.broker.now, reference, splits, ledger, taxes)
+    return make(sides, report, world.now, reference, splits, ledger, taxes)
 
 
 def explained_entries(world: World, setup: DaySetup, inputs: DayInputs) -> tuple[LedgerEntry, ...]:

@@ -23,7 +23,7 @@ def assign_execution(
     ledger = world.ledger.entries(world.account)
     whole = unassigned_quantity(execution_id, ledger)
     wanted = {name: whole if share is None else share for name, share in shares.items()}
-    now = max(world.broker.now, valued_until(world) + INSTANT)
+    now = max(world.now, valued_until(world) + INSTANT)
     entries = assignment(execution_id, wanted, ledger, now)
     world.ledger.post(world.account, entries)
     return entries

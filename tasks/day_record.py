@@ -68,7 +68,7 @@ def record_executions(day: TradingDay, inputs: DayInputs) -> None:
         fx=inputs.market.fx,
         policy=day.policy.execution,
         taxes=day.policy.costs.transaction_taxes,
-        ended_at=day.world.broker.now,
+        ended_at=day.world.now,
     )
     rows = execution_rows(traded)
     _record(day, rows.decided, rows.facts)

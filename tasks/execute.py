@@ -115,7 +115,7 @@ def _wanted(inputs: DayInputs, changes: Mapping[str, Decimal], contract_id: str)
 
 def jobs_of_date(day: TradingDay) -> tuple[tuple[ExecutionJob, ...], Mapping[str, ExecutionJob]]:
     """Jobs that still have something to do, those of a crashed attempt taken up again; and those that are over, by id."""
-    now = day.world.broker.now
+    now = day.world.now
     jobs, over = [], {}
     for record in day.orders.jobs(trade_date=day.trade_date):
         if record.status in (JobStatus.CLAIMED, JobStatus.RUNNING):

@@ -120,7 +120,7 @@ def open_gateway(options: GatewayOptions) -> Gateway:
             facts=facts,
             placed=placed,
             clock=None if options.speed is None else scaled_clock(start, options.speed),
-            market=GatewayMarket(tape=Tape(panel=world.panel, known=world.market)),
+            market=GatewayMarket(tape=Tape(panel=world.panel, known=world.past.market)),
             pence_executions=options.pence_executions,
         )
     )

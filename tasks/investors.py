@@ -72,7 +72,7 @@ def money_entries(world: World, as_of: datetime) -> tuple[LedgerEntry, ...]:
     ]
     if not waiting:
         return ()
-    broker = world.broker.snapshot(as_of)
+    broker = world.outside.snapshot(as_of)
     require_possible(broker, BROKER)
     known = known_orders(world, broker, ())
     try:

@@ -46,4 +46,4 @@ def _time_for_it(day: TradingDay) -> datetime:
     """Until when it may be waited; the time of a simulated broker is not moved beyond the run's own."""
     if day.key.mode is Mode.SIMULATED:
         return day.context.as_of
-    return day.world.broker.now + timedelta(seconds=2 * day.world.absence.decided_within_seconds)
+    return day.world.now + timedelta(seconds=2 * day.world.absence.decided_within_seconds)

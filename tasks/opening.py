@@ -12,7 +12,6 @@ from engine.errors import ConfigurationError, RefusedError
 from engine.model.context import RunKind
 from state.lease import keeping_lease
 from state.runs import ClaimOutcome, run_identifier
-from tasks.adapters.simulated_account import account_path, account_time
 from tasks.day import TradingDay, run_key, wall_clock
 from tasks.options import WorldOptions
 from tasks.runtime import World, open_world
@@ -45,7 +44,7 @@ def begin(world: World, trade_date: date, kind: RunKind) -> TradingDay:
     """Claim a run in a world; it decides at its clock time, or later when the broker already is."""
     _refuse_the_past(world, trade_date, kind)
     at = world.close_time(trade_date) if kind is RunKind.CLOSE else world.decision_time(trade_date)
-    return TradingDay(world, run_key(world, trade_date, kind), max(at, world.broker.now))
+    return TradingDay(world, run_key(world, trade_date, kind), max(at, world.now))
 
 
 @contextmanager
@@ -77,7 +76,7 @@ def held_text(run_id: str) -> str:
 
 
 def _refuse_the_past(world: World, trade_date: date, kind: RunKind) -> None:
-    now = account_time(account_path(world.options.home, world.account))
+    now = world.outside.lived_until()
     if now is None or trade_date >= now.date():
         return
     if world.runs.outlook(run_key(world, trade_date, kind), wall_clock()) is ClaimOutcome.COMPLETED:

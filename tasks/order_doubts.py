@@ -83,10 +83,10 @@ def resolve_order(world: World, shown: OrderResolution, given: GivenEvidence) ->
         return
     orders.note_doubt(found.evidence)
     for fill in found.executions:
-        late = fill.executed_at.date() < world.broker.now.date()
-        orders.record_fill(fill, world.broker.now if late else None)
+        late = fill.executed_at.date() < world.now.date()
+        orders.record_fill(fill, world.now if late else None)
     for status in transition_path(ChildStatus.UNKNOWN, found.status):
-        orders.record_status(ref, status, world.broker.now, found.text)
+        orders.record_status(ref, status, world.now, found.text)
 
 
 def _doubted(world: World, orders: OrderStore, order_ref: str) -> ChildRecord:
@@ -109,7 +109,7 @@ def _evidence(
     evidence = evidence_of(
         record,
         world.absence,
-        world.broker.now,
+        world.now,
         acknowledged=orders.was_acknowledged(record.child.order_ref),
         looks=(examine(record, look, ours),),
     )

@@ -14,7 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from engine.composition.stages import DayInputs
 from engine.model.context import RunKind, RunStatus
+from engine.model.market import FxRates
 from engine.report import DayReport, OperatorAct
 from state.halts import HaltRecord
 from state.order_reading import account_orders
@@ -82,7 +84,8 @@ def build_report(world: World, trade_date: date) -> DayReport:
     orders = account_orders(world.database, world.account, trade_date)
     valued = close.fund if close is not None and close.fund is not None else decision.fund
     seen = close.inputs if close is not None and close.inputs is not None else decision.inputs
-    fills = fill_rows(world, trade_date, orders)
+    fx, label = _rates(world, trade_date, seen), world.outside.label
+    fills = fill_rows(world, fx, orders)
     is_closed = close is not None and close.record.status is RunStatus.COMPLETED
     trades = trade_rows(world, decision, orders, closed=is_closed)
     return DayReport(
@@ -94,8 +97,8 @@ def build_report(world: World, trade_date: date) -> DayReport:
         status=last.status.value,
         attempt=decision.record.attempt,
         seed=world.seed,
-        market=world.panel.name,
-        generated=world.panel.generated,
+        market=label.name,
+        generated=label.generated,
         as_of=world.decision_time(trade_date),
         nav=None if decision.fund is None else decision.fund.valuation.nav,
         closing_nav=None if close is None or close.fund is None else close.fund.valuation.nav,
@@ -114,7 +117,7 @@ def build_report(world: World, trade_date: date) -> DayReport:
         jobs=job_rows(world, trade_date),
         orders=order_rows(orders),
         fills=fills,
-        costs=cost_view(world, trade_date, decision, fills),
+        costs=cost_view(world, fx, trade_date, decision, fills),
         reconciliation=reconciliation_view(decision.reconciliation),
         closing_reconciliation=None if close is None else reconciliation_view(close.reconciliation),
         comparisons=comparison_rows(world.records, tuple(runs.values())),
@@ -130,9 +133,18 @@ def build_report(world: World, trade_date: date) -> DayReport:
 _ZERO = Decimal(0)
 
 
+def _rates(world: World, trade_date: date, seen: DayInputs | None) -> FxRates:
+    """Rates of the close, where the outside still tells them; else those that the day's last run read."""
+    at = world.close_time(trade_date)
+    told = world.outside.fx(at)
+    if told is None and seen is not None:
+        return seen.market.fx
+    return FxRates(as_of=at, rates={}) if told is None else told
+
+
 def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
     """Everything about the data and the decision that a reader should know."""
-    notes: list[str] = [] if world.panel.generated else [DRAWN_PATHS]
+    notes: list[str] = []
     if decision.inputs is not None:
         notes += decision.inputs.market.data_notes
     if decision.targets is not None:
@@ -153,15 +165,7 @@ def report_notes(world: World, decision: RunView) -> tuple[str, ...]:
         *dividend_notes(world, decision),
         *cross_notes(decision, world.contracts),
     )
-    return tuple(dict.fromkeys((*world.panel.notes[:NOTES_SHOWN], *notes)))
-
-
-NOTES_SHOWN = 8
-DRAWN_PATHS = (
-    "the store records one price a day: the exchange traded on a generated path from the day before to that price, "
-    "through open, high and low where they are recorded, with generated spreads and depth; the decision saw none of it"
-)
-"""How a day of a store was traded: its fills are as real as this path."""
+    return tuple(dict.fromkeys((*world.outside.label.notes, *notes)))
 
 
 def operator_acts(world: World, trade_date: date) -> tuple[str, ...]:

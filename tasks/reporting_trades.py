@@ -13,6 +13,7 @@ from engine.composition.trading import TradeDecision
 from engine.execution.outcome import why_unfilled
 from engine.execution.slippage import compute_slippage_bps
 from engine.model.encoding import significant
+from engine.model.market import FxRates
 from engine.model.money import ZERO, round_money
 from engine.model.orders import JobStatus, Side
 from engine.model.spreads import leg_in
@@ -195,10 +196,9 @@ def order_rows(orders: Sequence[OrderView]) -> tuple[OrderRow, ...]:
     )
 
 
-def fill_rows(world: World, trade_date: date, orders: Sequence[OrderView]) -> tuple[FillRow, ...]:
-    """Executions of the date with their slippage against the arrival mid and their cost in USD."""
+def fill_rows(world: World, fx: FxRates, orders: Sequence[OrderView]) -> tuple[FillRow, ...]:
+    """Executions of the orders with their slippage against the arrival mid and their cost in USD."""
     by_ref = {view.record.child.order_ref: view for view in orders}
-    fx = world.facts.fx(world.close_time(trade_date))
     rows = []
     for fill in world.fills():
         view = by_ref.get(fill.order_ref or "")
@@ -232,9 +232,10 @@ def fill_rows(world: World, trade_date: date, orders: Sequence[OrderView]) -> tu
     return tuple(rows)
 
 
-def cost_view(world: World, trade_date: date, decision: RunView, fills: Sequence[FillRow]) -> CostView:
-    """What the day's trading cost."""
-    fx = world.facts.fx(world.close_time(trade_date))
+def cost_view(
+    world: World, fx: FxRates, trade_date: date, decision: RunView, fills: Sequence[FillRow]
+) -> CostView:
+    """What the day's trading cost, at the given rates."""
     traded = commission = tax = ZERO
     taxes = world.policy(trade_date).costs.transaction_taxes
     for row in fills:

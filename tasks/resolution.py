@@ -22,7 +22,6 @@ from engine.model.halts import HaltChoice
 from engine.model.money import ZERO
 from engine.model.portfolio import Portfolio
 from engine.report import BreakRow
-from engine.simulation.faults import active_faults, clear
 from state.halts import HaltRecord
 from state.runs import RunRecord
 from tasks.adopting import broker_entries
@@ -75,7 +74,7 @@ def preview(world: World, halt_id: str, choice: HaltChoice, marks: Mapping[str, 
     halt, run = _halted_run(world, halt_id)
     answers, given = _answers(world, halt)
     entries = adoption_entries(world, run, halt_id) if choice is HaltChoice.ADOPT_BROKER else ()
-    ended = active_faults(world.broker) if choice is HaltChoice.RETRY else ()
+    ended = world.outside.faults() if choice is HaltChoice.RETRY else ()
     before = _attempt(world, run, Supposition(answers=answers, marks=given))
     supposed = Supposition(
         entries=entries,
@@ -84,7 +83,7 @@ def preview(world: World, halt_id: str, choice: HaltChoice, marks: Mapping[str, 
         marks={**given, **_checked_marks(world, halt, choice, marks)},
     )
     after = _attempt(world, run, supposed)
-    book = world.ledger.portfolio(world.account, world.broker.now)
+    book = world.ledger.portfolio(world.account, world.now)
     booked = book_with(book, *entries) if entries else book
     decides = run.key.kind is RunKind.DECISION
     return ResolutionEffect(
@@ -135,8 +134,7 @@ def apply(
         halt_id, choice, _with_marks(reason, checked), operator, wall_clock(), entries
     )
     if choice is HaltChoice.RETRY:
-        for name in active_faults(world.broker):
-            clear(world.broker, name)
+        world.outside.end_faults()
     return resolved
 
 
@@ -180,7 +178,7 @@ def _checked_marks(
                 f"expected prices with mark-manually or write-down only, found some with {choice.value}"
             )
         return {}
-    held = {*world.ledger.portfolio(world.account, world.broker.now).positions, *_doubted(halt)}
+    held = {*world.ledger.portfolio(world.account, world.now).positions, *_doubted(halt)}
     if not marks:
         raise ConfigurationError(
             f"expected at least one price for {choice.value}, found none; give --mark CONTRACT=PRICE, or "

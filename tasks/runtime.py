@@ -1,7 +1,7 @@
 """The composition root of the trading side: everything a day needs, opened once and closed together.
 
-Nothing here decides. The world of the simulated modes is a market (generated, or a store of recorded days), the
-exchange and broker that live in their own file, and the fund's database; all of them on virtual time.
+Nothing here decides. A world is the configuration, the fund's database and the outside: in the simulated mode a market
+(generated, or a store of recorded days) with exchange and broker in a file of their own, all on virtual time.
 """
 
 from __future__ import annotations
@@ -29,14 +29,11 @@ from engine.model.market import MarketInputs, OptionRange
 from engine.model.orders import Fill
 from engine.model.policy import FundPolicy
 from engine.model.universe import ContractBook, Universe
+from engine.ports import OrderTransport
 from engine.sessions import SessionTable
 from engine.simulation.broker import AccountOpening, SimulatedBroker
-from engine.simulation.exchange import SimulatedTransport
 from engine.simulation.facts import PanelFacts
-from engine.simulation.faults import FaultedMarketData, inject
-from engine.simulation.market import generate_panel
 from engine.simulation.panel import MarketPanel
-from engine.simulation.terms import BrokerTerms
 from state.control import ControlStore
 from state.database import Database, open_database
 from state.halts import HaltStore
@@ -45,9 +42,10 @@ from state.order_reading import account_fills, order_references
 from state.records import RecordStore
 from state.runs import RunStore
 from tasks.adapters.calendars import session_table
-from tasks.adapters.simulated_account import account_path, open_account
-from tasks.adapters.simulated_market import PanelMarket
-from tasks.adapters.store_world import past_begins, recorded_world
+from tasks.adapters.panel_world import PanelWorld
+from tasks.adapters.simulated_account import account_path
+from tasks.adapters.simulated_outside import SimulatedOutside
+from tasks.adapters.store_world import past_begins
 from tasks.options import (
     WorldOptions,
     agreed_mode,
@@ -57,6 +55,7 @@ from tasks.options import (
     require_fault,
     require_market,
 )
+from tasks.outside import Outside
 
 SESSIONS_AHEAD = timedelta(days=400)
 PANEL_AHEAD = timedelta(days=7)
@@ -85,7 +84,7 @@ class World:
         self._records: dict[int, tuple[object, bytes]] = {}
         self._recorded: dict[str, object] = {}
         self._database: Database | None = None
-        self._broker: SimulatedBroker | None = None
+        self._outside: SimulatedOutside | None = None
 
     @cached_property
     def code_version(self) -> str:
@@ -155,7 +154,7 @@ class World:
     @cached_property
     def contracts(self) -> ContractBook:
         """Every contract that the market lists or ever listed, options by their id."""
-        return ContractBook(universe=self.universe, contracts=_Listing(self.facts))
+        return ContractBook(universe=self.universe, contracts=_Listing(lambda: self.outside))
 
     def configuration_text(self) -> bytes:
         """The effective settings, for the audit trail and for replay."""
@@ -174,11 +173,6 @@ class World:
         newest = self.records.latest("nav_history", "trade_date", account=self.account)
         return Decimal(str(newest[0]["nav"])) if newest else None
 
-    def strike_fault(self) -> None:
-        """Put the fault that was asked for into the simulated world, once per virtual day."""
-        if self.options.fault is not None:
-            inject(self.broker, self.options.fault)
-
     @cached_property
     def world_first(self) -> date:
         """First date of the market's history."""
@@ -194,37 +188,55 @@ class World:
         )
 
     @cached_property
-    def panel(self) -> MarketPanel:
-        """Daily facts of the market; the exchange knows more of it than the fund may read."""
-        last = self.options.last + PANEL_AHEAD
-        if self.options.store is not None:
-            policy = self.policy(self.options.first)
-            return recorded_world(
-                self.options.store, self.universe, self.world_first, last, self.sessions, policy
-            )
-        return generate_panel(self.universe, self.sessions, self.world_first, last, self.seed)
+    def past(self) -> PanelWorld:
+        """The market of the options, over all days of the run and those before it."""
+        return PanelWorld(
+            store=self.options.store,
+            seed=self.seed,
+            first=self.world_first,
+            last=self.options.last + PANEL_AHEAD,
+            universe=self.universe,
+            sessions=self.sessions,
+            policy=self.policy(self.options.first),
+        )
 
-    @cached_property
+    @property
+    def panel(self) -> MarketPanel:
+        """Daily facts of that market; the exchange knows more of it than the fund may read."""
+        return self.past.panel
+
+    @property
     def facts(self) -> PanelFacts:
-        """The world's prices, as the exchange knows them."""
-        return PanelFacts(panel=self.panel, universe=self.universe, sessions=self.sessions, seed=self.seed)
+        """Its prices, as the simulated exchange knows them."""
+        return self.past.facts
+
+    @property
+    def outside(self) -> Outside:
+        """The account, the orders and the market, as the mode has them."""
+        return self._simulated
+
+    @property
+    def _simulated(self) -> SimulatedOutside:
+        if self._outside is None:
+            opening = AccountOpening(
+                account=self.account,
+                deposit=self.policy(self.options.first).initial_capital,
+                opened_at=day_start(self.options.first),
+                seed=self.seed,
+            )
+            path = account_path(self.options.home, self.account)
+            self._outside = SimulatedOutside(lambda: self.past, path, opening, self.client_id)
+        return self._outside
 
     @property
     def broker(self) -> SimulatedBroker:
         """The account at the simulated broker."""
-        if self._broker is None:
-            policy = self.policy(self.options.first)
-            terms = BrokerTerms(
-                facts=self.facts, universe=self.universe, costs=policy.costs, carry=policy.carry
-            )
-            opening = AccountOpening(
-                account=self.account,
-                deposit=policy.initial_capital,
-                opened_at=day_start(self.options.first),
-                seed=self.seed,
-            )
-            self._broker = open_account(account_path(self.options.home, self.account), terms, opening)
-        return self._broker
+        return self._simulated.broker
+
+    @property
+    def now(self) -> datetime:
+        """Time at the broker, UTC."""
+        return self.outside.now()
 
     @property
     def client_id(self) -> int:
@@ -236,14 +248,9 @@ class World:
         """What a proof asks for that an order never reached the broker."""
         return AbsencePolicy(broker_zone=self.venues.broker_zone)
 
-    def connect(self) -> SimulatedTransport:
-        """A new order connection to the broker."""
-        return SimulatedTransport(self.broker, self.client_id)
-
-    @cached_property
-    def market(self) -> PanelMarket:
-        """What the fund may read of the market, point in time."""
-        return PanelMarket(self.panel, self.universe, self.sessions, self.facts)
+    def connect(self) -> OrderTransport:
+        """The order connection to the broker."""
+        return self.outside.connect()
 
     def inputs(
         self,
@@ -253,11 +260,8 @@ class World:
         options: Mapping[str, OptionRange],
         given: Collection[str] = (),
     ) -> MarketInputs:
-        """Market data known at a time, through the faults that the simulated world has now.
-
-        ``given`` are contracts whose price a person gave.
-        """
-        return FaultedMarketData(self.market, self.broker, given).inputs(day, as_of, held, options)
+        """Market data known at a time; ``given`` are contracts whose price a person gave."""
+        return self.outside.inputs(day, as_of, held, options, given)
 
     def wanted_options(self, day: date, kind: RunKind) -> Mapping[str, OptionRange]:
         """Options that a run may buy: a decision's protection; a close buys nothing."""
@@ -277,9 +281,9 @@ class World:
 
     def close(self) -> None:
         """Let go of files and connections."""
-        if self._broker is not None:
-            self._broker.close()
-            self._broker = None
+        if self._outside is not None:
+            self._outside.close()
+            self._outside = None
         if self._database is not None:
             self._database.close()
 
@@ -287,12 +291,12 @@ class World:
 class _Listing(Mapping[str, Contract]):
     """Contracts by id, looked up in the market when asked for; nothing is listed in advance."""
 
-    def __init__(self, facts: PanelFacts) -> None:
-        self._facts = facts
+    def __init__(self, outside: Callable[[], Outside]) -> None:
+        self._outside = outside
 
     def __getitem__(self, contract_id: str) -> Contract:
         try:
-            return self._facts.contract(contract_id)
+            return self._outside().contract(contract_id)
         except UnknownContract as error:
             raise KeyError(contract_id) from error
 

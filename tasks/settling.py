@@ -56,11 +56,11 @@ def due_calendar(
     unsettled = _unsettled(world, entries, days, carry)
     delivered = {name for rows in unsettled.values() for name in rows}
     names = tuple(sorted({*world.ledger.portfolio(world.account, until).positions, *traded, *delivered}))
-    facts = {day: world.market.day_facts(day, names) for day in days}
+    facts = {day: world.outside.day_facts(day, names) for day in days}
     renamed = {row.new_instrument_id for known in facts.values() for row in known.symbol_changes}
     if renamed:
         names = tuple(sorted({*names, *renamed}))
-        facts = {day: world.market.day_facts(day, names) for day in days}
+        facts = {day: world.outside.day_facts(day, names) for day in days}
     for day, known in facts.items():
         require_possible(known, f"facts of {day}")
     facts = {
@@ -104,7 +104,7 @@ def _unsettled(
         return {day: {} for day in days}
     begun = min(trade.trade_date for trade in trades)
     passed = [begun + timedelta(days=ahead) for ahead in range((days[-1] - begun).days + 1)]
-    splits = [split for day in passed for split in world.facts.splits(day)]
+    splits = [split for day in passed for split in world.outside.splits(day)]
     return {day: unsettled_shares(trades, splits, day) for day in days}
 
 

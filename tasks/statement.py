@@ -151,7 +151,7 @@ def book_side(world: World, statement: Statement) -> BookSide:
     fills = world.fills({row.fill.root for row in statement.trades})
     valued = valued_until(world)
     # What a valuation already holds is what was booked up to its very moment.
-    now = max(world.broker.now, valued + INSTANT)
+    now = max(world.now, valued + INSTANT)
     end = min(statement.ends - INSTANT, now)
     return BookSide(
         entries=world.ledger.entries(world.account),
@@ -166,8 +166,8 @@ def book_side(world: World, statement: Statement) -> BookSide:
 
 def _settle(world: World, statement: Statement) -> None:
     """Bring the calendar to the statement's end, or to now where that is valued already."""
-    end = min(statement.ends - INSTANT, world.broker.now)
-    settle_calendar(world, end if end > valued_until(world) else world.broker.now)
+    end = min(statement.ends - INSTANT, world.now)
+    settle_calendar(world, end if end > valued_until(world) else world.now)
 
 
 def _pay_month(world: World, statement: Statement) -> None:
@@ -195,7 +195,7 @@ def _book(
         booked=frozenset(Finding(name) for name in settings.booked),
         cash_limit_usd=settings.booked_cash_limit_usd,
     )
-    rates = {**world.broker.snapshot(world.broker.now).fx, BASE_CURRENCY: Decimal(1)}
+    rates = {**world.outside.snapshot(world.now).fx, BASE_CURRENCY: Decimal(1)}
     done = []
     for line in lines:
         if not policy.books(line, rates):
@@ -221,7 +221,7 @@ def _settle_orders(
     unknown = [record for record in orders.unresolved() if record.status is ChildStatus.UNKNOWN]
     if not unknown:
         return ()
-    listed = world.broker.snapshot(world.broker.now).open_orders
+    listed = world.outside.snapshot(world.now).open_orders
     open_refs = frozenset(order.order_ref for order in listed if order.order_ref is not None)
     fates = order_fates(statement, book, unknown, open_refs)
     by_ref = {record.child.order_ref: record for record in unknown}
@@ -237,10 +237,10 @@ def _settle_order(
     if fate.status is None:
         return fate
     if fate.status is not ChildStatus.ABSENT:
-        orders.record_status(fate.order_ref, fate.status, world.broker.now, f"statement: {fate.text}")
+        orders.record_status(fate.order_ref, fate.status, world.now, f"statement: {fate.text}")
         return fate
     known = orders.was_acknowledged(fate.order_ref)
-    evidence = evidence_of(record, world.absence, world.broker.now, acknowledged=known)
+    evidence = evidence_of(record, world.absence, world.now, acknowledged=known)
     evidence = replace(evidence, statement=proof)
     verdict = judge_absence(evidence)
     if not verdict.is_absent:

@@ -32,14 +32,13 @@ from tasks.tables import ask_about
 
 @step("advance the market")
 def advance_market(day: TradingDay) -> datetime:
-    """Let the simulated exchange live until the decision; a fault that was asked for strikes now."""
+    """Let the market come to the time of the decision; a fault that was asked for strikes now."""
     world = day.world
-    broker = world.broker
     open_book(world)
-    if broker.now < day.context.as_of:
-        broker.advance(day.context.as_of)
-    world.strike_fault()
-    return broker.now
+    now = world.outside.advance(day.context.as_of)
+    if world.options.fault is not None:
+        world.outside.strike(world.options.fault)
+    return now
 
 
 @step("recover open orders", read_retries=2)
@@ -55,7 +54,7 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     book_money(day)
     settle_calendar(world, as_of)
     book = world.ledger.portfolio(world.account, as_of)
-    broker, previous = world.broker.snapshot(as_of), day.previous()
+    broker, previous = world.outside.snapshot(as_of), day.previous()
     require_possible(broker, BROKER)
     manual_marks = day.manual_marks()
     market = _read_market(day, manual_marks, quoted_contracts(world, day.trade_date, book, broker, previous))
@@ -113,7 +112,7 @@ def named_contracts(world: World, book: Portfolio, previous: PreviousDay | None)
     if previous is not None:
         names |= set(previous.portfolio.positions)
         names |= {entry.contract_id for entry in previous.entries if entry.contract_id is not None}
-    return tuple(world.market.contract(name) for name in sorted(names))
+    return tuple(world.outside.contract(name) for name in sorted(names))
 
 
 def quoted_contracts(
@@ -151,7 +150,7 @@ def open_book(world: World) -> None:
     """The first entry of a new fund: its capital, as the broker's new account has it."""
     if not world.ledger.entries(world.account):
         policy = world.policy(world.options.first)
-        opening = deposit(policy.initial_capital, policy.initial_units, world.broker.now, "opening deposit")
+        opening = deposit(policy.initial_capital, policy.initial_units, world.now, "opening deposit")
         world.ledger.post(world.account, [opening])
 
 
@@ -163,5 +162,5 @@ def _read_market(day: TradingDay, given: Collection[str], quoted: Sequence[str])
 def live_quotes(world: World, broker: BrokerSnapshot) -> dict[str, Quote]:
     """Quotes of held contracts whose venue is in session: what the broker's live marks are compared with."""
     live: Sequence[str] = sorted(name for name, held in broker.positions.items() if held.in_session)
-    quotes = {name: world.facts.quote(name, broker.as_of) for name in live}
+    quotes = {name: world.outside.quote(name, broker.as_of) for name in live}
     return {name: quote for name, quote in quotes.items() if quote is not None}

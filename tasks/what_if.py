@@ -1,7 +1,6 @@
 """The next attempt of a run, before it happens: what it would read, and what it would decide.
 
-Everything is read from the book, from the market and from a *copy* of the broker's account, so that a question
-changes nothing. The assembled inputs are those that `tasks.sync` would record, with the supposed changes in them.
+Everything is read from the book and from a rehearsal of the outside, so that a question changes nothing. The assembled inputs are those that `tasks.sync` would record, with the supposed changes in them.
 """
 
 from __future__ import annotations
@@ -32,10 +31,7 @@ from engine.model.encoding import canonical, decode
 from engine.model.orders import Fill, Side
 from engine.model.policy import FundPolicy
 from engine.model.universe import Universe
-from engine.simulation.broker import SimulatedBroker
-from engine.simulation.faults import FaultedMarketData, active_faults, clear
 from state.runs import RunRecord
-from tasks.adapters.simulated_account import account_path, copy_account
 from tasks.day import INPUTS, VALUED
 from tasks.doubtful import doubtful_prices
 from tasks.fx import rates_text
@@ -79,17 +75,14 @@ class Attempt:
 
 def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayInputs:
     """What the next attempt of a run would read; raises `DataError` where the market can not be read."""
-    broker = copied_broker(world)
-    if supposition.faults_over:
-        for name in active_faults(broker):
-            clear(broker, name)
+    outside = world.outside.rehearsal(faults_over=supposition.faults_over)
     recorded = world.runs.inputs(run.run_id).get(INPUTS)
     former = None if recorded is None else decode(DayInputs, recorded.payload)
-    context = _context(world, run, broker.now)
+    context = _context(world, run, outside.now())
     book = world.ledger.portfolio(world.account, context.as_of)
     if supposition.entries:
         book = replace(apply(book, *supposition.entries), as_of=context.as_of)
-    snapshot = broker.snapshot(context.as_of)
+    snapshot = outside.snapshot(context.as_of)
     previous = _previous(world, run, context.as_of, supposition.entries)
     known = known_orders(world, snapshot, () if former is None else _looked_for_again(former.known.working))
     booked = {
@@ -101,9 +94,7 @@ def next_inputs(world: World, run: RunRecord, supposition: Supposition) -> DayIn
     wanted = world.wanted_options(day, kind)
     inputs = DayInputs(
         context=context,
-        market=FaultedMarketData(world.market, broker, supposition.marks or ()).inputs(
-            day, context.as_of, quoted, wanted
-        ),
+        market=outside.inputs(day, context.as_of, quoted, wanted, supposition.marks or ()),
         contracts=named_contracts(world, book, previous),
         portfolio=book,
         broker=snapshot,
@@ -163,11 +154,6 @@ def _planned(trades: object, universe: Universe) -> tuple[PlannedOrder, ...]:
         )
         for trade in trades.trades
     )
-
-
-def copied_broker(world: World) -> SimulatedBroker:
-    """A copy of the broker's account, to be changed and thrown away."""
-    return copy_account(account_path(world.options.home, world.account), world.broker.terms)
 
 
 def _stop_reason(

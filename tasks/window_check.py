@@ -64,7 +64,7 @@ def check_window(day: TradingDay, inputs: DayInputs, at: datetime) -> WindowVerd
 def compare_at(day: TradingDay, inputs: DayInputs, at: datetime) -> ReconciliationReport:
     """The comparison at a time, with executions that are still on their way to us counted in."""
     world, setup = day.world, day.setup
-    broker = world.broker.snapshot(at)
+    broker = world.outside.snapshot(at)
     contracts = contract_book(setup, inputs)
     known = known_orders(world, broker, own_orders(day.orders.unresolved()))
     coming = _on_their_way(world, broker, known, at)

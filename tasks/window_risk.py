@@ -43,7 +43,7 @@ def judge_window(day: TradingDay, inputs: DayInputs, at: datetime) -> WindowVerd
 
 
 def _reading(day: TradingDay, names: Collection[str], at: datetime) -> WindowReading:
-    quotes = {name: day.world.facts.quote(name, at) for name in sorted(names)}
+    quotes = {name: day.world.outside.quote(name, at) for name in sorted(names)}
     return WindowReading(at=at, quotes={name: quote for name, quote in quotes.items() if quote is not None})
 
 
