@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import count, pairwise
+from typing import NamedTuple, Protocol
+
+import pytest
 
 from engine.model.instruments import Contract
-from engine.model.market import Quote
+from engine.model.market import FxRates, Quote
 from engine.model.orders import (
     ChildOrder,
     Fill,
@@ -24,11 +27,13 @@ from engine.model.orders import (
     order_reference,
 )
 from engine.model.universe import ContractBook
-from engine.ports import OrderTransport
+from engine.ports import MarketFacts, OrderTransport
 from engine.simulation.exchange import SimulatedTransport
 from tasks.adapters.ibkr.contracts import ContractDesk
+from tasks.adapters.ibkr.market_data import MarketDesk, MarketTerms
 from tasks.adapters.ibkr.orders import IbkrTransport
 from tasks.adapters.ibkr.policy import SessionPolicy
+from tasks.adapters.ibkr.quote_quality import QuoteQualityConfig
 from tasks.adapters.ibkr.session import IbkrSession
 from tasks.gateway import scaled_clock
 from tests.tasks.adapters.gateways import ACCOUNT, OPENED, make_gateway, running, small_world
@@ -38,7 +43,48 @@ from tests.tasks.adapters.ibkr.trading import CLIENT, open_desk
 Kind = TransportEventKind
 PAPER_VARIABLE = "FUND_PAPER_ACCOUNT"
 ENDS = frozenset({Kind.CANCELLED, Kind.REJECTED, Kind.EXPIRED})
+PAPER_CONTRACTS = ("AAPL", "CSPX", "EXV1")
+"""Contracts of which a paper account trades one share, the first that has a live quote."""
+
 _numbers = count(1)
+
+
+class MarketReads(Protocol):
+    """Market data of now, as a line to a broker gives them."""
+
+    def quote(self, contract_id: str) -> Quote | None:
+        """The live quote, ``None`` when there is none."""
+
+    def quotes(self, contract_ids: Iterable[str]) -> Mapping[str, Quote]:
+        """Live quotes of many contracts; those without one are absent."""
+
+    def fx(self, as_of: datetime, currencies: Iterable[str]) -> FxRates:
+        """Rates of currencies; one that nobody tells is missing."""
+
+
+@dataclass(frozen=True)
+class ExchangeMarket:
+    """The same in the process: what the simulated exchange shows."""
+
+    facts: MarketFacts
+    now: Callable[[], datetime]
+
+    def quote(self, contract_id: str) -> Quote | None:
+        return self.facts.quote(contract_id, self.now())
+
+    def quotes(self, contract_ids: Iterable[str]) -> Mapping[str, Quote]:
+        found = ((name, self.quote(name)) for name in contract_ids)
+        return {name: quote for name, quote in found if quote is not None}
+
+    def fx(self, as_of: datetime, currencies: Iterable[str]) -> FxRates:
+        return self.facts.fx(self.now())
+
+
+class Connection(NamedTuple):
+    """What one connection gives."""
+
+    transport: OrderTransport
+    market: MarketReads
 
 
 @dataclass
@@ -49,9 +95,9 @@ class Line:
     """
 
     name: str
-    transport: OrderTransport
+    connection: Connection
     book: ContractBook
-    renew: Callable[[], OrderTransport]
+    renew: Callable[[], Connection]
     trades: bool = True
     moment: float = 2.0
     patience: float = 10.0
@@ -60,6 +106,16 @@ class Line:
     heard: list[TransportEvent] = field(default_factory=list)
     sent: list[ChildOrder] = field(default_factory=list)
     connections: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def transport(self) -> OrderTransport:
+        """Where orders leave."""
+        return self.connection.transport
+
+    @property
+    def market(self) -> MarketReads:
+        """Where market data come from."""
+        return self.connection.market
 
     def quote(self, contract_id: str | None = None) -> Quote:
         """The live quote, which has to be there."""
@@ -150,7 +206,8 @@ class Line:
 
     def lose(self) -> None:
         """Lose the line and have a new one; what it has to tell at once is heard."""
-        before, self.transport = self.transport, self.renew()
+        before = self.transport
+        self.connection = self.renew()
         if self.transport is not before:
             self.connections.append(len(self.heard))
         self.listen()
@@ -180,10 +237,10 @@ class Line:
 def book_of_the_world() -> ContractBook:
     """Every contract of the small generated world."""
     universe, _, world = small_world()
-    contracts: dict[str, Contract] = {
+    listed: dict[str, Contract] = {
         row.contract_id: row for chain in world.panel.chains.values() for row in chain
     }
-    return ContractBook(universe=universe, contracts=contracts)
+    return ContractBook(universe=universe, contracts=listed)
 
 
 @contextmanager
@@ -191,12 +248,14 @@ def in_the_process(opened: datetime = OPENED) -> Iterator[Line]:
     """The simulated exchange without a wire."""
     gateway = make_gateway(opened=opened)
     broker = gateway.broker
+    market = ExchangeMarket(gateway.facts, lambda: broker.now)
 
-    def renew() -> OrderTransport:
+    def renew() -> Connection:
         broker.advance(broker.now + timedelta(seconds=2))
-        return SimulatedTransport(broker, CLIENT)
+        return Connection(SimulatedTransport(broker, CLIENT), market)
 
-    yield Line("in the process", SimulatedTransport(broker, CLIENT), book_of_the_world(), renew)
+    first = Connection(SimulatedTransport(broker, CLIENT), market)
+    yield Line("in the process", first, book_of_the_world(), renew)
     gateway.close()
 
 
@@ -205,21 +264,20 @@ def over_the_wire(opened: datetime = OPENED) -> Iterator[Line]:
     """The adapter, over TCP to the gateway on virtual time."""
     with running(lambda: make_gateway(opened=opened)) as gateway:
         desk = open_desk(gateway, opened)
-        # Where there is no market the exchange says so itself; the rig's own quote would insist.
-        desk.transport._quotes = lambda name: gateway.gateway.facts.quote(name, gateway.gateway.now)
+        market = market_desk(desk.session, desk.contracts, in_virtual_time=True)
+        desk.transport._quotes = market.quote
+        first = Connection(desk.transport, market)
 
-        def renew() -> OrderTransport:
-            before = desk.session.link().connected_at
+        def renew() -> Connection:
             interrupted = desk.session.link().interrupted_at
             gateway.control.ask("drop")
             eventually(lambda: not desk.session.is_ready or desk.session.link().interrupted_at != interrupted)
             gateway.run_until(gateway.gateway.now + timedelta(seconds=2))
             eventually(lambda: desk.session.is_ready)
-            assert desk.session.link().connected_at >= before
-            return desk.transport
+            return first
 
         try:
-            yield Line("over the wire", desk.transport, book_of_the_world(), renew)
+            yield Line("over the wire", first, book_of_the_world(), renew)
         finally:
             desk.session.close()
 
@@ -230,34 +288,58 @@ def on_the_real_clock() -> Iterator[Line]:
     small_world()
     clock = scaled_clock(OPENED, 1.0)
     with running(lambda: make_gateway(clock=clock)) as gateway, ExitStack() as stack:
-        facts = gateway.gateway.facts
         policy = SessionPolicy(account=ACCOUNT, client_id=CLIENT, is_paper=True, port=gateway.port)
-        opened = partial(connect, stack, policy, book_of_the_world(), clock)
-        quotes = partial(_quote_at, facts.quote, clock)
+        renew = partial(connect, stack, policy, book_of_the_world(), clock)
+        yield Line("on the real clock", renew(), book_of_the_world(), renew, moment=0.8)
+
+
+@contextmanager
+def to_a_paper_account() -> Iterator[Line]:
+    """The adapter, to the account that the environment names; one share at a time, a tenth below the market."""
+    named = os.environ.get(PAPER_VARIABLE)
+    if not named:
+        pytest.skip(f"no paper account is named ({PAPER_VARIABLE}=host:port:account)")
+    book = ContractBook(universe=small_world()[0], contracts={})
+    with ExitStack() as stack:
+        renew = partial(connect, stack, paper_policy(named), book, None)
+        first = renew()
+        quoted = [name for name in PAPER_CONTRACTS if first.transport.quote(name) is not None]
+        if not quoted:
+            pytest.skip(f"{named} has no live quote of {', '.join(PAPER_CONTRACTS)} at this hour")
         yield Line(
-            "on the real clock", opened(quotes), book_of_the_world(), partial(opened, quotes), moment=1.5
-        )
+            "to a paper account", first, book, renew, trades=False, moment=5.0, patience=30.0, contract_id=quoted[0],
+            distance=Decimal("0.1"),
+        )  # fmt: skip
+
+
+def paper_policy(named: str) -> SessionPolicy:
+    """Where ``host:port:account`` is; raises `ConfigurationError` for an account that is no paper account."""
+    host, port, account = named.rsplit(":", 2)
+    return SessionPolicy(account=account, client_id=CLIENT, is_paper=True, host=host, port=int(port))
 
 
 def connect(
-    stack: ExitStack,
-    policy: SessionPolicy,
-    book: ContractBook,
-    clock: Callable[[], datetime] | None,
-    quotes: Callable[[str], Quote | None],
-) -> OrderTransport:
+    stack: ExitStack, policy: SessionPolicy, book: ContractBook, clock: Callable[[], datetime] | None
+) -> Connection:
     """A new connection in place of the one that the stack holds."""
     stack.pop_all().close()
     session = IbkrSession(policy, now=clock)
     stack.callback(session.close)
     session.connect()
-    return IbkrTransport(session, ContractDesk(session, lambda: book, {}), quotes)
+    contracts = ContractDesk(session, lambda: book, {})
+    market = market_desk(session, contracts, in_virtual_time=False)
+    return Connection(IbkrTransport(session, contracts, market.quote), market)
 
 
-def _quote_at(
-    quote: Callable[[str, datetime], Quote | None], clock: Callable[[], datetime], contract_id: str
-) -> Quote | None:
-    return quote(contract_id, clock())
+def market_desk(session: IbkrSession, contracts: ContractDesk, *, in_virtual_time: bool) -> MarketDesk:
+    """Market data over a session."""
+    quality = QuoteQualityConfig()
+    terms = MarketTerms(
+        quality=quality.in_virtual_time() if in_virtual_time else quality,
+        borrow_fee_bps_annual=Decimal(150),
+        generic_seconds=1.0,
+    )
+    return MarketDesk(session, contracts, small_world()[0], terms)
 
 
 SIMULATED: dict[str, Callable[[datetime], AbstractContextManager[Line]]] = {
@@ -269,4 +351,5 @@ SIMULATED: dict[str, Callable[[datetime], AbstractContextManager[Line]]] = {
 EVERY: dict[str, Callable[[], AbstractContextManager[Line]]] = {
     **SIMULATED,
     "on the real clock": on_the_real_clock,
+    "to a paper account": to_a_paper_account,
 }
