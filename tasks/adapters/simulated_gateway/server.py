@@ -25,6 +25,9 @@ TICK_SECONDS = 0.25
 """How often streams of market data look at the time, on the real clock."""
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.001, 60.0
+_TURNS_OF_AN_ACCEPT = 3
+"""Turns of the loop from the acceptance of a socket to its connection."""
+
 _AT_ONCE = struct.pack("ii", 1, 0)
 """Linger of zero seconds: closing resets the connection."""
 
@@ -163,11 +166,20 @@ class GatewayServer:
         return found
 
     async def stop(self) -> None:
-        """Close every connection and stop to listen."""
+        """Stop to listen, then close every connection.
+
+        Who was accepted just now gets a connection first: asyncio drops a socket, open, whose listener is closed before.
+        """
         for handle in (self._due, self._tick):
             if handle is not None:
                 handle.cancel()
         servers, self._servers = self._servers, []
+        loop = asyncio.get_running_loop()
+        for server in servers:
+            for listener in server.sockets:
+                loop.remove_reader(listener.fileno())
+        for _ in range(_TURNS_OF_AN_ACCEPT):
+            await asyncio.sleep(0)
         for server in servers:
             server.close()
         for connection in list(self.connections):

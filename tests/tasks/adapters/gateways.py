@@ -144,17 +144,10 @@ def running(make: Callable[[], Gateway] = make_gateway, **options: Any) -> Itera
     async def end(server: GatewayServer) -> None:
         await server.stop()
         server.gateway.close()
-        quiet = 0
-        while (
-            quiet < 3
-        ):  # what was being accepted while the server stopped, and lines that were hung up just now
-            serving = asyncio.all_tasks() - {asyncio.current_task()}
-            transports = list(getattr(loop, "_transports", {}).values())
-            accepted = [transport for transport in transports if not transport.is_closing()]
-            quiet = 0 if serving or accepted else quiet + 1
-            for transport in accepted:
-                transport.abort()
-            await asyncio.sleep(0.005)
+        serving = asyncio.all_tasks() - {asyncio.current_task()}
+        if serving:  # lines of the control interface that were hung up just now
+            await asyncio.wait(serving, timeout=1)
+        await asyncio.sleep(0.01)
 
     server, control_port = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
     line = ControlLine(control_port)

@@ -36,7 +36,7 @@ class TinyGateway:
         self.connections: list[socket.socket] = []
         self.on_order: Callable[[Request], list[Reply]] = lambda request: []
         self.refuse: tuple[int, str] | None = None
-        self._heard = threading.Condition()
+        self._heard, self._closed = threading.Condition(), False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -45,9 +45,11 @@ class TinyGateway:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
         self._listener.close()
-        for line in self.connections:
-            with suppress(OSError):
-                line.close()
+        with self._heard:
+            self._closed = True
+            for line in self.connections:
+                with suppress(OSError):
+                    line.close()
 
     def say(self, *replies: Reply) -> None:
         """Send messages over the newest connection."""
@@ -81,7 +83,11 @@ class TinyGateway:
                 line, _ = self._listener.accept()
             except OSError:
                 return
-            self.connections.append(line)
+            with self._heard:
+                if self._closed:  # meanwhile: nobody else would end it
+                    line.close()
+                    return
+                self.connections.append(line)
             threading.Thread(target=self._serve, args=(line,), daemon=True).start()
 
     def _serve(self, line: socket.socket) -> None:

@@ -15,7 +15,16 @@ from ib_insync import IB
 
 from engine.errors import BrokerUnavailable, ConfigurationError
 from tasks.adapters.simulated_gateway.framing import FrameReader, frame, split
-from tests.tasks.adapters.gateways import OPENED, RunningGateway, connected, library_loop, running, settle
+from tasks.adapters.simulated_gateway.server import GatewayServer
+from tests.tasks.adapters.gateways import (
+    OPENED,
+    RunningGateway,
+    connected,
+    library_loop,
+    make_gateway,
+    running,
+    settle,
+)
 from tests.tasks.adapters.simulated_gateway.test_gateway import ACCOUNT, buy, errors
 
 
@@ -294,6 +303,23 @@ def test_control_line_to_nobody_is_unavailable(gateway: RunningGateway) -> None:
 
     with pytest.raises(BrokerUnavailable):
         ControlLine(1, timeout=1)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_caller_that_was_accepted_while_the_gateway_stops_is_hung_up(turns: int) -> None:
+    async def stop_amid() -> None:
+        server = GatewayServer(make_gateway())
+        await server.start()
+        with socket.create_connection(("127.0.0.1", server.port), 5) as line:
+            for _ in range(turns):  # of the loop, which accepts in the first one
+                await asyncio.sleep(0)
+            await server.stop()
+            await asyncio.sleep(0.01)
+            with pytest.raises(ConnectionResetError):
+                line.recv(1)
+        server.gateway.close()
+
+    asyncio.run(stop_amid())
 
 
 # ---------------------------------------------------------------- bad input
