@@ -11,6 +11,7 @@ PRESENT_FROM_THE_START = {
     "stages",
     "pure-engine",
     "yfinance-one-door",
+    "live-never-yahoo",
     "ib-one-door",
     "prefect-outside",
     "acyclic",

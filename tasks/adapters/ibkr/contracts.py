@@ -68,8 +68,13 @@ class ContractDesk:
         its number are not those that are known, `BrokerUnavailable` without an answer.
         """
         known = self._by_name.get(contract_id)
+        return self.adopt(self._book().contract(contract_id)) if known is None else known
+
+    def adopt(self, contract: Contract) -> Qualified:
+        """The broker's contract of one that no book lists yet, such as an option of a chain; errors as `qualified`."""
+        known = self._by_name.get(contract.contract_id)
         if known is None:
-            known = self._qualify(contract_id)
+            known = self._qualify(contract)
             self._keep(known)
         return known
 
@@ -136,12 +141,12 @@ class ContractDesk:
                 return ()
             raise
 
-    def _qualify(self, contract_id: str) -> Qualified:
-        book = self._book()
-        contract = book.contract(contract_id)
-        instrument = book.universe[contract.instrument_id]
+    def _qualify(self, contract: Contract) -> Qualified:
+        contract_id, instrument = contract.contract_id, self._book().universe[contract.instrument_id]
         asked = wire_contract(instrument, contract)
         found = [row for row in self.details(asked) if _is_meant(row, instrument, contract)]
+        if instrument.is_option:
+            found = of_own_class(found, instrument)
         if len(found) != 1:
             raise UnknownContract(
                 f"{contract_id}: expected one contract at the broker for {_described(asked)}, found "
@@ -211,6 +216,14 @@ def wire_contract(instrument: Instrument, contract: Contract) -> WireContract:
     if contract.strike is not None and contract.right is not None:
         wire.strike, wire.right = float(contract.strike), contract.right.value
     return wire
+
+
+def of_own_class(found: list[ContractDetails], instrument: Instrument) -> list[ContractDetails]:
+    """Of options that differ in their trading class, those of the symbol's own (SPX settles otherwise than SPXW)."""
+    own = [
+        row for row in found if row.contract is not None and row.contract.tradingClass == instrument.ib_symbol
+    ]
+    return own or found
 
 
 def pin_of(details: ContractDetails) -> Pin:

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
-from engine.model.market import BorrowInfo, DividendInfo, FxRates, Quote
+from engine.model.instruments import Contract
+from engine.model.market import BorrowInfo, DividendInfo, FxRates, OptionQuote, OptionRange, Quote
 from engine.model.orders import ChildOrder
 from engine.model.universe import Universe
+from engine.sessions import SessionTable
+from engine.simulation.chains import business_calendar
+from tasks.adapters.ibkr.bars import BarPrice, DailyBar, HourlyBar
 from tasks.adapters.ibkr.contracts import ContractDesk
+from tasks.adapters.ibkr.futures_chain import listed_futures
+from tasks.adapters.ibkr.history import HistoryDesk
 from tasks.adapters.ibkr.lending import (
     DIVIDEND_TICKS,
     SHORTABLE_TICKS,
@@ -27,6 +33,7 @@ from tasks.adapters.ibkr.lines import Line
 from tasks.adapters.ibkr.live_quotes import LiveMarketData
 from tasks.adapters.ibkr.margin import MarginChange, MarginDesk
 from tasks.adapters.ibkr.market_lines import MarketLines
+from tasks.adapters.ibkr.option_chain import ChainPolicy, OptionDesk
 from tasks.adapters.ibkr.quote_quality import QuoteQualityConfig, QuoteRefusal
 from tasks.adapters.ibkr.rates import RateDesk
 from tasks.adapters.ibkr.session import IbkrSession
@@ -40,6 +47,7 @@ class MarketTerms:
     quality: QuoteQualityConfig
     borrow_fee_bps_annual: Decimal
     generic_seconds: float = 4.0
+    chains: ChainPolicy = field(default_factory=ChainPolicy)
     units: WireUnits = field(default_factory=WireUnits)
 
 
@@ -47,19 +55,31 @@ class MarketDesk:
     """See the module. All questions wait with a timeout; none is repeated."""
 
     def __init__(
-        self, session: IbkrSession, contracts: ContractDesk, universe: Universe, terms: MarketTerms
+        self,
+        session: IbkrSession,
+        contracts: ContractDesk,
+        universe: Universe,
+        sessions: SessionTable,
+        terms: MarketTerms,
     ) -> None:
         self._session, self._contracts, self._universe = session, contracts, universe
-        self._terms = terms
+        self._sessions, self._terms = sessions, terms
         self._lines = MarketLines(session, terms.quality.max_lines)
         self._live = LiveMarketData(session, contracts, self._lines, terms.quality, terms.units)
         self._rates = RateDesk(session, universe, self._live.quotes)
         self._margins = MarginDesk(session, contracts, terms.units)
+        self._history = HistoryDesk(session, contracts, sessions, terms.units)
+        self._options = OptionDesk(session, contracts, self._lines, terms.units, terms.chains)
 
     @property
     def refused(self) -> Mapping[str, QuoteRefusal]:
         """Why contracts have no quote, by contract."""
         return self._live.refused
+
+    @property
+    def refused_options(self) -> Mapping[str, str]:
+        """Why lines and options were left out of chains, by line or contract."""
+        return self._options.refused
 
     def quote(self, contract_id: str) -> Quote | None:
         """The live quote of a contract, ``None`` where none passes the gate."""
@@ -76,6 +96,34 @@ class MarketDesk:
     def fx(self, as_of: datetime, currencies: Iterable[str]) -> FxRates:
         """Exchange rates against the dollar; one that the broker does not tell is missing."""
         return self._rates.rates(as_of, currencies)
+
+    def daily_bars(
+        self, contract_id: str, first: date, last: date, price: BarPrice | None = None
+    ) -> tuple[DailyBar, ...]:
+        """Bars of sessions that are over, oldest first; errors as `HistoryDesk.daily_bars`."""
+        return self._history.daily_bars(contract_id, first, last, price)
+
+    def hourly_bars(
+        self, contract_id: str, first: datetime, last: datetime, price: BarPrice | None = None
+    ) -> tuple[HourlyBar, ...]:
+        """Bars of hours that are over, oldest first; errors as `HistoryDesk.hourly_bars`."""
+        return self._history.hourly_bars(contract_id, first, last, price)
+
+    def futures_chain(self, instrument_id: str) -> tuple[Contract, ...]:
+        """A future's contracts that still trade, nearest first; errors as `listed_futures`."""
+        instrument = self._universe[instrument_id]
+        calendar = business_calendar(self._sessions, instrument.venue)
+        return listed_futures(self._contracts, instrument, self._session.now().date(), calendar)
+
+    def option_chain(
+        self, instrument_id: str, wanted: OptionRange, as_of: datetime
+    ) -> tuple[OptionQuote, ...]:
+        """Options of a line within a range, by expiry and strike; errors as `OptionDesk.chain`."""
+        return self._options.chain(self._universe[instrument_id], wanted, as_of)
+
+    def option_quotes(self, instrument_id: str, options: Iterable[Contract]) -> tuple[OptionQuote, ...]:
+        """What the broker tells of some options of a line, such as those that are held."""
+        return self._options.quotes(self._universe[instrument_id], options)
 
     def borrow(self, instrument_ids: Iterable[str]) -> Mapping[str, BorrowInfo]:
         """Shares that can be borrowed, by instrument; a line of which nothing is told is absent.

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from tasks.adapters.ibkr.contracts import ContractDesk
 from tasks.adapters.ibkr.market_data import MarketDesk, MarketTerms
+from tasks.adapters.ibkr.option_chain import ChainPolicy
 from tasks.adapters.ibkr.policy import SessionPolicy
 from tasks.adapters.ibkr.quote_quality import QuoteFault, QuoteQualityConfig
 from tasks.adapters.ibkr.session import IbkrSession
@@ -61,10 +62,11 @@ def market_rig(units: WireUnits | None = None, **quality: object) -> Iterator[Ma
             quality=QuoteQualityConfig(**{"answer_seconds": 0.3, **quality}),  # type: ignore[arg-type]
             borrow_fee_bps_annual=FEE,
             generic_seconds=0.3,
+            chains=ChainPolicy(answer_seconds=0.5),
             units=units or WireUnits(),
         )
         contracts = contract_desk(session)
-        desk = MarketDesk(session, contracts, small_world()[0], terms)
+        desk = MarketDesk(session, contracts, *small_world()[:2], terms)
         yield MarketRig(gateway, session, contracts, desk, clock)
     finally:
         session.close()

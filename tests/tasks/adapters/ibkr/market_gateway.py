@@ -14,6 +14,7 @@ from tests.tasks.adapters.gateways import ACCOUNT, OPENED, small_world
 from tests.tasks.adapters.ibkr.tiny_gateway import Reply, TinyGateway
 
 BID, ASK, LAST, CLOSE = 1, 2, 4, 9
+INDEX, INDEX_NUMBER = "SPX", "416904"
 
 
 def price(kind: int, value: object, size: object = 100) -> Reply:
@@ -51,20 +52,41 @@ class MarketGateway(TinyGateway):
         self.say(*((kind, {**record, "request_id": number}) for kind, record in replies))
 
     def _answer(self, line: socket.socket, request: Request) -> None:
+        super()._answer(line, request)
         number = request.record.get("request_id", "")
         rows: list[Reply] = []
         if request.name == "contract_details":
-            found = self.listing.find(request.record, OPENED.date())
-            rows = [("contract_details", self.listing.details(row, OPENED, self.sessions)) for row in found]  # type: ignore[misc]
-            rows.append(("contract_details_end", {}))
+            rows = [*self._details(request), ("contract_details_end", {})]
         elif request.name == "market_data":
-            name = self.listing.contract(request.integer("con_id")).contract_id
+            name = self._name(request)
             self.numbers[name] = str(number)
             rows = self.told.get(name, [])
         elif self.replies.get(request.name):
             rows = self.replies[request.name].pop(0)
         self._write(line, [(kind, {**record, "request_id": number}) for kind, record in rows])
-        super()._answer(line, request)
+
+    def _details(self, request: Request) -> list[Reply]:
+        """Contracts of the fund that fit, and the index that its options are of, which the fund does not trade."""
+        if request.record["security_type"] == "IND" and request.record["symbol"] == INDEX:
+            [known] = self.listing.find({"con_id": str(self._number("EUR.USD"))}, OPENED.date())
+            shown = {
+                "symbol": INDEX,
+                "security_type": "IND",
+                "con_id": INDEX_NUMBER,
+                "currency": "USD",
+                "exchange": "CBOE",
+            }
+            return [("contract_details", {**self.listing.details(known, OPENED, self.sessions), **shown})]
+        found = self.listing.find(request.record, OPENED.date())
+        return [("contract_details", {**self.listing.details(row, OPENED, self.sessions)}) for row in found]
+
+    def _name(self, request: Request) -> str:
+        if request.record["con_id"] == INDEX_NUMBER:
+            return INDEX
+        return self.listing.contract(request.integer("con_id")).contract_id
+
+    def _number(self, name: str) -> int:
+        return self.listing.number(name)
 
 
 def contract_desk(session: IbkrSession) -> ContractDesk:
