@@ -339,7 +339,7 @@ def market_desk(session: IbkrSession, contracts: ContractDesk, *, in_virtual_tim
         borrow_fee_bps_annual=Decimal(150),
         generic_seconds=1.0,
     )
-    return MarketDesk(session, contracts, small_world()[0], terms)
+    return MarketDesk(session, contracts, *small_world()[:2], terms)
 
 
 SIMULATED: dict[str, Callable[[datetime], AbstractContextManager[Line]]] = {
