@@ -47,12 +47,14 @@ class MarketRig:
 
 
 @contextmanager
-def market_rig(units: WireUnits | None = None, **quality: object) -> Iterator[MarketRig]:
+def market_rig(
+    units: WireUnits | None = None, messages_per_second: int = 0, **quality: object
+) -> Iterator[MarketRig]:
     """A session and its desk, with short waits."""
     gateway, clock = MarketGateway(), Clock()
     policy = SessionPolicy(
         account=ACCOUNT, client_id=7, is_paper=True, port=gateway.port, connect_timeout=1.0, request_timeout=1.0,
-        heartbeat_seconds=None, messages_per_second=0, reconnect_delays=(0.02,) * 5,
+        heartbeat_seconds=None, messages_per_second=messages_per_second, reconnect_delays=(0.02,) * 5,
     )  # fmt: skip
     session = IbkrSession(policy, lambda text: None, clock.now)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -9,10 +10,11 @@ from decimal import Decimal
 
 import pytest
 
+from config.settings import load_configuration
 from engine.errors import ConfigurationError
 from engine.model.market import Quote, Source
 from tasks.adapters.ibkr.orders import IbkrTransport
-from tasks.adapters.ibkr.quote_quality import QuoteFault
+from tasks.adapters.ibkr.quote_quality import QuoteFault, QuoteQualityConfig
 from tasks.adapters.ibkr.units import WireUnits
 from tests.tasks.adapters.ibkr.conftest import eventually
 from tests.tasks.adapters.ibkr.desks import NOON, MarketRig, market_rig
@@ -157,6 +159,49 @@ def test_no_more_lines_run_at_a_time_than_the_broker_gives(rig: Make) -> None:
         running += {"market_data": 1, "cancel_market_data": -1}.get(request.name, 0)
         most = max(most, running)
     assert len(names) > 11 == most
+
+
+def test_answers_have_their_time_from_when_they_are_asked_at_the_brokers_pace(rig: Make) -> None:
+    one = rig(messages_per_second=30, answer_seconds=0.2)
+    names = [
+        "CSPX",
+        "CS51",
+        "IUKD",
+        "EUR.USD",
+        "GBP.USD",
+        "USD.CHF",
+        "USD.SEK",
+        "DBK",
+        "BNP",
+        "UCG",
+        "TEF",
+        "BT.A",
+    ]
+    one.gateway.told = {name: two_sided(700, 701) for name in names}
+    for name in names:
+        one.contracts.qualified(name)
+    started = time.monotonic()
+    assert set(one.desk.quotes(names)) == set(names)
+    one.gateway.wait_for("cancel_market_data", len(names))
+    # 12 contracts, 12 requests and 12 ends are 36 messages, of which 30 fit into any second.
+    assert time.monotonic() - started > 0.2, "the questions took longer than one answer may"
+
+
+@pytest.mark.parametrize(("milliseconds", "seconds"), [(1500, 1.5), (250, 0.25)])
+def test_settings_say_how_old_a_price_may_be_and_how_long_to_wait(milliseconds: int, seconds: float) -> None:
+    market = load_configuration(
+        "paper", (f"execution_phase2.market_data.live_snapshot_timeout_ms={milliseconds}",)
+    )
+    config = QuoteQualityConfig.of_settings(market.settings.execution_phase2.market_data)
+    assert (config.max_age_seconds, config.answer_seconds) == (5.0, seconds)
+    assert config.in_virtual_time().max_age_seconds == 0
+
+
+def test_settings_can_not_ask_for_prices_of_one_side() -> None:
+    one_sided = "execution_phase2.market_data.min_quote_quality.require_bid_ask_for_limit_pricing=false"
+    settings = load_configuration("paper", (one_sided,)).settings
+    with pytest.raises(ConfigurationError, match="a limit is priced from two sides"):
+        QuoteQualityConfig.of_settings(settings.execution_phase2.market_data)
 
 
 def test_pence_are_quoted_in_pence_whichever_unit_the_ticks_have(rig: Make) -> None:
