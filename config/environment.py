@@ -24,6 +24,8 @@ class Environment(BaseSettings):
     ib_account: SecretStr | None = None
     ib_host: str | None = None
     ib_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    ib_control_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    arm_key: SecretStr | None = None
     telegram_bot_token: SecretStr | None = None
     telegram_chat_id: SecretStr | None = None
 

@@ -25,8 +25,6 @@ UNREAD: Mapping[str, str] = {
     "execution_phase2.session_scheduler.venues": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",
     "execution_phase2.market_data.live_provider": "live market data",
     "execution_phase2.market_data.allow_yahoo_in_live": "live market data",
-    "execution_phase2.market_data.live_snapshot_timeout_ms": "live market data",
-    "execution_phase2.market_data.min_quote_quality.require_bid_ask_for_limit_pricing": "live market data",
     "execution_phase2.overlays": "overlays on broken pairs",
     "execution_phase2.gating.always_trade_if_limit_breach": "a gate that can hold back a limit; this one never does",
     "execution_phase2.slippage_model": "slippage that is calibrated on own fills",
@@ -39,7 +37,6 @@ UNREAD: Mapping[str, str] = {
     "sizing.min_trade_size": "research",
     "sizing.buying_power_haircut": "research",
     "research": "research",
-    "broker": "the connection to a real account",
     "operator": "the scripted operator's choices in a backtest; its answers to halts are fixed",
 }
 """Key or section, and for what it waits."""

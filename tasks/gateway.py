@@ -50,7 +50,7 @@ class GatewayOptions:
 
     first: datetime
     last: date
-    profile: str = "fund"
+    profile: str = "paper"
     account: str = PAPER_ACCOUNT
     store: Path | None = None
     seed: int = 1
@@ -91,7 +91,7 @@ def open_gateway(options: GatewayOptions) -> Gateway:
     world = World(
         WorldOptions(
             profile=options.profile, first=opened.date(), last=options.last, store=options.store,
-            seed=options.seed, home=home / FOLDER,
+            seed=options.seed, home=home / FOLDER, behind_gateway=True,
         )
     )  # fmt: skip
     facts = ScriptedFacts(world.facts)

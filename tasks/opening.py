@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from engine.errors import ConfigurationError, RefusedError
-from engine.model.context import RunKind
+from engine.model.context import Mode, RunKind
 from state.lease import keeping_lease
 from state.runs import ClaimOutcome, run_identifier
 from tasks.day import TradingDay, run_key, wall_clock
@@ -82,10 +82,15 @@ def _refuse_the_past(world: World, trade_date: date, kind: RunKind) -> None:
     if world.runs.outlook(run_key(world, trade_date, kind), wall_clock()) is ClaimOutcome.COMPLETED:
         return
     raise ConfigurationError(
-        f"expected a trade date from {now:%Y-%m-%d} on, for the simulated account {world.account} has lived until "
-        f"{now:%Y-%m-%d %H:%M} UTC and can not go back, found {trade_date}; take a later date, start over with "
-        "`fund simulated reset`, or use another FUND_HOME"
+        f"expected a trade date from {now:%Y-%m-%d} on, for the account {world.account} has lived until "
+        f"{now:%Y-%m-%d %H:%M} UTC and can not go back, found {trade_date}; {_way_out(world)}"
     )
+
+
+def _way_out(world: World) -> str:
+    if world.mode is Mode.SIMULATED:
+        return "take a later date, start over with `fund simulated reset`, or use another FUND_HOME"
+    return "take that date or a later one"
 
 
 def scheduled_date() -> date:

@@ -16,8 +16,12 @@ from engine.simulation.faults import require_known_fault
 from engine.simulation.market import unknown_names
 from tasks.adapters.simulated_account import account_path
 from tasks.adapters.store import store_summary
+from tasks.broker_place import BrokerPlace
 
 ROOT = Path(__file__).resolve().parent.parent
+BROKER_MODES = frozenset({Mode.PAPER, Mode.LIVE, Mode.DRY_RUN})
+"""Modes whose account is a broker's."""
+
 CODE_FOLDERS = ("config", "engine", "flows", "state", "tasks")
 HISTORY_YEARS = 4
 """Years of generated past before the year in which an account is opened: the screen and the risk need three."""
@@ -30,7 +34,10 @@ def fund_home() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldOptions:
-    """What a command or a deployment asks for; ``last`` is the last date that the run will reach."""
+    """What a command or a deployment asks for; ``last`` is the last date that the run will reach.
+
+    ``behind_gateway`` is said by a gateway of our own: its market and its account are simulated in every mode.
+    """
 
     profile: str
     first: date
@@ -40,6 +47,7 @@ class WorldOptions:
     seed: int = 1
     fault: str | None = None
     overrides: tuple[str, ...] = ()
+    behind_gateway: bool = False
     home: Path = field(default_factory=fund_home)
 
 
@@ -59,16 +67,17 @@ def generated_from() -> date:
 
 
 def agreed_mode(configured: Mode, wanted: Mode | None) -> Mode:
-    """The profile's mode, which ``--mode`` may only repeat; raises `ConfigurationError`."""
+    """The profile's mode, which ``--mode`` may only repeat, or take the sending from; raises `ConfigurationError`."""
+    if configured is Mode.BACKTEST:
+        raise ConfigurationError(
+            "expected a mode in which a day can be run, found 'backtest'; run the profile history with a --store"
+        )
+    if wanted is Mode.DRY_RUN and configured in BROKER_MODES:
+        return wanted
     if wanted is not None and wanted is not configured:
         raise ConfigurationError(
             f"expected --mode to agree with the profile's mode {configured.value!r}, found {wanted.value!r}; "
             "choose the profile of that mode"
-        )
-    if configured is not Mode.SIMULATED:
-        raise ConfigurationError(
-            f"mode {configured.value!r} needs the Interactive Brokers adapter, which this version does not have; "
-            "run the profiles fund or history in simulated mode"
         )
     return configured
 
@@ -83,6 +92,17 @@ def require_fault(name: str | None, mode: Mode) -> None:
             "broker; leave it out, or run the profile fund"
         )
     require_known_fault(name)
+
+
+def require_past(options: WorldOptions, place: BrokerPlace | None) -> None:
+    """Refuse a broker's account without a past: only a simulated gateway's market can be generated from a seed."""
+    if place is None or options.store is not None or place.control_port is not None:
+        return
+    raise ConfigurationError(
+        f"expected --store for the account {place.account}: histories, company accounts and corporate actions come from a "
+        "market data store, found none; name its folder. (Only the market of a simulated gateway, named by "
+        "FUND_IB_CONTROL_PORT, can be generated from --seed.)"
+    )
 
 
 def require_market(options: WorldOptions, universe: Universe) -> None:
@@ -111,12 +131,22 @@ def market_name(options: WorldOptions) -> str:
     return digest if options.seed == 1 else f"{digest}-{options.seed}"
 
 
-def generated_first(options: WorldOptions) -> date:
-    """The generated past begins where it began when the account was opened, so that it never changes."""
+def simulated_first(options: WorldOptions) -> date:
+    """First date of the generated past of a simulated account."""
     account = f"SIM-{options.profile}-{options.seed}"
     note = options.home / "simulated" / f"{account}.first"
     # Without an account the note is of one that was reset, or of a run that never came to open it.
-    if note.exists() and account_path(options.home, account).exists():
+    return generated_first(options, note, holds=account_path(options.home, account).exists())
+
+
+def broker_first(options: WorldOptions, account: str) -> date:
+    """First date of the generated past of an account at a simulated gateway."""
+    return generated_first(options, options.home / "past" / f"{account}-{options.seed}.first", holds=True)
+
+
+def generated_first(options: WorldOptions, note: Path, *, holds: bool) -> date:
+    """The generated past begins where it began when the account was opened, so that it never changes."""
+    if holds and note.exists():
         return date.fromisoformat(note.read_text(encoding="utf-8").strip())
     first = date(options.first.year - HISTORY_YEARS, 1, 1)
     note.parent.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,13 @@ known to the tasks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
 from engine.carry.calendar import DayFacts
+from engine.errors import UnknownContract
 from engine.model.instruments import Contract
 from engine.model.market import FxRates, MarketInputs, OptionRange, Quote, Split
 from engine.model.portfolio import BrokerSnapshot
@@ -95,3 +96,22 @@ class Outside(Reading, Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+
+
+class Listed(Mapping[str, Contract]):
+    """Contracts by id, looked up in the market when asked for; nothing is listed in advance."""
+
+    def __init__(self, outside: Callable[[], Outside]) -> None:
+        self._outside = outside
+
+    def __getitem__(self, contract_id: str) -> Contract:
+        try:
+            return self._outside().contract(contract_id)
+        except UnknownContract as error:
+            raise KeyError(contract_id) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

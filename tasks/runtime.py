@@ -19,12 +19,11 @@ from config.policies import fund_policy
 from config.settings import Configuration, load_configuration
 from config.universe import VenueBook, effective_digest, load_venues, universe_of
 from engine.composition.stages import DaySetup
-from engine.errors import UnknownContract
+from engine.errors import ConfigurationError, UnknownContract
 from engine.hedging.option_hedge import option_ranges
 from engine.model.absence import AbsencePolicy
 from engine.model.context import Mode, RunKind
 from engine.model.encoding import canonical, decode, digest_bytes, encode
-from engine.model.instruments import Contract
 from engine.model.market import MarketInputs, OptionRange
 from engine.model.orders import Fill
 from engine.model.policy import FundPolicy
@@ -41,24 +40,32 @@ from state.ledger import LedgerStore
 from state.order_reading import account_fills, order_references
 from state.records import RecordStore
 from state.runs import RunStore
+from tasks.adapters.broker_outside import BrokerOutside
 from tasks.adapters.calendars import session_table
 from tasks.adapters.panel_world import PanelWorld
 from tasks.adapters.simulated_account import account_path
 from tasks.adapters.simulated_outside import SimulatedOutside
 from tasks.adapters.store_world import past_begins
+from tasks.broker_place import BrokerPlace, broker_place
 from tasks.options import (
+    BROKER_MODES,
     WorldOptions,
     agreed_mode,
+    broker_first,
     code_version,
-    generated_first,
     market_name,
     require_fault,
     require_market,
+    require_past,
+    simulated_first,
 )
-from tasks.outside import Outside
+from tasks.outside import Listed, Outside
 
 SESSIONS_AHEAD = timedelta(days=400)
 PANEL_AHEAD = timedelta(days=7)
+HEARTBEAT_SECONDS = 3.0
+MESSAGES_PER_SECOND = 45
+"""Five below what the broker takes."""
 RECORDS_KEPT = 2
 """Decoded records that are kept: the inputs of a date's decision and of its close."""
 
@@ -73,18 +80,25 @@ class World:
         self.options = options
         self.configuration: Configuration = load_configuration(options.profile, options.overrides)
         require_fault(options.fault, Mode(self.configuration.settings.mode))
-        self.mode = agreed_mode(Mode(self.configuration.settings.mode), options.mode)
+        configured = Mode.SIMULATED if options.behind_gateway else Mode(self.configuration.settings.mode)
+        self.mode = agreed_mode(configured, options.mode)
+        self.place = (
+            broker_place(self.mode, self.configuration.settings) if self.mode in BROKER_MODES else None
+        )
         self.universe: Universe = canonical(universe_of(self.configuration.settings))
         require_market(options, self.universe)
+        require_past(options, self.place)
         self.seed = options.seed
         self.config_digest = effective_digest(self.configuration.settings)
-        self.account = f"SIM-{options.profile}-{market_name(options)}"
+        self.account = (
+            f"SIM-{options.profile}-{market_name(options)}" if self.place is None else self.place.account
+        )
         self.observer: Observer = lambda step, fact: None
         self._policies: dict[date, FundPolicy] = {}
         self._records: dict[int, tuple[object, bytes]] = {}
         self._recorded: dict[str, object] = {}
         self._database: Database | None = None
-        self._outside: SimulatedOutside | None = None
+        self._outside: SimulatedOutside | BrokerOutside | None = None
 
     @cached_property
     def code_version(self) -> str:
@@ -154,7 +168,7 @@ class World:
     @cached_property
     def contracts(self) -> ContractBook:
         """Every contract that the market lists or ever listed, options by their id."""
-        return ContractBook(universe=self.universe, contracts=_Listing(lambda: self.outside))
+        return ContractBook(universe=self.universe, contracts=Listed(lambda: self.outside))
 
     def configuration_text(self) -> bytes:
         """The effective settings, for the audit trail and for replay."""
@@ -178,7 +192,9 @@ class World:
         """First date of the market's history."""
         if self.options.store is not None:
             return past_begins(self.options.store, self.universe, self.options.first)
-        return generated_first(self.options)
+        if self.place is not None:
+            return broker_first(self.options, self.account)
+        return simulated_first(self.options)
 
     @cached_property
     def sessions(self) -> SessionTable:
@@ -213,25 +229,75 @@ class World:
     @property
     def outside(self) -> Outside:
         """The account, the orders and the market, as the mode has them."""
-        return self._simulated
-
-    @property
-    def _simulated(self) -> SimulatedOutside:
         if self._outside is None:
-            opening = AccountOpening(
-                account=self.account,
-                deposit=self.policy(self.options.first).initial_capital,
-                opened_at=day_start(self.options.first),
-                seed=self.seed,
-            )
-            path = account_path(self.options.home, self.account)
-            self._outside = SimulatedOutside(lambda: self.past, path, opening, self.client_id)
+            self._outside = self._simulated() if self.place is None else self._at_broker(self.place)
         return self._outside
+
+    def _simulated(self) -> SimulatedOutside:
+        opening = AccountOpening(
+            account=self.account,
+            deposit=self.policy(self.options.first).initial_capital,
+            opened_at=day_start(self.options.first),
+            seed=self.seed,
+        )
+        path = account_path(self.options.home, self.account)
+        return SimulatedOutside(lambda: self.past, path, opening, self.client_id)
+
+    def _at_broker(self, place: BrokerPlace) -> BrokerOutside:
+        # The client library takes its time to import: only who asks a broker pays for it.
+        from tasks.adapters.ibkr.line import IbkrLine, LineParts
+        from tasks.adapters.ibkr.market_data import MarketTerms
+        from tasks.adapters.ibkr.pins import pins_path
+        from tasks.adapters.ibkr.policy import SessionPolicy
+        from tasks.adapters.ibkr.quote_quality import QuoteQualityConfig
+        from tasks.adapters.simulated_gateway.control_client import ControlLine
+
+        venue = None if place.control_port is None else ControlLine(place.control_port)
+        broker = self.configuration.settings.broker
+        quality = QuoteQualityConfig.of_settings(self.configuration.settings.execution_phase2.market_data)
+        policy = SessionPolicy(
+            account=place.account,
+            client_id=self.client_id,
+            is_paper=place.is_paper,
+            host=place.host,
+            port=place.port,
+            heartbeat_seconds=None if venue is not None else HEARTBEAT_SECONDS,
+            messages_per_second=0 if venue is not None else MESSAGES_PER_SECOND,
+            reconnect_delays=tuple(map(float, broker.reconnect_delays[: broker.max_reconnect_attempts])),
+            broker_zone=self.venues.broker_zone,
+        )
+        parts = LineParts(
+            policy=policy,
+            universe=self.universe,
+            book=lambda: self.contracts,
+            in_session=self._trades_now,
+            sessions=self.sessions,
+            pins=pins_path(self.options.home, self.account),
+            market=MarketTerms(
+                quality=quality if venue is None else quality.in_virtual_time(),
+                borrow_fee_bps_annual=self.policy(self.options.first).carry.borrow.default_fee_bps_annual,
+            ),
+        )
+        return BrokerOutside(IbkrLine(parts, venue), lambda: self.past, f"account {place.account}")
+
+    def _trades_now(self, contract_id: str, at: datetime) -> bool:
+        """Whether the venue of a contract is in session; ``False`` for what is not ours."""
+        try:
+            venue = self.contracts.instrument(contract_id).venue
+        except UnknownContract:
+            return False
+        return self.sessions.in_session(venue, at) is not None
 
     @property
     def broker(self) -> SimulatedBroker:
-        """The account at the simulated broker."""
-        return self._simulated.broker
+        """The account at the simulated broker; raises `ConfigurationError` where it is another's."""
+        outside = self.outside
+        if not isinstance(outside, SimulatedOutside):
+            raise ConfigurationError(
+                f"expected a simulated account, found {self.account} in mode {self.mode.value}: what only a simulated "
+                "broker can do is not done to a real one"
+            )
+        return outside.broker
 
     @property
     def now(self) -> datetime:
@@ -286,25 +352,6 @@ class World:
             self._outside = None
         if self._database is not None:
             self._database.close()
-
-
-class _Listing(Mapping[str, Contract]):
-    """Contracts by id, looked up in the market when asked for; nothing is listed in advance."""
-
-    def __init__(self, outside: Callable[[], Outside]) -> None:
-        self._outside = outside
-
-    def __getitem__(self, contract_id: str) -> Contract:
-        try:
-            return self._outside().contract(contract_id)
-        except UnknownContract as error:
-            raise KeyError(contract_id) from error
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
 
 
 def day_start(day: date) -> datetime:

@@ -44,7 +44,7 @@ def gateway(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the
     account: Annotated[
         str, typer.Option(help="name of the account; a paper account begins with DU")
     ] = "DU1234567",
-    profile: Annotated[str, typer.Option(help="profile whose instruments and costs it has")] = "fund",
+    profile: Annotated[str, typer.Option(help="profile whose instruments and costs it has")] = "paper",
     seed: Annotated[int, typer.Option(min=0, help="seed of the generated market and of the exchange")] = 1,
     store: Annotated[
         Path | None, typer.Option(metavar="DIR", help="market data store instead of a generated market")

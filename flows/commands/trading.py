@@ -116,5 +116,7 @@ def parse_day(text: str | None, option: str) -> date | None:
 
 
 def _profile(profile: str, mode: str | None) -> str:
-    """Without a chosen profile, ``--mode paper`` or ``live`` selects the profile of that name."""
-    return mode if profile == "fund" and mode in ("paper", "live") else profile
+    """Without a chosen profile, ``--mode paper`` or ``live`` selects the profile of that name, ``dry-run`` paper's."""
+    if profile != "fund" or mode not in ("paper", "live", "dry-run"):
+        return profile
+    return "paper" if mode == "dry-run" else mode

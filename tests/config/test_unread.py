@@ -39,6 +39,15 @@ READ_BESIDE_POLICIES = {
     "hedges.spread": "config/policies.py",
     "hedges.volatility_future": "config/policies.py",
     "execution_safety.gate_order_pct_nav": "tasks/day.py",
+    "broker.host": "tasks/broker_place.py",
+    "broker.port": "tasks/broker_place.py",
+    "broker.client_id": "tasks/runtime.py",
+    "broker.reconnect_delays": "tasks/runtime.py",
+    "broker.max_reconnect_attempts": "tasks/runtime.py",
+    "execution_phase2.market_data.live_snapshot_timeout_ms": "tasks/adapters/ibkr/quote_quality.py",
+    "execution_phase2.market_data.min_quote_quality.require_bid_ask_for_limit_pricing": (
+        "tasks/adapters/ibkr/quote_quality.py"
+    ),
     "execution.poll_interval_seconds": "tasks/execute.py",
     "execution.executions_poll_seconds": "tasks/execute.py",
     "statement.time_zone": "tasks/statement.py",

@@ -10,8 +10,8 @@ from enum import Enum
 from engine.errors import ConfigurationError
 from tasks.adapters.ibkr.records import AccountValueShown, OrderShown, PortfolioShown, StatusShown
 
-PAPER_PREFIX = "DU"
-"""How the broker's accounts for paper trading begin."""
+PAPER_PREFIXES = ("DU", "DF")
+"""How the broker's accounts for paper trading begin: one of a person, one of an adviser's."""
 
 
 class SessionState(Enum):
@@ -48,8 +48,8 @@ class SessionPolicy:
     broker_zone: str = "US/Eastern"
 
     def __post_init__(self) -> None:
-        if self.is_paper != self.account.startswith(PAPER_PREFIX):
-            kind = "a paper account (DU…)" if self.is_paper else "a live account (not DU…)"
+        if self.is_paper != self.account.startswith(PAPER_PREFIXES):
+            kind = "a paper account (DU…, DF…)" if self.is_paper else "a live account (not DU…, DF…)"
             raise ConfigurationError(f"expected {kind} for this mode, found {self.account}; check --mode")
 
 

@@ -50,6 +50,29 @@ class ControlLine:
         assert isinstance(now, int)
         return _EPOCH + timedelta(microseconds=now), told["event"] is True
 
+    def started(self) -> datetime:
+        """The gateway's time now; raises `ConfigurationError` unless it is virtual."""
+        told = self.ask("status")
+        if told["virtual"] is not True:
+            raise ConfigurationError(
+                "expected a gateway in virtual time behind the control interface, found one on the real clock; start it "
+                "with --clock virtual, or leave FUND_IB_CONTROL_PORT out"
+            )
+        return datetime.fromisoformat(str(told["now"]))
+
+    def hold_barriers(self, client_id: int) -> None:
+        """Take a client's questions for the time as barriers, each answered by an `advance` that names it.
+
+        Raises `ConfigurationError` when the client is connected to another gateway than the one that is controlled.
+        """
+        clients = self.ask("status")["clients"]
+        if not isinstance(clients, list) or client_id not in clients:
+            raise ConfigurationError(
+                f"expected client {client_id} at the gateway behind the control interface, found {clients}: the control "
+                "port is of another gateway than the one that orders would go to; nothing was sent"
+            )
+        self.ask("hold_barriers", client_id=client_id)
+
     def close(self) -> None:
         """Hang up."""
         self._lines.close()

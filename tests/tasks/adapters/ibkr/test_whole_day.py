@@ -1,118 +1,93 @@
-"""A whole simulated day whose orders go over TCP: the same book as the day in the process, each order once.
-
-Asked for by ``FUND_CAMPAIGN=1``; what it showed is in docs/measured.md.
-"""
+"""A whole simulated day in mode paper through the gateway and the real client: the book of the day in mode simulated."""
 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-from contextlib import ExitStack
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from config.universe import load_venues
 from flows.commands.__main__ import main
-from tasks.adapters.ibkr.contracts import ContractDesk
-from tasks.adapters.ibkr.orders import IbkrTransport
-from tasks.adapters.ibkr.policy import SessionPolicy
-from tasks.adapters.ibkr.session import IbkrSession
-from tasks.adapters.ibkr.virtual_time import VirtualClock
-from tasks.adapters.simulated_gateway.faults import ScriptedFacts
-from tasks.adapters.simulated_gateway.gateway import Gateway, GatewayWorld
-from tasks.adapters.simulated_gateway.listing import Listing
-from tasks.adapters.simulated_gateway.order_book import PlacedOrders
-from tasks.runtime import World
+from tasks.gateway import GatewayOptions, open_gateway
 from tests.tasks.adapters.gateways import RunningGateway, running
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        os.environ.get("FUND_CAMPAIGN") != "1", reason="the campaign is asked for by FUND_CAMPAIGN=1"
-    ),
-]
-DAY, CLIENT = "2026-11-20", 1
+DAY, SEED, ACCOUNT = date(2026, 11, 20), 7, "DU1234567"
+MONTHLY = "execution_phase2.carry_realism.financing.posting=monthly"
+"""What the profile paper has and the profile fund has not: how the broker pays interest."""
+
+OF_ITS_OWN = {"run_id", "account", "mode", "profile", "market", "report", "config_digest"}
+"""What names the run and where it was, and says nothing of the fund."""
+
+NAMES = ("job_id", "order_ref", "execution_id", "executed_at", "arrived_at")
+"""Names that follow from the account, and times of executions, which the wire tells in whole seconds."""
 
 
-def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+@dataclass(frozen=True)
+class TwoDays:
+    inside: dict[str, object]
+    at_gateway: dict[str, object]
+    ledger: list[dict[str, object]]
+    accepted: int
+
+
+def run(home: Path, patch: pytest.MonkeyPatch, *more: str) -> dict[str, object]:
     """The record of one day of a new fund."""
-    monkeypatch.setenv("FUND_HOME", str(home))
+    patch.setenv("FUND_HOME", str(home))
     told = home.with_suffix(".json")
-    arguments = [
-        "run",
-        "--without-prefect",
-        "--date",
-        DAY,
-        "--profile",
-        "fund",
-        "--seed",
-        "7",
-        "--report",
-        "none",
-    ]
-    assert main([*arguments, "--json", str(told)]) == 0
-    found = json.loads(told.read_text())
-    return found[0] if isinstance(found, list) else found
+    day = ["run", "--without-prefect", "--date", str(DAY), "--seed", str(SEED), "--report", "none"]
+    assert main([*day, *more, "--json", str(told)]) == 0
+    record: dict[str, object] = json.loads(told.read_text())
+    return record
 
 
-def gateway_of(world: World) -> Gateway:
-    """A gateway in front of the world's own account."""
-    broker = world.broker
-    facts, placed = ScriptedFacts(world.facts), PlacedOrders(None)
-    placed.load(broker)
-    listing = Listing(universe=world.universe, facts=facts, venues=load_venues(), chains=world.panel.chains)
-    return Gateway(GatewayWorld(broker=broker, listing=listing, facts=facts, placed=placed))
+def point_to(gateway: RunningGateway, patch: pytest.MonkeyPatch, account: str = ACCOUNT) -> None:
+    patch.setenv("FUND_IB_ACCOUNT", account)
+    patch.setenv("FUND_IB_PORT", str(gateway.port))
+    patch.setenv("FUND_IB_CONTROL_PORT", str(gateway.control_port))
 
 
-def line_to(gateway: RunningGateway, world: World, stack: ExitStack) -> IbkrTransport:
-    clock = VirtualClock(gateway.control, CLIENT, world.broker.now)
-    policy = SessionPolicy(
-        account=world.account, client_id=CLIENT, is_paper=False, port=gateway.port, heartbeat_seconds=None,
-        messages_per_second=0,
-    )  # fmt: skip
-    session = IbkrSession(policy, now=clock.now)
-    stack.callback(session.close)
-    session.connect()
-    gateway.control.ask("hold_barriers", client_id=CLIENT)
-    contracts = ContractDesk(session, lambda: world.contracts, {})
-    return IbkrTransport(
-        session, contracts, lambda name: world.facts.quote(name, world.broker.now), clock=clock
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoDays]:
+    folder = tmp_path_factory.mktemp("days")
+    options = GatewayOptions(
+        first=datetime(2026, 11, 20, tzinfo=UTC), last=date(2026, 11, 27), seed=SEED, speed=None
     )
+    with pytest.MonkeyPatch.context() as patch:
+        inside = run(folder / "inside", patch, "--set", MONTHLY)
+        patch.setenv("FUND_HOME", str(folder / "gateway"))
+        with running(lambda: open_gateway(options)) as gateway:
+            point_to(gateway, patch)
+            at_gateway = run(folder / "paper", patch, "--mode", "paper")
+            rows = gateway.control.ask("orders")["orders"]
+            accepted = gateway.call(lambda: len(gateway.gateway.broker.state.orders.items()))
+        assert isinstance(rows, list)
+        yield TwoDays(inside, at_gateway, rows, accepted)
 
 
-def test_day_over_tcp_ends_with_the_book_of_the_day_in_the_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inside = run(tmp_path / "inside", monkeypatch)
-    open_file = sqlite3.connect
-    monkeypatch.setattr(
-        "tasks.adapters.simulated_account.sqlite3",
-        SimpleNamespace(**{
-            **vars(sqlite3), "connect": lambda *a, **k: open_file(*a, **{**k, "check_same_thread": False}),
-        }),
-    )  # fmt: skip  # the gateway's thread and the day's take turns with one account
-    made: dict[int, IbkrTransport] = {}
-    ledger: list[str] = []
-    with ExitStack() as stack:
+def shown(record: dict[str, object]) -> dict[str, object]:
+    """A record without names, its lists in an order of their own."""
+    return {key: _plain(value) for key, value in record.items() if key not in OF_ITS_OWN}
 
-        def connect(world: World) -> IbkrTransport:
-            if id(world) not in made:
-                gateway = stack.enter_context(running(lambda: gateway_of(world)))
-                made[id(world)] = line_to(gateway, world, stack)
-                stack.callback(
-                    lambda: ledger.extend(row.child.order_ref for _, row in world.broker.state.orders.items())
-                )
-            return made[id(world)]
 
-        monkeypatch.setattr(World, "connect", connect)
-        over_wire = run(tmp_path / "wire", monkeypatch)
-    assert len(made) == 1
-    assert len(ledger) == len(set(ledger)) == len(over_wire["orders"])  # type: ignore[arg-type]
-    # The wire tells times of executions in whole seconds; everything else is the same to the last digit.
-    for record in (inside, over_wire):
-        for fill in record["fills"]:  # type: ignore[attr-defined]
-            del fill["executed_at"]
-    assert over_wire == inside
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items() if key not in NAMES}
+    if isinstance(value, list):
+        return sorted((_plain(inner) for inner in value), key=lambda row: json.dumps(row, sort_keys=True))
+    return value
+
+
+def test_day_in_mode_paper_ends_with_the_book_of_the_day_in_mode_simulated(days: TwoDays) -> None:
+    assert days.at_gateway["mode"] == "paper"
+    assert days.at_gateway["account"] == ACCOUNT
+    assert len(days.at_gateway["fills"]) > 20  # type: ignore[arg-type]
+    assert shown(days.at_gateway) == shown(days.inside)
+
+
+def test_every_child_order_stands_once_in_the_gateways_own_ledger(days: TwoDays) -> None:
+    sent = sorted(row["order_ref"] for row in days.at_gateway["orders"])  # type: ignore[attr-defined]
+    assert sorted(str(row["reference"]) for row in days.ledger) == sent
+    assert len(set(sent)) == len(sent) == days.accepted

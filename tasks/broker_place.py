@@ -1,0 +1,59 @@
+"""Where the broker's account is, by the environment and the settings, and what of it does not fit the mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config.environment import Environment, load_environment
+from config.settings import Settings
+from engine.errors import ConfigurationError
+from engine.model.context import Mode
+
+PAPER_PREFIXES = ("DU", "DF")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerPlace:
+    """An account behind a gateway. ``control_port`` is that of a simulated gateway, which stands on this machine."""
+
+    account: str
+    host: str
+    port: int
+    control_port: int | None
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether the broker calls the account one for paper trading."""
+        return self.account.startswith(PAPER_PREFIXES)
+
+
+def broker_place(mode: Mode, settings: Settings, environment: Environment | None = None) -> BrokerPlace:
+    """The account of a mode; raises `ConfigurationError` when none is named, or one of the other kind."""
+    found = environment or load_environment()
+    if found.ib_account is None:
+        raise ConfigurationError(
+            f"expected the broker's account in FUND_IB_ACCOUNT for mode {mode.value}, found none; nothing was opened"
+        )
+    place = BrokerPlace(
+        account=found.ib_account.get_secret_value(),
+        host=found.ib_host or settings.broker.host,
+        port=found.ib_port or settings.broker.port,
+        control_port=found.ib_control_port,
+    )
+    if mode is Mode.PAPER and not place.is_paper:
+        raise ConfigurationError(
+            f"expected a paper account (DU…, DF…) in FUND_IB_ACCOUNT for mode paper, found {place.account}; nothing was "
+            "opened: real money is traded in mode live"
+        )
+    if mode is Mode.LIVE and place.is_paper:
+        raise ConfigurationError(
+            f"expected an account of real money in FUND_IB_ACCOUNT for mode live, found the paper account "
+            f"{place.account}; nothing was opened: trade it in mode paper"
+        )
+    if place.control_port is not None and place.host not in LOOPBACK:
+        raise ConfigurationError(
+            f"expected a gateway on this machine with FUND_IB_CONTROL_PORT, found {place.host}: only a simulated gateway "
+            "has a control interface; leave FUND_IB_CONTROL_PORT out for a real one"
+        )
+    return place
