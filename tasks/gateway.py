@@ -29,6 +29,7 @@ from tasks.adapters.simulated_gateway.gateway import Gateway, GatewayWorld
 from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.market import GatewayMarket
 from tasks.adapters.simulated_gateway.order_book import PlacedOrders
+from tasks.adapters.simulated_gateway.references import references_of
 from tasks.adapters.simulated_gateway.tape import Tape
 from tasks.options import WorldOptions, fund_home
 from tasks.runtime import World, day_start
@@ -98,11 +99,14 @@ def open_gateway(options: GatewayOptions) -> Gateway:
     broker = _account(path, options, world, facts, opened)
     placed = PlacedOrders(path)
     placed.load(broker)
+    references = references_of(world.panel, world.universe, world.sessions, options.seed)
+    tape = Tape(panel=world.panel, known=world.past.market, references=references)
     listing = Listing(
         universe=world.universe,
         facts=facts,
         venues=world.venues,
         chains=world.panel.chains,
+        references=references,
         pence_ticks=options.pence_ticks,
     )
     start = max(options.first, broker.now)
@@ -120,7 +124,7 @@ def open_gateway(options: GatewayOptions) -> Gateway:
             facts=facts,
             placed=placed,
             clock=None if options.speed is None else scaled_clock(start, options.speed),
-            market=GatewayMarket(tape=Tape(panel=world.panel, known=world.past.market)),
+            market=GatewayMarket(tape=tape),
             pence_executions=options.pence_executions,
         )
     )

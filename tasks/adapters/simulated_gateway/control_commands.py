@@ -261,6 +261,7 @@ COMMANDS: Mapping[str, Command] = {
     "lose_orders": _counted("lost_orders", "Do not read the next orders (``times``)."),
     "market_data": hide_market_data,
     "orders": _orders,
+    "pace_requests": _counted("paced_requests", "Refuse the next requests of bars (``times``) as too many."),
     "refuse_orders": _refuse_orders,
     "repeat_execution": _repeat_execution,
     "reset": _reset,

@@ -24,6 +24,7 @@ from engine.model.universe import Universe
 from engine.sessions import Session, SessionTable
 from engine.simulation.terms import BrokerFacts
 from tasks.adapters.simulated_gateway.forms import Record, integer, number, text
+from tasks.adapters.simulated_gateway.references import References
 
 SMART = "SMART"
 _NUMBERS = (100_000_000, 800_000_000)
@@ -50,6 +51,7 @@ def expiry_text(contract: Contract) -> str:
 class Listing:
     """Every contract that the gateway knows, by its number.
 
+    ``references`` are listed and shown, and can not be traded.
     ``pence_ticks``: ticks of lines that quote in pence are told in pence, as their prices are (else in pounds).
     """
 
@@ -57,11 +59,12 @@ class Listing:
     facts: BrokerFacts
     venues: VenueBook
     chains: Mapping[str, tuple[Contract, ...]]
+    references: References | None = None
     pence_ticks: bool = True
     _by_number: dict[int, Contract] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        for instrument in self.universe:
+        for instrument in self._all():
             if instrument.is_future:
                 for contract in self.chains.get(instrument.instrument_id, ()):
                     self._register(contract)
@@ -70,7 +73,8 @@ class Listing:
 
     def number(self, contract_id: str) -> int:
         """Number of a contract; an option becomes known by being asked for. Raises `UnknownContract`."""
-        self._register(self.facts.contract(contract_id))
+        if not self.is_reference(contract_id):
+            self._register(self.facts.contract(contract_id))
         return contract_number(contract_id)
 
     def contract(self, number_: int) -> Contract:
@@ -82,7 +86,32 @@ class Listing:
 
     def instrument(self, contract: Contract) -> Instrument:
         """Instrument behind a contract."""
+        if self.references is not None and contract.instrument_id in self.references.universe:
+            return self.references.universe[contract.instrument_id]
         return self.universe[contract.instrument_id]
+
+    def instrument_of(self, contract_id: str) -> Instrument:
+        """Instrument behind a contract's id; raises `UnknownContract`."""
+        return self.instrument(self.contract(self.number(contract_id)))
+
+    def is_reference(self, contract_id: str) -> bool:
+        """Whether a contract is only shown, as the underlying of options."""
+        return self.references is not None and contract_id in self.references.universe
+
+    def underlying(self, instrument: Instrument) -> str | None:
+        """Id of what a line is written on: of options a listed contract."""
+        if self.references is not None and instrument.instrument_id in self.references.underlyings:
+            return self.references.underlyings[instrument.instrument_id]
+        return instrument.underlying
+
+    def zone(self, instrument: Instrument) -> ZoneInfo:
+        """Time zone of an instrument's venue."""
+        return ZoneInfo(self.venues.venue(instrument.venue).timezone)
+
+    def _all(self) -> Iterable[Instrument]:
+        yield from self.universe
+        if self.references is not None:
+            yield from self.references.universe
 
     def find(self, asked: Record, today: date) -> tuple[Contract, ...]:
         """Contracts that fit what a client knows: a number alone, or symbol, type and whatever else is given.
@@ -96,7 +125,7 @@ class Listing:
         expired = text(asked, "include_expired") == "1"
         fitting = [
             contract
-            for instrument in self.universe
+            for instrument in self._all()
             if _fits(instrument, asked)
             for contract in self._contracts(instrument, asked)
             if expired or contract.last_trade_date is None or contract.last_trade_date >= today
@@ -128,9 +157,8 @@ class Listing:
         exchanges = list(
             dict.fromkeys([instrument.exchange, instrument.primary_exchange or instrument.exchange])
         )
-        zone = self.venues.venue(instrument.venue).timezone
-        hours = trading_hours(sessions.venues[instrument.venue], at, ZoneInfo(zone))
-        under = 0 if instrument.underlying is None else contract_number(instrument.underlying)
+        zone, underlying = self.zone(instrument), self.underlying(instrument)
+        hours = trading_hours(sessions.venues[instrument.venue], at, zone)
         kind = "ETF" if instrument.kind is InstrumentType.ETF else "COMMON"
         record: dict[str, str | tuple[Record, ...]] = {
             name: value for name, value in shown.items() if name not in ("last_trade_date",)
@@ -142,11 +170,11 @@ class Listing:
             "order_types": _ORDER_TYPES,
             "valid_exchanges": ",".join(exchanges),
             "price_magnifier": _plain(instrument.price_magnifier),
-            "under_con_id": str(under),
+            "under_con_id": "0" if underlying is None else str(contract_number(underlying)),
             "long_name": instrument.long_name,
             "primary_exchange": instrument.primary_exchange or "",
             "contract_month": shown["last_trade_date"][:6],
-            "time_zone": zone,
+            "time_zone": zone.key,
             "trading_hours": hours,
             "liquid_hours": hours,
             "under_symbol": instrument.underlying or "",
@@ -177,7 +205,7 @@ class Listing:
         )
 
     def _tables(self) -> list[tuple[tuple[TickBand, ...], Decimal]]:
-        return list(dict.fromkeys((other.tick_bands, self._tick_unit(other)) for other in self.universe))
+        return list(dict.fromkeys((other.tick_bands, self._tick_unit(other)) for other in self._all()))
 
     def _tick_unit(self, instrument: Instrument) -> Decimal:
         """What a tick is divided by before it is told."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from engine.model.instruments import Contract
 from engine.simulation.matching import refresh_interval
 from tasks.adapters.simulated_gateway.forms import flag, text
+from tasks.adapters.simulated_gateway.market_history import answer_bars, answer_head
+from tasks.adapters.simulated_gateway.market_requests import named
 from tasks.adapters.simulated_gateway.messages import Request
 from tasks.adapters.simulated_gateway.sessions import Answer, MarketView, Session, Stream, error
 from tasks.adapters.simulated_gateway.showing import Line, view
@@ -54,6 +56,10 @@ class GatewayMarket:
             "market_data": self._subscribe,
             "cancel_market_data": self._cancel,
             "market_data_type": self._choose_type,
+            "historical_data": partial(answer_bars, self.tape),
+            "cancel_historical_data": _nothing_runs,
+            "head_timestamp": partial(answer_head, self.tape),
+            "cancel_head_timestamp": _nothing_runs,
         }
 
     # ------------------------------------------------------------ quotes
@@ -115,9 +121,9 @@ class GatewayMarket:
     ) -> dict[str, Answer]:
         """All that a line tells now, by what it is about: a notice first, then of what type its data are."""
         number = request.integer("request_id")
-        instrument = gateway.broker.terms.instrument(contract_id)
+        instrument = gateway.listing.instrument_of(contract_id)
         line = Line(
-            facts=gateway.facts, instrument=instrument, contract_id=contract_id, at=gateway.now,
+            facts=self.tape.facts_of(gateway.facts, instrument), instrument=instrument, contract_id=contract_id, at=gateway.now,
             wanted=DataType(session.market_data_type),
         )  # fmt: skip
         seen = view(self.tape, line, gateway.faults.market_trouble(contract_id))
@@ -133,16 +139,10 @@ class GatewayMarket:
         }
 
 
-def named(request: Request, gateway: MarketView) -> Contract | Answer:
-    """The one contract that a request names, else what it is refused by."""
+def _nothing_runs(request: Request, session: Session, gateway: MarketView) -> list[Answer]:
+    """Answers come at once, so nothing is left to be cancelled."""
     number = request.integer("request_id")
-    found = gateway.listing.find(request.record, gateway.now.date())
-    if not found:
-        return error(200, "No security definition has been found for the request", number)
-    if len(found) > 1:
-        symbol = text(request.record, "symbol")
-        return error(200, f"The contract description specified for {symbol} is ambiguous.", number)
-    return found[0]
+    return [error(366, f"No historical data query found for ticker id:{number}", number)]
 
 
 def _running(gateway: MarketView) -> int:

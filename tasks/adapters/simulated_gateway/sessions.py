@@ -67,7 +67,8 @@ class Session:
     """One connection.
 
     ``client_id`` is set once the client started the interface. ``streams`` are running requests of market data by
-    their request id. ``times_asked`` counts requests of the time, which can be barriers of the virtual clock.
+    their request id, ``bars_asked`` the latest requests of bars. ``times_asked`` counts requests of the time, which
+    can be barriers of the virtual clock.
     """
 
     number: int
@@ -78,6 +79,7 @@ class Session:
     summaries: dict[int, tuple[str, ...]] = field(default_factory=dict)
     market_data_type: int = 1
     streams: dict[int, Stream] = field(default_factory=dict)
+    bars_asked: list[tuple[datetime, Record]] = field(default_factory=list)
     times_asked: int = 0
     times_told: int = 0
 

@@ -7,14 +7,22 @@ from datetime import datetime, timedelta
 
 from engine.model.instruments import Instrument
 from engine.model.market import Quote
+from engine.ports import MarketFacts
 from tasks.adapters.simulated_gateway.faults import (
     SYSTEM_TEXTS,
     MarketFault,
     MarketTrouble,
     Refusal,
-    ScriptedFacts,
 )
-from tasks.adapters.simulated_gateway.tape import DayFigures, Tape, crossed, one_sided, refreshed
+from tasks.adapters.simulated_gateway.tape import (
+    DayFigures,
+    Tape,
+    crossed,
+    is_level,
+    one_sided,
+    refreshed,
+    traded_at,
+)
 from tasks.adapters.simulated_gateway.ticks import DataType, Showing
 
 DELAY = timedelta(minutes=15)
@@ -35,7 +43,7 @@ class View:
 class Line:
     """One contract at one time, as one client wants it: ``wanted`` is the type of data that it asked for."""
 
-    facts: ScriptedFacts
+    facts: MarketFacts
     instrument: Instrument
     contract_id: str
     at: datetime
@@ -100,9 +108,9 @@ def _showing(tape: Tape, line: Line, quote: Quote | None, kind: DataType) -> Sho
     return Showing(
         instrument=line.instrument,
         kind=kind,
-        quote=quote,
+        quote=None if is_level(line.instrument) else quote,
         close=close if quote is None else quote.close,
-        last=close if quote is None else quote.last,
+        last=close if quote is None else traded_at(line.instrument, quote),
         day=_day(tape, line, line.at),
         made_at=refreshed(line.at)
         if quote is not None

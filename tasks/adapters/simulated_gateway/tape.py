@@ -6,20 +6,23 @@ from what its panel row says of it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
 
+from engine.accounting.restated import Action
 from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import MarketInputs, Quote
 from engine.model.money import decimal_from_float
-from engine.ports import MarketDataSource
+from engine.ports import MarketDataSource, MarketFacts
 from engine.sessions import Session
 from engine.simulation.panel import MarketPanel
-from tasks.adapters.simulated_gateway.faults import ScriptedFacts
+from engine.simulation.panel_index import actions_by_instrument
+from tasks.adapters.simulated_gateway.references import References
 
 REFRESH = timedelta(seconds=5)
 """How long a quote holds."""
@@ -42,14 +45,39 @@ class DayFigures:
 class Tape:
     """Reads a panel and the exchange's facts over it.
 
-    ``known`` is what is published of the market (volumes, loans, dividends), point in time.
+    ``known`` is what is published of the market (volumes, loans, dividends), point in time. ``references`` are shown
+    beside what the exchange trades.
     """
 
     panel: MarketPanel
     known: MarketDataSource
-    _published: tuple[object, MarketInputs] | None = None
+    references: References | None = None
+    _published: tuple[object, MarketInputs] | None = field(init=False, repr=False, default=None)
+    _actions: dict[str, tuple[Action, ...]] = field(init=False, repr=False)
 
-    def published(self, facts: ScriptedFacts, at: datetime) -> MarketInputs:
+    def __post_init__(self) -> None:
+        self._actions = actions_by_instrument(self.panel)
+
+    def facts_of(self, facts: MarketFacts, instrument: Instrument) -> MarketFacts:
+        """Where the prices of an instrument are: the exchange's, or those of what is only shown."""
+        if self.references is not None and instrument.instrument_id in self.references.universe:
+            return self.references.facts
+        return facts
+
+    def actions(self, instrument: Instrument) -> tuple[Action, ...]:
+        """Dividends and splits of a line, in the order in which they take effect."""
+        return self._actions.get(instrument.instrument_id, ())
+
+    def close_before(self, contract_id: str, day: date) -> Decimal | None:
+        """The last recorded close before a date."""
+        series = self.panel.series.get(contract_id)
+        if series is None:
+            return None
+        before = series.close[: bisect_left(self.panel.dates, day)]
+        known = before[np.isfinite(before)]
+        return decimal_from_float(float(known[-1])) if len(known) else None
+
+    def published(self, facts: MarketFacts, at: datetime) -> MarketInputs:
         """What is published at a time; read once for all times between two that change it."""
         closed = tuple(
             facts.sessions.last_closed(venue, at).session_date for venue in sorted(facts.sessions.venues)
@@ -60,20 +88,20 @@ class Tape:
         return self._published[1]
 
     def last_quote(
-        self, facts: ScriptedFacts, instrument: Instrument, contract_id: str, at: datetime
+        self, facts: MarketFacts, instrument: Instrument, contract_id: str, at: datetime
     ) -> Quote | None:
         """The last quote before the venue closed."""
         session = facts.sessions.last_closed(instrument.venue, at)
         return facts.quote(contract_id, session.close - REFRESH)
 
     def last_close(
-        self, facts: ScriptedFacts, instrument: Instrument, contract_id: str, at: datetime
+        self, facts: MarketFacts, instrument: Instrument, contract_id: str, at: datetime
     ) -> Decimal | None:
         """Official close of the last session that is over."""
         day = facts.sessions.last_closed(instrument.venue, at).session_date
         return facts.official_close(contract_id, day)
 
-    def day(self, facts: ScriptedFacts, instrument: Instrument, contract_id: str, at: datetime) -> DayFigures:
+    def day(self, facts: MarketFacts, instrument: Instrument, contract_id: str, at: datetime) -> DayFigures:
         """The running session so far; while the venue is closed the last one."""
         session = facts.sessions.in_session(instrument.venue, at)
         if session is None:
@@ -110,7 +138,7 @@ class Tape:
 
 
 def glances(
-    facts: ScriptedFacts, contract_id: str, first: datetime, last: datetime, step: timedelta
+    facts: MarketFacts, contract_id: str, first: datetime, last: datetime, step: timedelta
 ) -> Iterator[Quote]:
     """Quotes from a time on, one a step, and the one at the end; moments without a quote are left out."""
     at = first
@@ -125,8 +153,8 @@ def glances(
 
 
 def traded_at(instrument: Instrument, quote: Quote) -> Decimal:
-    """Price of the trade that a quote shows; currencies and what did not trade count at the middle."""
-    if has_trades(instrument) and quote.last is not None:
+    """Price of the trade that a quote shows; currencies, indices and what did not trade count at the middle."""
+    if has_trades(instrument) and not is_level(instrument) and quote.last is not None:
         return quote.last
     return quote.mid
 
@@ -134,6 +162,11 @@ def traded_at(instrument: Instrument, quote: Quote) -> Decimal:
 def has_trades(instrument: Instrument) -> bool:
     """Whether trades of it are told: of spot currencies only quotes are."""
     return instrument.kind not in (InstrumentType.CASH, InstrumentType.FX_SPOT)
+
+
+def is_level(instrument: Instrument) -> bool:
+    """Whether it is an index: a level, which nobody bids for."""
+    return instrument.kind is InstrumentType.IND
 
 
 def refreshed(at: datetime) -> datetime:

@@ -90,6 +90,7 @@ def _number(showing: Showing, number: int) -> int:
 
 def _ticks(showing: Showing) -> Iterator[tuple[str, int, dict[str, str]]]:
     quote, trades = showing.quote, has_trades(showing.instrument)
+    # an index has a level, and nobody bids for it
     bid, bid_size = (None, Decimal(0)) if quote is None else (quote.bid, quote.bid_size)
     ask, ask_size = (None, Decimal(0)) if quote is None else (quote.ask, quote.ask_size)
     yield from _side(showing, (BID, BID_SIZE), bid, bid_size)

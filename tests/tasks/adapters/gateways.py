@@ -35,6 +35,7 @@ from tasks.adapters.simulated_gateway.gateway import Gateway, GatewayWorld
 from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.market import GatewayMarket
 from tasks.adapters.simulated_gateway.order_book import PlacedOrders
+from tasks.adapters.simulated_gateway.references import References, references_of
 from tasks.adapters.simulated_gateway.server import GatewayServer
 from tasks.adapters.simulated_gateway.sessions import Market
 from tasks.adapters.simulated_gateway.tape import Tape
@@ -58,12 +59,18 @@ def small_world() -> tuple[Universe, SessionTable, PanelFacts]:
 
 
 @lru_cache(maxsize=1)
+def small_references() -> References:
+    """Underlyings of options of the small world."""
+    universe, sessions, facts = small_world()
+    return references_of(facts.panel, universe, sessions, SEED)
+
+
+@lru_cache(maxsize=1)
 def small_market() -> Market:
     """Market data over the small world."""
     universe, sessions, facts = small_world()
-    return GatewayMarket(
-        tape=Tape(panel=facts.panel, known=PanelMarket(facts.panel, universe, sessions, facts))
-    )
+    known = PanelMarket(facts.panel, universe, sessions, facts)
+    return GatewayMarket(tape=Tape(panel=facts.panel, known=known, references=small_references()))
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +99,10 @@ def make_gateway(
         broker = open_account(path, terms, opening)
     placed = PlacedOrders(path)
     placed.load(broker)
-    listing = Listing(universe=universe, facts=facts, venues=load_venues(), chains=world.panel.chains)
+    listing = Listing(
+        universe=universe, facts=facts, venues=load_venues(), chains=world.panel.chains,
+        references=small_references(),
+    )  # fmt: skip
     return Gateway(
         GatewayWorld(
             broker=broker, listing=listing, facts=facts, placed=placed, clock=clock,
