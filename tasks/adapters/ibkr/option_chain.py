@@ -117,17 +117,14 @@ class OptionDesk:
         return None
 
     def _spot(self, name: str, underlying: WireContract) -> Decimal | None:
-        """The underlying's price: the middle of its sides, else its last trade, for an index is not quoted."""
+        """The underlying's price, by which strikes are chosen; each option tells its own with its model."""
         line = self._lines.ask({name: underlying}, _has_price, self._policy.answer_seconds)[name]
         if line.code or line.data_type != LIVE_DATA:
             self.refused[name] = (
                 f"its underlying has no live price: {line.code} {line.text} type {line.data_type}"
             )
             return None
-        bid, ask, last = (line.prices.get(tick, Decimal(-1)) for tick in (Tick.BID, Tick.ASK, Tick.LAST))
-        if 0 < bid <= ask:
-            return (bid + ask) / 2
-        return last if last > 0 else None
+        return reference_price(line)
 
     def _listed(self, instrument: Instrument, underlying: WireContract) -> OptionChain | None:
         """The one row of parameters that is this line: its venue, multiplier and, of several, its symbol's own class."""
@@ -202,6 +199,15 @@ class OptionDesk:
     def _side(self, instrument: Instrument, line: Line, tick: Tick) -> Decimal | None:
         told = line.prices.get(tick)
         return self._units.ticked(instrument, told) if told is not None and told > 0 else None
+
+
+def reference_price(line: Line) -> Decimal | None:
+    """The middle of both sides, else the last trade, for an index is not quoted, else the close; what is no price counts not."""
+    bid, ask = line.prices.get(Tick.BID), line.prices.get(Tick.ASK)
+    if bid is not None and ask is not None and 0 < bid <= ask:
+        return (bid + ask) / 2
+    told = (line.prices.get(tick) for tick in (Tick.LAST, Tick.CLOSE))
+    return next((price for price in told if price is not None and price > 0), None)
 
 
 def option_of(instrument: Instrument, day: date, right: OptionRight, strike: Decimal) -> Contract:

@@ -16,10 +16,17 @@ from engine.model.market import OptionQuote, OptionRange
 from engine.simulation.chains import business_calendar
 from tasks.adapters.ibkr.contracts import ContractDesk
 from tasks.adapters.ibkr.futures_chain import listed_futures
-from tasks.adapters.ibkr.option_chain import ChainPolicy, near_expiries, near_strikes, option_of
+from tasks.adapters.ibkr.lines import Lines
+from tasks.adapters.ibkr.option_chain import (
+    ChainPolicy,
+    near_expiries,
+    near_strikes,
+    option_of,
+    reference_price,
+)
 from tests.tasks.adapters.gateways import small_world
 from tests.tasks.adapters.ibkr.desks import NOON, MarketRig, market_rig
-from tests.tasks.adapters.ibkr.market_gateway import LAST, fails, price, two_sided
+from tests.tasks.adapters.ibkr.market_gateway import ASK, BID, CLOSE, LAST, fails, price, two_sided
 from tests.tasks.adapters.ibkr.tiny_gateway import Reply
 
 TODAY = NOON.date()
@@ -247,6 +254,27 @@ def test_line_without_underlying_or_listing_has_no_chain_and_says_why(
     one.gateway.told = {"SPX": told}
     assert one.desk.option_chain("SPX_OPT", RANGE, NOON) == ()
     assert why in one.desk.refused_options["SPX_OPT"]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected", "why"),
+    [
+        ([price(BID, 99), price(ASK, 101), price(LAST, 120)], 100, "the middle of both sides"),
+        ([price(BID, 101), price(ASK, 99), price(LAST, 120)], 120, "crossed sides have no middle"),
+        ([price(BID, -1), price(ASK, -1), price(LAST, 120)], 120, "an index is not quoted"),
+        ([price(LAST, "nan"), price(CLOSE, 119)], 119, "no number is no trade, and no truth either"),
+        ([price(LAST, -1), price(CLOSE, 119)], 119, "−1 is no trade"),
+        ([price(LAST, -1), price(CLOSE, "nan")], None, "nothing is left"),
+    ],
+)
+def test_reference_price_is_the_best_of_what_is_a_price(
+    told: list[Reply], expected: int | None, why: str
+) -> None:
+    lines = Lines(lambda: NOON)
+    line = lines.open(1)
+    for _, record in told:
+        lines.price(1, int(record["type"]), float(record["price"]), 1.0)  # type: ignore[call-overload, arg-type]
+    assert reference_price(line) == expected, why
 
 
 def test_expiries_nearest_to_the_middle_of_the_range_are_looked_at() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,9 +13,12 @@ import pytest
 from engine.model.market import Quote, Source
 from tasks.adapters.ibkr.market_data import MarketDesk, MarketTerms
 from tasks.adapters.ibkr.orders import IbkrTransport
+from tasks.adapters.ibkr.policy import SessionPolicy
 from tasks.adapters.ibkr.quote_quality import QuoteFault, QuoteQualityConfig
-from tests.tasks.adapters.gateways import small_world
+from tasks.adapters.ibkr.session import IbkrSession
+from tests.tasks.adapters.gateways import ACCOUNT, OPENED, make_gateway, running, small_world
 from tests.tasks.adapters.ibkr.conftest import eventually
+from tests.tasks.adapters.ibkr.market_gateway import contract_desk
 from tests.tasks.adapters.ibkr.trading import Desk, trading
 
 TRADED = ("CSPX", "IUKD", "CS51", "EUR.USD", "BT.A")
@@ -198,3 +202,43 @@ def test_margin_of_an_order_is_told_and_nothing_is_placed(rig: Rig) -> None:
     assert found.commission > 0
     assert found.commission_currency == "USD"
     assert rig.line.ledger() == before
+
+
+def test_held_line_follows_a_running_clock_and_a_frozen_gateway_has_no_quote() -> None:
+    small_world()
+    started, pace = (
+        time.monotonic(),
+        20,
+    )  # seconds of the venue in one of ours: quotes are made anew each 0.25 s
+
+    def clock() -> datetime:
+        return OPENED + timedelta(seconds=pace * (time.monotonic() - started))
+
+    with running(lambda: make_gateway(clock=clock)) as gateway:
+        policy = SessionPolicy(
+            account=ACCOUNT, client_id=7, is_paper=True, port=gateway.port, heartbeat_seconds=None, reconnect_delays=(0.02,)
+        )  # fmt: skip
+        session = IbkrSession(policy, now=clock)
+        try:
+            session.connect()
+            # 30 s of the venue are 1.5 s of ours: as long as a busy machine may let a tick wait.
+            quality = QuoteQualityConfig(answer_seconds=0.3, max_age_seconds=30)
+            terms = MarketTerms(quality=quality, borrow_fee_bps_annual=Decimal(150))
+            desk = MarketDesk(session, contract_desk(session), *small_world()[:2], terms)
+            desk.watch(["EUR.USD"])
+            seen = set[Decimal | None]()
+
+            def quoted() -> int:
+                quote = desk.quote("EUR.USD")
+                if quote is not None:
+                    seen.add(quote.bid)
+                return len(seen)
+
+            eventually(lambda: quoted() >= 2, seconds=10)
+            gateway.control.ask("freeze")
+            eventually(lambda: desk.quote("EUR.USD") is None, seconds=10)
+            assert desk.refused["EUR.USD"].fault is QuoteFault.SILENT
+            gateway.control.ask("thaw")
+            eventually(lambda: desk.quote("EUR.USD") is not None, seconds=10)
+        finally:
+            session.close()
