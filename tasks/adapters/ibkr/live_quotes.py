@@ -7,15 +7,48 @@ allowed. There is no second source (DATA-01, DATA-05).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+
+from ib_insync.contract import Contract as WireContract
 
 from engine.errors import BrokerRejected, BrokerUnavailable, ConfigurationError, UnknownContract
 from engine.model.market import Quote
 from tasks.adapters.ibkr.contracts import ContractDesk, Qualified
 from tasks.adapters.ibkr.lines import Line
-from tasks.adapters.ibkr.market_lines import MarketLines
+from tasks.adapters.ibkr.market_lines import SPARE, MarketLines
 from tasks.adapters.ibkr.quote_quality import QuoteFault, QuoteQualityConfig, QuoteRefusal
 from tasks.adapters.ibkr.session import IbkrSession
 from tasks.adapters.ibkr.units import WireUnits
+
+
+class WorkedContracts:
+    """Whose lines are held: what is watched, and what was asked for again and again, the newest of them where too many."""
+
+    def __init__(self, config: QuoteQualityConfig) -> None:
+        self._seconds, self._most = timedelta(seconds=config.hold_seconds), config.max_lines - SPARE
+        self._asked_at: dict[str, datetime] = {}
+        self._again: dict[str, WireContract] = {}
+        self.watched: Mapping[str, WireContract] = {}
+
+    @property
+    def wires(self) -> Mapping[str, WireContract]:
+        """Contracts whose lines are to be held."""
+        room = max(self._most - len(self.watched), 0)
+        newest = sorted(self._again, key=lambda name: self._asked_at[name], reverse=True)
+        others = [name for name in newest if name not in self.watched][:room]
+        return {**self.watched, **{name: self._again[name] for name in others}}
+
+    def is_changed_by(self, name: str, wire: WireContract, now: datetime) -> bool:
+        """Count a contract that is asked for; whether other lines are to be held than before."""
+        if not self._seconds:
+            return False
+        before, seen = set(self.wires), self._asked_at.get(name)
+        self._asked_at[name] = now
+        if seen is not None and now - seen <= self._seconds:
+            self._again[name] = wire
+        for old in [old for old in self._again if now - self._asked_at[old] > self._seconds]:
+            del self._again[old]
+        return set(self.wires) != before
 
 
 class LiveMarketData:
@@ -31,6 +64,7 @@ class LiveMarketData:
     ) -> None:
         self._session, self._contracts, self._lines = session, contracts, lines
         self._config, self._units = config, units
+        self._worked = WorkedContracts(config)
         self.refused: dict[str, QuoteRefusal] = {}
 
     def watch(self, contract_ids: Collection[str]) -> None:
@@ -38,7 +72,8 @@ class LiveMarketData:
 
         Raises `ConfigurationError` for more than the broker gives lines.
         """
-        self._lines.hold({name: known.wire for name, known in self.known(contract_ids).items()})
+        self._worked.watched = {name: known.wire for name, known in self.known(contract_ids).items()}
+        self._lines.hold(self._worked.watched)
 
     def quote(self, contract_id: str) -> Quote | None:
         """The quote of a contract now, ``None`` when none passes the gate; `refused` has the reason."""
@@ -72,6 +107,8 @@ class LiveMarketData:
             if not self._session.is_ready:
                 return None
             known = self._contracts.qualified(contract_id)
+            if self._worked.is_changed_by(contract_id, known.wire, self._session.now()):
+                self._lines.hold(self._worked.wires)
             held = self._lines.of_held(contract_id, lambda line: self._judged(known, line))
         except (BrokerUnavailable, BrokerRejected, UnknownContract, ConfigurationError):
             return None

@@ -24,7 +24,7 @@ from tasks.adapters.ibkr.records import ErrorShown, LinkChanged, News
 from tasks.adapters.ibkr.session import IbkrSession
 
 T = TypeVar("T")
-_SPARE = 10
+SPARE = 10
 """Requests at a time that are left for single questions beside those that are held."""
 
 _ENDED_BY = frozenset({101, 200, 321, 322, 354, 10089, 10168})
@@ -70,9 +70,9 @@ class MarketLines:
 
     def hold(self, wires: Mapping[str, WireContract]) -> None:
         """Hold these and no others. Without a connection they are requested when there is one."""
-        if len(wires) > self._max - _SPARE:
+        if len(wires) > self._max - SPARE:
             raise ConfigurationError(
-                f"expected at most {self._max - _SPARE} contracts to watch at a time, found {len(wires)}"
+                f"expected at most {self._max - SPARE} contracts to watch at a time, found {len(wires)}"
             )
         self._wanted = dict(wires)
         if self._session.is_ready:

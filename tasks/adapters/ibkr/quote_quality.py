@@ -61,12 +61,14 @@ class QuoteQualityConfig:
     """What a quote has to be, and how long to wait for one.
 
     ``max_age_seconds`` is since bid or ask was told last; in virtual time 0, for the venue's quote of another moment
-    is another quote. ``max_lines`` are requests of market data at a time, of which the broker gives 100.
+    is another quote. ``max_lines`` are requests of market data at a time, of which the broker gives 100. A contract
+    that is asked for again within ``hold_seconds`` is being worked: its line is held, where that is not 0.
     """
 
     max_age_seconds: float = 5.0
     answer_seconds: float = 1.5
     max_lines: int = 90
+    hold_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         if self.max_age_seconds < 0 or self.answer_seconds <= 0 or not 10 < self.max_lines <= 100:
@@ -87,7 +89,7 @@ class QuoteQualityConfig:
 
     def in_virtual_time(self) -> QuoteQualityConfig:
         """For a venue whose clock stands while nobody moves it: a quote is of its very moment."""
-        return replace(self, max_age_seconds=0.0)
+        return replace(self, max_age_seconds=0.0, hold_seconds=0.0)
 
     def judge(
         self, contract_id: str, line: Line, instrument: Instrument, units: WireUnits, now: datetime

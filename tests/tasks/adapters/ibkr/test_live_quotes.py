@@ -9,10 +9,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from ib_insync.contract import Contract as WireContract
 
 from config.settings import load_configuration
 from engine.errors import ConfigurationError
 from engine.model.market import Quote, Source
+from tasks.adapters.ibkr.live_quotes import WorkedContracts
 from tasks.adapters.ibkr.orders import IbkrTransport
 from tasks.adapters.ibkr.quote_quality import QuoteFault, QuoteQualityConfig
 from tasks.adapters.ibkr.units import WireUnits
@@ -316,6 +318,43 @@ def test_contract_that_is_no_longer_watched_ends_its_line(rig: Make) -> None:
     ]
     with pytest.raises(ConfigurationError, match="at most 80 contracts to watch at a time, found 81"):
         one.desk._lines.hold({str(number): None for number in range(81)})  # type: ignore[misc]
+
+
+def test_contract_that_is_asked_for_again_and_again_holds_its_line(rig: Make) -> None:
+    one = rig(hold_seconds=60)
+    one.gateway.told = {"CSPX": two_sided(700, 701), "CS51": two_sided(51, 52)}
+    for _ in range(3):
+        one.clock.pass_by(2)
+        assert one.desk.quote("CSPX") is not None
+    # The first look asked and ended, the second one held a line beside its own look, the third one read that line.
+    eventually(lambda: one.desk._lines.of_held("CSPX", lambda line: line.has_sides))
+    asked = len(one.gateway.named("market_data"))
+    assert one.desk.quote("CSPX") is not None
+    assert len(one.gateway.named("market_data")) == asked
+    one.clock.pass_by(61)
+    one.desk.quote("CS51")
+    assert one.desk._lines.of_held("CSPX", lambda line: line) is None, "nobody asked for it in a minute"
+
+
+def test_newest_of_what_is_worked_is_held_where_lines_are_few() -> None:
+    worked = WorkedContracts(
+        QuoteQualityConfig(max_lines=12, hold_seconds=60)
+    )  # 2 lines beside the 10 that are spare
+    wire = WireContract()
+    worked.watched = {"A": wire}
+    for name in ("B", "C"):
+        for seconds in (0, 1):
+            worked.is_changed_by(name, wire, NOON + timedelta(seconds=seconds))
+    worked.is_changed_by("C", wire, NOON + timedelta(seconds=2))
+    assert set(worked.wires) == {"A", "C"}
+    assert worked.is_changed_by("B", wire, NOON + timedelta(seconds=3))
+    assert set(worked.wires) == {"A", "B"}
+
+
+def test_nothing_is_held_in_virtual_time_unless_it_is_watched() -> None:
+    worked = WorkedContracts(QuoteQualityConfig().in_virtual_time())
+    assert not any(worked.is_changed_by("B", WireContract(), NOON) for _ in range(3))
+    assert worked.wires == {}
 
 
 def test_without_a_connection_there_is_no_quote_and_nothing_is_raised(rig: Make) -> None:
