@@ -1,0 +1,298 @@
+"""A window of orders worked by the executor over TCP, on a book in a database, with mishaps at chosen moments.
+
+Judged by the gateway's own ledger: what the book says afterwards is compared with what the broker's account holds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+
+from engine.errors import BrokerUnavailable, HaltError
+from engine.execution.executor import execute
+from engine.execution.liquidity import LiquidityEstimator
+from engine.execution.netting import PriceBook
+from engine.execution.outcome import ExecutionWorld
+from engine.execution.recovery import recover
+from engine.model.absence import AbsencePolicy, LinkState, Look
+from engine.model.context import Mode, RunKey, RunKind, RunStatus
+from engine.model.instruments import VenueGroup
+from engine.model.market import Quote
+from engine.model.orders import (
+    ChildOrder,
+    ChildStatus,
+    ExecutionJob,
+    Fill,
+    OpenOrder,
+    OrderIntent,
+    Reason,
+    Side,
+    TransportEvent,
+    Urgency,
+)
+from engine.model.universe import ContractBook
+from engine.model.windows import ExecutionStyle, LiquidityWindow
+from state.database import Database, open_database
+from state.ledger import LedgerStore
+from state.order_reading import account_fills, account_orders
+from state.orders import OrderStore
+from state.processes import ProcessToken
+from state.runs import RunStore
+from tasks.adapters.ibkr.orders import IbkrTransport
+from tasks.execute import JobObserver, jobs_of_date
+from tests.engine.execution.market import execution_policy, safety_policy
+from tests.simulation.order_days.comparing import compare
+from tests.simulation.order_days.drawing import WIDE, ProcessDeath
+from tests.tasks.adapters.gateways import ACCOUNT, OPENED, RunningGateway, make_gateway, running, small_world
+from tests.tasks.adapters.ibkr.conftest import eventually
+from tests.tasks.adapters.ibkr.trading import CLIENT, Desk, open_desk
+
+LEASE = timedelta(seconds=61)
+WINDOW = timedelta(minutes=20)
+DEPOSIT = Decimal(10_000_000)
+ABSENCE = AbsencePolicy(broker_zone="America/New_York")
+Mishap = Callable[["BookedWindow"], object]
+Moment = tuple[str, int]
+"""What happened, and how many times by then: ``("send", 1)``, ``("cancel", 1)``, ``("fill", 2)``."""
+
+
+def contract_book() -> ContractBook:
+    """Every contract of the small world."""
+    universe, _, world = small_world()
+    listed = {row.contract_id: row for chain in world.panel.chains.values() for row in chain}
+    return ContractBook(universe=universe, contracts=listed)
+
+
+class Interrupted:
+    """The adapter's transport; tells what was done and heard, as soon as it was."""
+
+    def __init__(self, line: IbkrTransport, told: Callable[[str], None]) -> None:
+        self._line, self._told = line, told
+
+    def now(self) -> datetime:
+        return self._line.now()
+
+    def quote(self, contract_id: str) -> Quote | None:
+        return self._line.quote(contract_id)
+
+    def send(self, child: ChildOrder) -> None:
+        self._line.send(child)
+        self._told("send")
+
+    def cancel(self, order_ref: str) -> None:
+        self._line.cancel(order_ref)
+        self._told("cancel")
+
+    def next_event(self, until: datetime) -> TransportEvent | None:
+        event = self._line.next_event(until)
+        if event is not None:
+            self._told(event.kind.value)
+        return event
+
+    def orders(self) -> tuple[OpenOrder, ...]:
+        return self._line.orders()
+
+    def executions(self) -> tuple[Fill, ...]:
+        return self._line.executions()
+
+    def link(self) -> LinkState:
+        return self._line.link()
+
+    def look(self) -> Look:
+        return self._line.look()
+
+
+@dataclass(eq=False)
+class BookedWindow:
+    """One window of one job, in as many attempts as it takes."""
+
+    gateway: RunningGateway
+    database: Database
+    job: ExecutionJob
+    mishaps: Mapping[Moment, Mishap] = field(default_factory=dict)
+    alarms: list[str] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)
+    attempts: int = 0
+    request_timeout: float = 5.0
+    desk: Desk | None = None
+
+    def ask(self, command: str, **fields: object) -> dict[str, object]:
+        """A command of the control interface."""
+        return self.gateway.control.ask(command, **fields)
+
+    def pass_by(self, seconds: float) -> None:
+        """Virtual time that the fund does not wait through."""
+        self.gateway.run_until(self.gateway.gateway.now + timedelta(seconds=seconds))
+
+    def cut(self, *, seconds: float = 5) -> None:
+        """Reset the line; so much virtual time is over before anybody is let in again."""
+        assert self.desk is not None
+        session = self.desk.session
+        self.ask("freeze")
+        self.ask("reset")
+        eventually(lambda: not session.is_ready)
+        self.pass_by(seconds)
+        self.ask("thaw")
+
+    def executions(self) -> list[Fill]:
+        """The broker's own, each in its latest version."""
+        rows = sorted(self.gateway.gateway.broker.executions(), key=lambda fill: fill.version)
+        return list({fill.root: fill for fill in rows}.values())
+
+    def newest_number(self) -> int:
+        """Number of the order that the gateway took last."""
+        rows = self.ask("orders")["orders"]
+        assert isinstance(rows, list)
+        return int(rows[-1]["order_id"])
+
+    def say_error(self, code: int) -> None:
+        """A bare code about the newest order."""
+        self.ask("error", client_id=CLIENT, code=code, request_id=self.newest_number(), text="Injected")
+
+    def run(self, attempts: int = 4) -> BookedWindow:
+        """Attempt after attempt until one is over."""
+        while not self._attempt():
+            assert self.attempts < attempts, self.alarms
+            self.pass_by(LEASE.total_seconds())
+        return self
+
+    def _happened(self, what: str) -> None:
+        self.counted[what] += 1
+        mishap = self.mishaps.get((what, self.counted[what]))
+        if mishap is not None:
+            mishap(self)
+
+    def _attempt(self) -> bool:
+        """One attempt, as a process of its own; whether the run is over."""
+        self.attempts += 1
+        self.desk = open_desk(self.gateway, self.gateway.gateway.now, request_timeout=self.request_timeout)
+        try:
+            return self._worked(self.desk)
+        except ProcessDeath:
+            return False
+        except (BrokerUnavailable, HaltError) as error:
+            self.alarms.append(str(error))
+            return False
+        finally:
+            self.alarms += self.desk.alarms
+            self.desk.session.close()
+
+    def _worked(self, desk: Desk) -> bool:
+        token = ProcessToken(host="simulated", process=self.attempts, started=str(self.attempts))
+        runs, broker = RunStore(self.database, token), self.gateway.gateway.broker
+        claim = runs.claim(_key(RunKind.EXECUTION), desk.transport.now(), "code", "config")
+        assert claim.is_owner
+        orders, line = (
+            store(self.database, claim.run_id, claim.epoch),
+            Interrupted(desk.transport, self._happened),
+        )
+        self.alarms += [f"blocked: {name}" for name in recover(orders, line).blocked]
+        world = SimpleNamespace(now=desk.transport.now(), observer=self._observe)
+        watched = SimpleNamespace(orders=orders, trade_date=OPENED.date(), world=world)
+        jobs, over = jobs_of_date(watched)  # type: ignore[arg-type]
+        execute(
+            jobs,
+            ExecutionWorld(
+                transport=line, book=orders, finished=over, execution=execution_policy(), safety=safety_policy(),
+                prices=PriceBook(contracts=contract_book(), prices={}, fx=small_world()[2].fx(OPENED)),
+                liquidity=LiquidityEstimator(average_daily_volume={}),
+                observer=JobObserver(watched),  # type: ignore[arg-type]
+                absence=ABSENCE,
+                before_window=lambda at: compare(broker, self.database, ACCOUNT),
+            ),
+        )  # fmt: skip
+        runs.finish(claim.run_id, RunStatus.COMPLETED, desk.transport.now(), b"", claim.attempt)
+        return True
+
+    def _observe(self, kind: str, text: str) -> None:
+        if kind == "alarm":
+            self.alarms.append(text)
+
+    # ------------------------------------------------------------ what is judged
+
+    def statuses(self) -> list[ChildStatus]:
+        """States of the children in the book."""
+        return [view.record.status for view in account_orders(self.database, ACCOUNT, OPENED.date())]
+
+    def references(self) -> Counter[str]:
+        """How many orders the broker took under each reference."""
+        return Counter(order.child.order_ref for _, order in self.gateway.gateway.broker.state.orders.items())
+
+    def booked(self) -> dict[str, tuple[str, Decimal]]:
+        """Executions in the book: id and quantity by their root."""
+        return {
+            fill.root: (fill.execution_id, fill.quantity) for fill in account_fills(self.database, ACCOUNT)
+        }
+
+    def assert_book_is_the_brokers(self) -> None:
+        """No reference twice, nothing beyond the parents, every execution once, positions and cash to the last digit."""
+        broker, ledger = self.gateway.gateway.broker, LedgerStore(self.database)
+        assert not [ref for ref, count in self.references().items() if ref and count > 1]
+        assert self.booked() == {fill.root: (fill.execution_id, fill.quantity) for fill in self.executions()}
+        portfolio = ledger.portfolio(ACCOUNT, broker.now)
+        held = {name: row.quantity for name, row in portfolio.positions.items() if row.quantity != 0}
+        assert held == {
+            name: row.quantity for name, row in broker.state.positions.items() if row.quantity != 0
+        }
+        currencies = portfolio.cash.keys() | {name for name, _ in broker.state.cash.items()}
+        for currency in currencies:
+            deposit = DEPOSIT if currency == "USD" else Decimal(0)
+            assert portfolio.cash.get(currency, Decimal(0)) == broker.state.balance(currency) - deposit
+        for intent in self.job.intents:
+            alive = [o for _, o in broker.state.orders.items() if o.child.intent_id == intent.intent_id]
+            done = sum(
+                (f.quantity for f in self.executions() if f.contract_id == intent.contract_id), Decimal(0)
+            )
+            assert done + sum((o.remaining for o in alive if o.is_open), Decimal(0)) <= intent.quantity
+
+
+def _key(kind: RunKind) -> RunKey:
+    return RunKey(account=ACCOUNT, mode=Mode.PAPER, trade_date=OPENED.date(), kind=kind)
+
+
+def store(database: Database, run_id: str, epoch: int) -> OrderStore:
+    """The book of one run."""
+    return OrderStore(database, ACCOUNT, run_id, epoch, WIDE, contract_book()).over(CLIENT)
+
+
+def intent(contract_id: str, quantity: int, side: Side = Side.BUY) -> OrderIntent:
+    """A parent that crosses the market soon."""
+    instrument, quote = contract_book().instrument(contract_id), small_world()[2].quote(contract_id, OPENED)
+    assert quote is not None
+    return OrderIntent(
+        intent_id=f"parent-{contract_id}", contract_id=contract_id, instrument_id=instrument.instrument_id, side=side,
+        quantity=Decimal(quantity), reason=Reason.REBALANCE, urgency=Urgency.HIGH, group=None, reduce_only=False,
+        sleeves={"core_index_rv": Decimal(quantity * side.sign)}, decision_price=quote.mid,
+    )  # fmt: skip
+
+
+def job(*intents: OrderIntent) -> ExecutionJob:
+    """One window of twenty minutes from the gateway's first moment."""
+    return ExecutionJob(
+        job_id="job", trade_date=OPENED.date(), venue="US", venue_group=VenueGroup.US, style=ExecutionStyle.MIDDAY,
+        window=LiquidityWindow(venue="US", style=ExecutionStyle.MIDDAY, start=OPENED, end=OPENED + WINDOW),
+        group="strategy/core", after=(), intents=intents, content_digest="d",
+    )  # fmt: skip
+
+
+@contextmanager
+def booked_window(
+    home: Path, *intents: OrderIntent, mishaps: Mapping[Moment, Mishap] | None = None
+) -> Iterator[BookedWindow]:
+    """A new account and a new book with one job, before its first attempt."""
+    database = open_database(None, home)
+    try:
+        with running(make_gateway) as gateway:
+            claim = RunStore(database).claim(_key(RunKind.DECISION), OPENED, "code", "config")
+            planned = job(*intents)
+            store(database, claim.run_id, claim.epoch).save_jobs([planned])
+            RunStore(database).finish(claim.run_id, RunStatus.COMPLETED, OPENED, b"")
+            yield BookedWindow(gateway, database, planned, mishaps or {})
+    finally:
+        database.close()
