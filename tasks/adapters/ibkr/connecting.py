@@ -21,6 +21,9 @@ async def shake_hands(client: PacedClient, policy: SessionPolicy, refused: async
         await asyncio.gather(shaking, return_exceptions=True)
         refused.result()
     await shaking
+    spoken, lowest, highest = client.serverVersion(), client.MinClientVersion, client.MaxClientVersion
+    if not lowest <= spoken <= highest:  # the library takes any, and would read its messages wrongly
+        raise ConnectionError(f"expected a gateway that speaks {lowest} to {highest}, found {spoken}")
 
 
 def check_account(managed: Sequence[str], policy: SessionPolicy) -> None:

@@ -19,7 +19,7 @@ from ib_insync.decoder import Decoder
 from ib_insync.objects import CommissionReport, Execution
 from ib_insync.order import Order, OrderState
 
-from engine.errors import BrokerUnavailable, DataError
+from engine.errors import BrokerUnavailable
 from tasks.adapters.ibkr.hearing_ticks import TickEars
 from tasks.adapters.ibkr.lines import Lines
 from tasks.adapters.ibkr.records import (
@@ -39,6 +39,9 @@ from tasks.adapters.ibkr.records import (
     exact,
     exact_if_set,
 )
+
+_LENGTH_BYTES, _LARGEST_MESSAGE = 4, 0xFFFFFF
+"""Bytes; what the broker's own client takes at most."""
 
 Hear = Callable[[News], None]
 Unreadable = Callable[[str], None]
@@ -253,7 +256,9 @@ class StrictDecoder(Decoder):
         """Decode one message and call its method."""
         try:
             self.handlers[int(fields[0])](fields)
-        except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, DataError) as error:
+        except (
+            Exception
+        ) as error:  # whatever it was, one message went by unread: a line of bars that ends early is one
             text = f"a message that can not be read ({type(error).__name__}: {error}): {fields[:4]}"
             self._unreadable(text)
 
@@ -272,6 +277,15 @@ class PacedClient(Client):
     def __init__(self, wrapper: Ears) -> None:
         super().__init__(wrapper)
         self.decoder = StrictDecoder(wrapper)
+
+    def _onSocketHasData(self, data: bytes) -> None:
+        super()._onSocketHasData(data)
+        length = int.from_bytes(self._data[:_LENGTH_BYTES], "big")
+        if len(self._data) >= _LENGTH_BYTES and length > _LARGEST_MESSAGE:
+            self._data = (
+                b""  # the library would wait for the rest for ever, and read nothing that comes after it
+            )
+            self.wrapper.unreadable(f"a message that can not be read: {length} bytes are more than any has")
 
     async def room(self) -> None:
         """Wait until the next message is written at once."""

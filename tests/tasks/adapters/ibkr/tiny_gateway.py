@@ -25,11 +25,13 @@ ENDS: dict[str, list[Reply]] = {
 class TinyGateway:
     """One listening socket; each connection answers from ``rows`` by the name of the request.
 
-    ``silent`` names requests that are never answered, ``asked`` counts what came.
+    ``silent`` names requests that are never answered, ``asked`` counts what came. ``version`` is the one that it
+    answers a greeting with, ``None`` answers none.
     """
 
     def __init__(self, account: str = "DU1234567") -> None:
         self.account, self.next_id = account, 1
+        self.version: int | None = VERSION
         self.rows: dict[str, list[Reply]] = {}
         self.silent: set[str] = set()
         self.asked: list[Request] = []
@@ -102,7 +104,8 @@ class TinyGateway:
                 for payload in reader.feed(data):
                     if not greeted:
                         greeted = True
-                        line.sendall(frame([str(VERSION), "20261120 12:00:00 UTC"]))
+                        if self.version is not None:
+                            line.sendall(frame([str(self.version), "20261120 12:00:00 UTC"]))
                         continue
                     self._answer(line, read_request(split(payload), VERSION))
 
