@@ -200,7 +200,7 @@ class FaultedDay:
         watched = SimpleNamespace(
             orders=orders,
             trade_date=self.drawn.day,
-            world=SimpleNamespace(broker=self.broker, observer=self._observe),
+            world=SimpleNamespace(now=self.now, observer=self._observe),
         )
         jobs, over = jobs_of_date(watched)  # type: ignore[arg-type]
         report = execute(
