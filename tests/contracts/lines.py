@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import count, pairwise
@@ -35,6 +35,7 @@ from tasks.adapters.ibkr.orders import IbkrTransport
 from tasks.adapters.ibkr.policy import SessionPolicy
 from tasks.adapters.ibkr.quote_quality import QuoteQualityConfig
 from tasks.adapters.ibkr.session import IbkrSession
+from tasks.adapters.simulated_market import PanelMarket
 from tasks.gateway import scaled_clock
 from tests.tasks.adapters.gateways import ACCOUNT, OPENED, make_gateway, running, small_world
 from tests.tasks.adapters.ibkr.conftest import eventually
@@ -61,10 +62,16 @@ class MarketReads(Protocol):
     def fx(self, as_of: datetime, currencies: Iterable[str]) -> FxRates:
         """Rates of currencies; one that nobody tells is missing."""
 
+    def closes(self, contract_id: str, first: date, last: date) -> Mapping[date, Decimal]:
+        """Closes of sessions that are over, oldest first."""
+
+    def futures_chain(self, instrument_id: str) -> tuple[Contract, ...]:
+        """A future's contracts that still trade, nearest first."""
+
 
 @dataclass(frozen=True)
 class ExchangeMarket:
-    """The same in the process: what the simulated exchange shows."""
+    """The same in the process: what the simulated exchange shows, and what the source of a decision's inputs knows."""
 
     facts: MarketFacts
     now: Callable[[], datetime]
@@ -78,6 +85,29 @@ class ExchangeMarket:
 
     def fx(self, as_of: datetime, currencies: Iterable[str]) -> FxRates:
         return self.facts.fx(self.now())
+
+    def closes(self, contract_id: str, first: date, last: date) -> Mapping[date, Decimal]:
+        venue, found = small_world()[0][contract_id.partition("_")[0]].venue, {}
+        for number in range((last - first).days + 1):
+            day = first + timedelta(days=number)
+            session = self.facts.sessions.session(venue, day)
+            price = None if session is None else self.facts.official_close(contract_id, day)
+            if session is not None and session.close <= self.now() and price is not None:
+                found[day] = price
+        return found
+
+    def futures_chain(self, instrument_id: str) -> tuple[Contract, ...]:
+        universe, sessions, facts = small_world()
+        known = PanelMarket(facts.panel, universe, sessions, facts)
+        return known.inputs(self.now().date(), self.now(), (), {}).chains[instrument_id]
+
+
+class BrokerMarket(MarketDesk):
+    """The broker's, with its bars as closes."""
+
+    def closes(self, contract_id: str, first: date, last: date) -> Mapping[date, Decimal]:
+        """Closes of its daily bars."""
+        return {bar.session_date: bar.close for bar in self.daily_bars(contract_id, first, last)}
 
 
 class Connection(NamedTuple):
@@ -331,7 +361,7 @@ def connect(
     return Connection(IbkrTransport(session, contracts, market.quote), market)
 
 
-def market_desk(session: IbkrSession, contracts: ContractDesk, *, in_virtual_time: bool) -> MarketDesk:
+def market_desk(session: IbkrSession, contracts: ContractDesk, *, in_virtual_time: bool) -> BrokerMarket:
     """Market data over a session."""
     quality = QuoteQualityConfig()
     terms = MarketTerms(
@@ -339,7 +369,7 @@ def market_desk(session: IbkrSession, contracts: ContractDesk, *, in_virtual_tim
         borrow_fee_bps_annual=Decimal(150),
         generic_seconds=1.0,
     )
-    return MarketDesk(session, contracts, *small_world()[:2], terms)
+    return BrokerMarket(session, contracts, *small_world()[:2], terms)
 
 
 SIMULATED: dict[str, Callable[[datetime], AbstractContextManager[Line]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -103,3 +103,48 @@ def test_quotes_come_again_after_the_line_was_lost(line: Line) -> None:
 def test_transport_quotes_what_the_market_quotes(opened: Opened) -> None:
     line = opened(OPENED)
     assert line.transport.quote("CSPX") == line.market.quote("CSPX")
+
+
+# ---------------------------------------------------------------- the past, and what is listed
+
+
+def test_closes_are_of_sessions_that_are_over_in_their_order(line: Line) -> None:
+    today = line.transport.now().date()
+    closes = line.market.closes(line.contract_id, today - timedelta(days=14), today + timedelta(days=3))
+    assert 7 <= len(closes) <= 11  # two weeks and a day have at most eleven weekdays
+    assert list(closes) == sorted(closes)
+    assert max(closes) <= today
+    assert all(price > 0 for price in closes.values())
+
+
+@pytest.mark.parametrize("name", TRADED)
+def test_closes_are_those_that_the_market_recorded(opened: Opened, name: str) -> None:
+    first, last, world = date(2026, 11, 9), date(2026, 11, 19), small_world()[2]
+    days = [first + timedelta(days=number) for number in range(11)]
+    recorded = {day: world.official_close(name, day) for day in days}
+    closes = opened(OPENED).market.closes(name, first, last)
+    assert closes == {day: price for day, price in recorded.items() if price is not None}
+    assert len(closes) == 9
+
+
+def test_day_that_is_not_over_has_no_close(opened: Opened) -> None:
+    assert opened(OPENED).market.closes("CSPX", OPENED.date(), OPENED.date()) == {}
+
+
+def test_chain_of_a_future_has_what_still_trades_nearest_first(line: Line) -> None:
+    chain = line.market.futures_chain("ES")
+    expiries = [row.last_trade_date for row in chain if row.last_trade_date is not None]
+    assert len(expiries) == len(chain) >= 2
+    assert expiries == sorted(set(expiries))
+    assert expiries[0] >= line.transport.now().date()
+    assert {row.instrument_id for row in chain} == {"ES"}
+
+
+def test_chains_are_those_of_the_exchange(opened: Opened) -> None:
+    line = opened(OPENED)
+    for name in ("ES", "M6E", "GC"):
+        listed = small_world()[2].panel.chains.get(name)
+        if listed is not None:
+            alive = [row for row in listed if row.last_trade_date and row.last_trade_date >= OPENED.date()]
+            assert set(line.market.futures_chain(name)) <= set(alive)
+            assert line.market.futures_chain(name)[0] == min(alive, key=lambda row: str(row.last_trade_date))
