@@ -16,8 +16,11 @@ from tasks.adapters.ibkr.lines import Line, Tick
 from tasks.adapters.ibkr.units import WireUnits
 
 SHORTABLE_TICKS, DIVIDEND_TICKS = "236", "456"
-_AVAILABLE = Decimal("2.5")
-"""Above it at least a thousand shares can be borrowed at once; below they have to be located, or there are none."""
+_AVAILABLE, _NONE = Decimal("2.5"), Decimal("1.5")
+"""Levels: above the first at least a thousand shares can be borrowed at once, up to the second there are none.
+
+Between them shares have to be located: as many as the broker names, and none where it names no number.
+"""
 
 _LEAST_AVAILABLE = Decimal(1000)
 _WHOLE_WITHIN = Decimal("0.02")
@@ -39,13 +42,14 @@ def are_dividends_told(line: Line) -> bool:
 
 
 def borrow_info(instrument_id: str, line: Line, fee_bps_annual: Decimal) -> BorrowInfo | None:
-    """Shares to borrow: none where they would first have to be located, ``None`` where nothing was told."""
+    """Shares to borrow, ``None`` where nothing was told."""
     level, shares = line.values.get(Tick.SHORTABLE), line.sizes.get(Tick.SHORTABLE_SHARES)
     if line.code or level is None:  # a number of shares without its level does not say that they are lent
         return None
-    available = ZERO
-    if level > _AVAILABLE:
-        available = _LEAST_AVAILABLE if shares is None else max(ZERO, shares)
+    if shares is None:
+        available = _LEAST_AVAILABLE if level > _AVAILABLE else ZERO
+    else:
+        available = max(ZERO, shares) if level > _NONE else ZERO
     return BorrowInfo(instrument_id=instrument_id, available_shares=available, fee_bps_annual=fee_bps_annual)
 
 
