@@ -30,6 +30,9 @@ from tasks.adapters.ibkr.units import WireUnits
 
 OPEN_INTEREST_TICKS = "101"
 _YEAR_DAYS = 365.0
+_TRIED = 3
+"""Strikes at the money that are asked for: not each is listed in each expiry."""
+
 _OPEN_INTEREST = {OptionRight.CALL: Tick.CALL_OPEN_INTEREST, OptionRight.PUT: Tick.PUT_OPEN_INTEREST}
 
 
@@ -79,14 +82,7 @@ class OptionDesk:
             self.refused[name] = f"the broker lists no options of {instrument.ib_symbol}"
             return ()
         self.refused.pop(name, None)
-        strikes = sorted(exact(strike) for strike in listed.strikes)
-        expiries = near_expiries(listed.expirations, wanted, as_of.date(), self._policy.most_expiries)
-        chosen = [
-            option_of(instrument, day, wanted.right, strike)
-            for day in expiries
-            for strike in self._strikes(instrument, wanted.right, day, strikes, spot, as_of.date())
-        ]
-        return self.quotes(instrument, chosen)
+        return self.quotes(instrument, self._near(instrument, wanted, listed, spot, as_of.date()))
 
     def quotes(self, instrument: Instrument, options: Iterable[Contract]) -> tuple[OptionQuote, ...]:
         """What the broker tells of some options, by expiry and strike; those of which it leaves something out are left out."""
@@ -142,25 +138,45 @@ class OptionDesk:
             )
         return own[0] if own else None
 
-    def _strikes(
+    def _near(
+        self, instrument: Instrument, wanted: OptionRange, listed: OptionChain, spot: Decimal, today: date
+    ) -> list[Contract]:
+        """Options of a range that are looked at; an expiry without a volatility at the money has none."""
+        strikes = sorted(exact(strike) for strike in listed.strikes)
+        expiries = near_expiries(listed.expirations, wanted, today, self._policy.most_expiries)
+        at_the_money = self._at_the_money(instrument, wanted.right, expiries, strikes, spot)
+        chosen = []
+        for day in expiries:
+            if day not in at_the_money:
+                self.refused[f"{instrument.instrument_id} {day}"] = (
+                    "the broker tells no volatility at the money"
+                )
+                continue
+            deviation = at_the_money[day] * sqrt(max((day - today).days, 1) / _YEAR_DAYS)
+            near = near_strikes(strikes, spot, deviation, wanted.right, self._policy)
+            chosen += [option_of(instrument, day, wanted.right, strike) for strike in near]
+        return chosen
+
+    def _at_the_money(
         self,
         instrument: Instrument,
         right: OptionRight,
-        day: date,
+        expiries: Iterable[date],
         strikes: Sequence[Decimal],
         spot: Decimal,
-        today: date,
-    ) -> Sequence[Decimal]:
-        """Strikes of one expiry that are looked at, by the volatility at the money."""
-        for strike in sorted(strikes, key=lambda strike: abs(strike - spot))[
-            :3
-        ]:  # not each is listed in each expiry
-            [near] = self.quotes(instrument, [option_of(instrument, day, right, strike)]) or [None]
-            if near is not None:
-                deviation = near.implied_volatility * sqrt(max((day - today).days, 1) / _YEAR_DAYS)
-                return near_strikes(strikes, spot, deviation, right, self._policy)
-        self.refused[f"{instrument.instrument_id} {day}"] = "the broker tells no volatility at the money"
-        return ()
+    ) -> Mapping[date, float]:
+        """Volatility of each expiry at the money: of the nearest strike that is listed and told."""
+        nearest = sorted(strikes, key=lambda strike: abs(strike - spot))[:_TRIED]
+        asked = [option_of(instrument, day, right, strike) for day in expiries for strike in nearest]
+        found: dict[date, tuple[Decimal, float]] = {}
+        for quote in self.quotes(instrument, asked):
+            day, strike = quote.contract.last_trade_date, quote.contract.strike
+            if day is None or strike is None:
+                continue
+            distance = abs(strike - spot)
+            if day not in found or distance < found[day][0]:
+                found[day] = (distance, quote.implied_volatility)
+        return {day: volatility for day, (_, volatility) in found.items()}
 
     def _adopted(self, options: Iterable[Contract]) -> Mapping[str, Qualified]:
         known = {}
