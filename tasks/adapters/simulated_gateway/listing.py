@@ -64,7 +64,7 @@ class Listing:
     _by_number: dict[int, Contract] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        for instrument in self._all():
+        for instrument in self.instruments():
             if instrument.is_future:
                 for contract in self.chains.get(instrument.instrument_id, ()):
                     self._register(contract)
@@ -108,7 +108,8 @@ class Listing:
         """Time zone of an instrument's venue."""
         return ZoneInfo(self.venues.venue(instrument.venue).timezone)
 
-    def _all(self) -> Iterable[Instrument]:
+    def instruments(self) -> Iterable[Instrument]:
+        """Every line that is listed: what the fund may trade, and what is only shown."""
         yield from self.universe
         if self.references is not None:
             yield from self.references.universe
@@ -116,19 +117,21 @@ class Listing:
     def find(self, asked: Record, today: date) -> tuple[Contract, ...]:
         """Contracts that fit what a client knows: a number alone, or symbol, type and whatever else is given.
 
-        What has expired by ``today`` is left out unless the client asks for it.
+        An option whose number nobody has asked for yet is found by its other fields, if these give that number. What has expired by ``today`` is left out unless the client asks for it.
         """
         wanted = integer(asked, "con_id")
         if wanted:
             known = self._by_number.get(wanted)
-            return (known,) if known is not None else ()
+            if known is not None:
+                return (known,)
         expired = text(asked, "include_expired") == "1"
         fitting = [
             contract
-            for instrument in self._all()
+            for instrument in self.instruments()
             if _fits(instrument, asked)
             for contract in self._contracts(instrument, asked)
-            if expired or contract.last_trade_date is None or contract.last_trade_date >= today
+            if (expired or contract.last_trade_date is None or contract.last_trade_date >= today)
+            and wanted in (0, contract_number(contract.contract_id))
         ]
         return tuple(sorted(fitting, key=lambda contract: contract.contract_id))
 
@@ -205,7 +208,7 @@ class Listing:
         )
 
     def _tables(self) -> list[tuple[tuple[TickBand, ...], Decimal]]:
-        return list(dict.fromkeys((other.tick_bands, self._tick_unit(other)) for other in self._all()))
+        return list(dict.fromkeys((other.tick_bands, self._tick_unit(other)) for other in self.instruments()))
 
     def _tick_unit(self, instrument: Instrument) -> Decimal:
         """What a tick is divided by before it is told."""
@@ -239,6 +242,8 @@ class Listing:
             contract = self.facts.contract(name)
         except UnknownContract:
             return ()
+        if text(asked, "local_symbol") not in ("", local_symbol(instrument, contract)):
+            return ()
         self._register(contract)
         return (contract,)
 
@@ -265,7 +270,10 @@ def _fits(instrument: Instrument, asked: Record) -> bool:
         text(asked, "security_type") in ("", instrument.kind.broker_name)
         and all(symbol == instrument.ib_symbol for symbol in symbols)
         and (
-            not local or instrument.is_future or local == local_symbol(instrument, spot_contract(instrument))
+            not local
+            or instrument.is_future
+            or instrument.is_option
+            or local == local_symbol(instrument, spot_contract(instrument))
         )
         and text(asked, "currency") in ("", instrument.currency)
         and exchange in exchanges

@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.simulation.matching import refresh_interval
+from tasks.adapters.simulated_gateway.depth_rows import MOST_BOOKS, changes, rows_of
+from tasks.adapters.simulated_gateway.faults import EVERY_CONTRACT
 from tasks.adapters.simulated_gateway.forms import flag, text
+from tasks.adapters.simulated_gateway.generic_ticks import Extras, legal, read_generic
+from tasks.adapters.simulated_gateway.lookups import answer_option_parameters, answer_symbols
 from tasks.adapters.simulated_gateway.market_history import answer_bars, answer_head
 from tasks.adapters.simulated_gateway.market_requests import named
 from tasks.adapters.simulated_gateway.messages import Request
+from tasks.adapters.simulated_gateway.option_figures import OptionDesk
+from tasks.adapters.simulated_gateway.profit import account_answer, single_answer
 from tasks.adapters.simulated_gateway.sessions import Answer, MarketView, Session, Stream, error
-from tasks.adapters.simulated_gateway.showing import Line, view
+from tasks.adapters.simulated_gateway.showing import Line, View, view
 from tasks.adapters.simulated_gateway.tape import Tape
 from tasks.adapters.simulated_gateway.ticks import DataType, changed, ticks_of
 
@@ -23,6 +29,7 @@ MOST_LINES = 100
 """Subscriptions that run at one time, of all clients together."""
 
 _LINES = frozenset({"market_data"})
+_PROFITS = frozenset({"profit_and_loss", "profit_and_loss_single"})
 Handler = Callable[[Request, Session, MarketView], Sequence[Answer]]
 
 
@@ -56,6 +63,14 @@ class GatewayMarket:
             "market_data": self._subscribe,
             "cancel_market_data": self._cancel,
             "market_data_type": self._choose_type,
+            "market_depth": self._depth,
+            "cancel_market_depth": self._cancel,
+            "profit_and_loss": self._profit,
+            "profit_and_loss_single": self._profit,
+            "cancel_profit_and_loss": self._cancel,
+            "cancel_profit_and_loss_single": self._cancel,
+            "option_parameters": partial(answer_option_parameters, self.tape),
+            "matching_symbols": answer_symbols,
             "historical_data": partial(answer_bars, self.tape),
             "cancel_historical_data": _nothing_runs,
             "head_timestamp": partial(answer_head, self.tape),
@@ -81,6 +96,13 @@ class GatewayMarket:
         contract = named(request, gateway)
         if isinstance(contract, Answer):
             return [contract]
+        generic, known = (
+            read_generic(text(request.record, "generic_ticks")),
+            legal(gateway.listing.instrument(contract)),
+        )
+        if generic is None or not generic <= known:
+            cause = f"Incorrect generic tick list of {text(request.record, 'generic_ticks')}. Legal ones are: {sorted(known)}"
+            return [error(321, f"Error validating request.-'bQ' : cause - {cause}", number)]
         if not snapshot and _running(gateway) >= MOST_LINES:
             return [error(101, "Max number of tickers has been reached", number)]
         stream = Stream(request=request, contract_id=contract.contract_id)
@@ -97,46 +119,114 @@ class GatewayMarket:
             return [error(300, f"Can't find EId with tickerId:{number}", number)]
         return []
 
+    # ------------------------------------------------------------ depth and profit
+
+    def _depth(self, request: Request, session: Session, gateway: MarketView) -> list[Answer]:
+        number, contract = request.integer("request_id"), named(request, gateway)
+        if isinstance(contract, Answer):
+            return [contract]
+        books = [one for one in session.streams.values() if one.request.name == "market_depth"]
+        if len(books) >= MOST_BOOKS:
+            told = f"Max number ({MOST_BOOKS}) of market depth requests has been reached"
+            return [error(309, told, number)]
+        return self._begin(
+            number, Stream(request=request, contract_id=contract.contract_id), session, gateway
+        )
+
+    def _profit(self, request: Request, session: Session, gateway: MarketView) -> list[Answer]:
+        number, contract_id = request.integer("request_id"), None
+        if text(request.record, "account") != gateway.broker.account:
+            return [error(321, "Error validating request.-'cH' : cause - Invalid account code", number)]
+        if request.name == "profit_and_loss_single":
+            contract_id = gateway.listing.contract(request.integer("con_id")).contract_id
+        return self._begin(number, Stream(request=request, contract_id=contract_id), session, gateway)
+
+    def _begin(self, number: int, stream: Stream, session: Session, gateway: MarketView) -> list[Answer]:
+        if number in session.streams:
+            return [error(322, "Error processing request.-'bQ' : cause - Duplicate ticker id", number)]
+        session.streams[number] = stream
+        return self._refreshed(stream, session, gateway)
+
+    # ------------------------------------------------------------ what has changed
+
     def _refreshed(self, stream: Stream, session: Session, gateway: MarketView) -> list[Answer]:
         """What a stream has to tell that it has not told; errors are told once as long as they last."""
-        contract_id = stream.contract_id
-        if stream.request.name != "market_data" or contract_id is None:
-            return []
+        subject = stream.contract_id or EVERY_CONTRACT
         moment = (
             refresh_interval(gateway.now),
-            gateway.faults.market_trouble(contract_id),
-            gateway.facts.scripts.get(contract_id),
+            gateway.faults.market_trouble(subject),
+            gateway.facts.scripts.get(subject),
+            gateway.broker.state.head.commit if stream.request.name in _PROFITS else 0,
         )
         if stream.seen == moment:
             return []
         stream.seen = moment
-        now = self._shown(stream.request, contract_id, session, gateway)
-        told = changed(stream.told, now)
-        kept = {key: answer for key, answer in stream.told.items() if answer.name != "error"}
-        stream.told = kept | now
-        return told
+        number = stream.request.integer("request_id")
+        if stream.request.name == "profit_and_loss":
+            now = account_answer(gateway.broker, number)
+        elif stream.request.name == "profit_and_loss_single":
+            now = single_answer(gateway.broker, subject, number)
+        elif stream.request.name == "market_depth":
+            now = self._rows(stream.request, subject, session, gateway)
+        else:
+            now = self._shown(stream.request, subject, session, gateway)
+        return _told(stream, now)
+
+    def _view(self, contract_id: str, session: Session, gateway: MarketView) -> View:
+        instrument = gateway.listing.instrument_of(contract_id)
+        line = Line(
+            facts=self.tape.facts_of(gateway.facts, instrument), instrument=instrument, contract_id=contract_id,
+            at=gateway.now, wanted=DataType(session.market_data_type),
+        )  # fmt: skip
+        return view(self.tape, line, gateway.faults.market_trouble(contract_id))
+
+    def _rows(
+        self, request: Request, contract_id: str, session: Session, gateway: MarketView
+    ) -> dict[str, Answer]:
+        """The rows of a book now."""
+        number, seen = request.integer("request_id"), self._view(contract_id, session, gateway)
+        if seen.notice is not None:
+            return {"notice": error(seen.notice.code, seen.notice.text, number)}
+        if seen.showing is None:
+            return {}
+        fixed = {"request_id": str(number)} | ({"maker": "SIM"} if flag(request.record, "smart") else {})
+        return rows_of(seen.showing.instrument, seen.showing.quote, request.integer("rows"), fixed)
 
     def _shown(
         self, request: Request, contract_id: str, session: Session, gateway: MarketView
     ) -> dict[str, Answer]:
         """All that a line tells now, by what it is about: a notice first, then of what type its data are."""
-        number = request.integer("request_id")
-        instrument = gateway.listing.instrument_of(contract_id)
-        line = Line(
-            facts=self.tape.facts_of(gateway.facts, instrument), instrument=instrument, contract_id=contract_id, at=gateway.now,
-            wanted=DataType(session.market_data_type),
-        )  # fmt: skip
-        seen = view(self.tape, line, gateway.faults.market_trouble(contract_id))
+        number, seen = request.integer("request_id"), self._view(contract_id, session, gateway)
         told = {} if seen.notice is None else {"notice": error(seen.notice.code, seen.notice.text, number)}
         if seen.showing is None:
             return told
-        fixed = {"request_id": str(number)}
+        fixed, shown = {"request_id": str(number)}, seen.showing
+        instrument = shown.instrument
+        extras = Extras(
+            instrument=instrument, contract=gateway.listing.contract(gateway.listing.number(contract_id)),
+            quote=shown.quote, at=shown.at, request_id=number, is_delayed=shown.kind.is_delayed,
+        )  # fmt: skip
+        options = OptionDesk(tape=self.tape, listing=gateway.listing, facts=gateway.facts)
+        wanted = read_generic(text(request.record, "generic_ticks")) or frozenset()
         tick = gateway.listing.least_tick(instrument)
         return told | {
             "parameters": Answer("request_parameters", fixed | {"least_tick": tick, "exchange": "SIM"}),
-            "type": Answer("market_data_type", fixed | {"type": str(seen.showing.kind.value)}),
-            **ticks_of(seen.showing, number),
+            "type": Answer("market_data_type", fixed | {"type": str(shown.kind.value)}),
+            **ticks_of(shown, number),
+            **dict(extras.ticks(wanted, self.tape.published(gateway.facts, gateway.now), options)),
         }
+
+
+def _told(stream: Stream, now: Mapping[str, Answer]) -> list[Answer]:
+    """What leads from what a stream was told to what holds now. Prices that end for a while stay as they were told."""
+    if stream.request.name == "market_depth" and "notice" not in now:
+        before = {key: one for key, one in stream.told.items() if one.name != "error"}
+        stream.told = dict(now)
+        return changes(before, now)
+    told = changed(stream.told, now)
+    kept = {key: answer for key, answer in stream.told.items() if answer.name != "error"}
+    stream.told = {**kept, **now}
+    return told
 
 
 def _nothing_runs(request: Request, session: Session, gateway: MarketView) -> list[Answer]:

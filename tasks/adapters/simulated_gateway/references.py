@@ -17,7 +17,10 @@ from engine.simulation.panel import MarketPanel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
-    """Their instruments, their prices, and which contract each option line is written on."""
+    """Their instruments, and which contract each option line is written on.
+
+    ``facts`` are the prices on which options are quoted, of every underlying, in the hours of the options' own venue.
+    """
 
     universe: Universe
     facts: MarketFacts
@@ -30,9 +33,17 @@ def references_of(panel: MarketPanel, universe: Universe, sessions: SessionTable
     underlyings = {line.instrument_id: option_name(line).spot for line in lines}
     found: dict[str, Instrument] = {}
     for line in lines:
-        spot = underlyings[line.instrument_id]
-        if spot not in universe and spot in panel.series:
-            found.setdefault(spot, reference_instrument(spot, line))
-    listed = Universe(instruments=tuple(found[name] for name in sorted(found)))
-    facts = PanelFacts(panel=panel, universe=listed, sessions=sessions, seed=seed)
-    return References(universe=listed, facts=facts, underlyings=underlyings)
+        if underlyings[line.instrument_id] in panel.series:
+            found.setdefault(
+                underlyings[line.instrument_id], reference_instrument(underlyings[line.instrument_id], line)
+            )
+    every = _universe(found)
+    return References(
+        universe=_universe({name: one for name, one in found.items() if name not in universe}),
+        facts=PanelFacts(panel=panel, universe=every, sessions=sessions, seed=seed),
+        underlyings=underlyings,
+    )
+
+
+def _universe(instruments: Mapping[str, Instrument]) -> Universe:
+    return Universe(instruments=tuple(instruments[name] for name in sorted(instruments)))

@@ -15,6 +15,7 @@ from tasks.adapters.simulated_gateway.faults import (
     Refusal,
 )
 from tasks.adapters.simulated_gateway.tape import (
+    REFRESH,
     DayFigures,
     Tape,
     crossed,
@@ -98,7 +99,10 @@ def _last(tape: Tape, line: Line, kind: DataType) -> Showing:
     session = line.facts.sessions.last_closed(line.instrument.venue, line.at)
     quote = tape.last_quote(line.facts, line.instrument, line.contract_id, line.at)
     return replace(
-        _showing(tape, line, quote, kind), made_at=session.close, day=_day(tape, line, session.close)
+        _showing(tape, line, quote, kind),
+        at=session.close - REFRESH,
+        made_at=session.close,
+        day=_day(tape, line, session.close),
     )
 
 
@@ -112,6 +116,7 @@ def _showing(tape: Tape, line: Line, quote: Quote | None, kind: DataType) -> Sho
         close=close if quote is None else quote.close,
         last=close if quote is None else traded_at(line.instrument, quote),
         day=_day(tape, line, line.at),
+        at=line.at,
         made_at=refreshed(line.at)
         if quote is not None
         else line.facts.sessions.last_closed(line.instrument.venue, line.at).close,

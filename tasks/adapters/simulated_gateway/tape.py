@@ -19,7 +19,8 @@ from engine.model.instruments import Instrument, InstrumentType
 from engine.model.market import MarketInputs, Quote
 from engine.model.money import decimal_from_float
 from engine.ports import MarketDataSource, MarketFacts
-from engine.sessions import Session
+from engine.sessions import Session, SessionTable
+from engine.simulation.chains import business_calendar
 from engine.simulation.panel import MarketPanel
 from engine.simulation.panel_index import actions_by_instrument
 from tasks.adapters.simulated_gateway.references import References
@@ -54,6 +55,10 @@ class Tape:
     references: References | None = None
     _published: tuple[object, MarketInputs] | None = field(init=False, repr=False, default=None)
     _actions: dict[str, tuple[Action, ...]] = field(init=False, repr=False)
+    _calendars: dict[str, np.busdaycalendar] = field(init=False, repr=False, default_factory=dict)
+    _kept: dict[tuple[str, str, date], list[Decimal | None]] = field(
+        init=False, repr=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         self._actions = actions_by_instrument(self.panel)
@@ -67,6 +72,12 @@ class Tape:
     def actions(self, instrument: Instrument) -> tuple[Action, ...]:
         """Dividends and splits of a line, in the order in which they take effect."""
         return self._actions.get(instrument.instrument_id, ())
+
+    def calendar(self, sessions: SessionTable, venue: str) -> np.busdaycalendar:
+        """Business days of a venue; made once."""
+        if venue not in self._calendars:
+            self._calendars[venue] = business_calendar(sessions, venue)
+        return self._calendars[venue]
 
     def close_before(self, contract_id: str, day: date) -> Decimal | None:
         """The last recorded close before a date."""
@@ -107,9 +118,7 @@ class Tape:
         if session is None:
             last = facts.sessions.last_closed(instrument.venue, at)
             return self.recorded(contract_id, last.session_date)
-        prints = [
-            traded_at(instrument, quote) for quote in glances(facts, contract_id, session.open, at, GLANCE)
-        ]
+        prints = self._prints(facts, instrument, contract_id, session, at)
         if not prints:
             return DayFigures()
         usual = self.published(facts, at).average_daily_volume.get(contract_id)
@@ -119,6 +128,20 @@ class Tape:
             low=min(prints),
             volume=None if usual is None else _share_of(usual, session, at),
         )
+
+    def _prints(
+        self, facts: MarketFacts, instrument: Instrument, contract_id: str, session: Session, at: datetime
+    ) -> list[Decimal]:
+        """Prices at every glance since the open, and now. What was looked at before is kept, for it does not change."""
+        key = (contract_id, session.venue, session.session_date)
+        kept = self._kept.setdefault(key, [])
+        passed = (at - session.open) // GLANCE + 1
+        for number in range(len(kept), passed):
+            quote = facts.quote(contract_id, session.open + number * GLANCE)
+            kept.append(None if quote is None else traded_at(instrument, quote))
+        now = facts.quote(contract_id, at)
+        prints = [*kept[:passed], None if now is None else traded_at(instrument, now)]
+        return [price for price in prints if price is not None]
 
     def recorded(self, contract_id: str, day: date) -> DayFigures:
         """What was recorded of a session that is over; nothing for options, of which only closes are known."""

@@ -56,7 +56,7 @@ _DELAYED: Mapping[int, int] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Showing:
-    """What a line shows. Without a quote nobody makes a market; ``made_at`` is when it was made."""
+    """What a line shows at a time. Without a quote nobody makes a market; ``made_at`` is when it was made."""
 
     instrument: Instrument
     kind: DataType
@@ -64,6 +64,7 @@ class Showing:
     close: Decimal | None
     last: Decimal | None
     day: DayFigures
+    at: datetime
     made_at: datetime
 
 
