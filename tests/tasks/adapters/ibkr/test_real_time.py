@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerUnavailable, InvariantError
 from engine.model.orders import TransportEvent
 from engine.model.universe import ContractBook
 from tasks.adapters.ibkr.account import IbkrAccount
@@ -91,6 +91,21 @@ def test_frozen_gateway_puts_orders_in_doubt_then_gives_up_with_an_alarm(desk: D
     with pytest.raises(BrokerUnavailable, match="every reconnection failed"):
         wait_for(desk, Kind.FILL)
     assert "after 2 attempts" in desk.alarms[-1]
+
+
+def test_order_written_to_a_frozen_gateway_is_in_doubt_then_known_and_never_written_again(desk: Desk) -> None:
+    desk.contracts.qualified("CSPX")
+    child = desk.resting()
+    desk.gateway.control.ask("freeze")
+    desk.transport.send(child)  # into the buffer of the socket; the gateway may read it when it thaws
+    assert wait_for(desk, Kind.VISIBILITY_LOST).order_ref == child.order_ref
+    desk.gateway.control.ask("thaw")
+    eventually(lambda: desk.session.is_ready)
+    taken = [row["reference"] for row in desk.ledger()]
+    assert taken in ([], [child.order_ref])
+    assert [order.order_ref for order in desk.transport.orders()] == taken
+    with pytest.raises(InvariantError, match="each order once"):
+        desk.transport.send(child)
 
 
 def test_thawed_gateway_is_found_again_with_the_order_that_worked_on(desk: Desk) -> None:
