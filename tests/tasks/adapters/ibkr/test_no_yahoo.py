@@ -16,7 +16,7 @@ from tests.shared_data import REPOSITORY
 RESEARCH = ("flows.research", "tasks.research", "tasks.adapters.yahoo")
 
 BANNED = '''
-import importlib, sys
+import importlib, os, sys
 
 class Ban:
     """Refuses the library and whatever of ours would stand for it."""
@@ -40,7 +40,12 @@ for name in sys.argv[1].split(","):
     importlib.import_module(name)
 
 from flows.commands.__main__ import main
-print("run ended with", main(["run", "--mode", "paper", "--date", "2026-11-20", "--without-prefect"]))
+from tests.tasks.adapters.gateways import running
+
+with running() as gateway:  # another account than its own: the run ends once it has met the broker
+    os.environ.update(FUND_IB_PORT=str(gateway.port), FUND_IB_CONTROL_PORT=str(gateway.control_port))
+    print("run ended with", main(["run", "--mode", "paper", "--date", "2026-11-20", "--without-prefect"]))
+assert "tasks.adapters.ibkr.market_data" in sys.modules
 
 from tests.tasks.adapters.ibkr.desks import market_rig
 from tests.tasks.adapters.ibkr.market_gateway import fails
@@ -61,14 +66,15 @@ def live_modules() -> list[str]:
 def test_live_market_data_no_yahoo_fallback(tmp_path: Path) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", TRADING_DAY, ",".join(live_modules())],
-        cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120,
-        env={"PATH": "/usr/bin:/bin", "FUND_HOME": str(tmp_path), "FUND_IB_PORT": "9", "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300,
+        env={"PATH": "/usr/bin:/bin", "FUND_HOME": str(tmp_path), "FUND_IB_ACCOUNT": "DU7654321", "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert "banned" not in answer.stdout + answer.stderr
     said = answer.stdout.splitlines()
     assert said[-3:] == ["quotes None {}", "rates {}", "False"]
-    assert any(line.startswith("run ended with") and not line.endswith(" 0") for line in said), said
+    assert "run ended with 2" in said
+    assert "expected the account DU7654321" in answer.stderr, "the run came as far as the broker"
 
 
 @pytest.mark.parametrize(
