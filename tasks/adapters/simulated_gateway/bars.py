@@ -23,8 +23,8 @@ from tasks.adapters.simulated_gateway.forms import Record
 from tasks.adapters.simulated_gateway.sessions import plain
 from tasks.adapters.simulated_gateway.tape import GLANCE, REFRESH, Tape, glances, has_trades, traded_at
 
-_GLANCES = 4
-"""Quotes that a bar is made of at least, besides its last."""
+_LONGEST_STEP, _GLANCES = timedelta(minutes=15), 4
+"""A bar within the day is made of this many quotes and its last, a long one of a quote every quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ class BarSource:
         while starts < end:
             following = min(_next_multiple(starts, asked.size), session.close)
             if following > first:
-                step = max(REFRESH, min(GLANCE, asked.size / _GLANCES))
+                step = max(REFRESH, min(_LONGEST_STEP, asked.size / _GLANCES))
                 bar = self._shown(session, asked.what, starts, min(following - REFRESH, end), step)
                 if bar is not None:
                     yield bar

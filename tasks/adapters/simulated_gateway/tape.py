@@ -28,8 +28,8 @@ from tasks.adapters.simulated_gateway.references import References
 REFRESH = timedelta(seconds=5)
 """How long a quote holds."""
 
-GLANCE = timedelta(minutes=15)
-"""How often the day so far is looked at for its open, high and low."""
+GLANCE = timedelta(hours=1)
+"""How often the day so far is looked at for its open, high and low: a line is asked for with hundreds of others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Tape:
     panel: MarketPanel
     known: MarketDataSource
     references: References | None = None
-    _published: tuple[object, MarketInputs] | None = field(init=False, repr=False, default=None)
+    _published: tuple[datetime, object, MarketInputs] | None = field(init=False, repr=False, default=None)
     _actions: dict[str, tuple[Action, ...]] = field(init=False, repr=False)
     _calendars: dict[str, np.busdaycalendar] = field(init=False, repr=False, default_factory=dict)
     _kept: dict[tuple[str, str, date], list[Decimal | None]] = field(
@@ -90,13 +90,18 @@ class Tape:
 
     def published(self, facts: MarketFacts, at: datetime) -> MarketInputs:
         """What is published at a time; read once for all times between two that change it."""
+        if self._published is not None and self._published[0] == at:
+            return self._published[2]
         closed = tuple(
             facts.sessions.last_closed(venue, at).session_date for venue in sorted(facts.sessions.venues)
         )
         key = (closed, at.date(), at.hour >= 22)
-        if self._published is None or self._published[0] != key:
-            self._published = (key, self.known.inputs(at.date(), at, (), {}))
-        return self._published[1]
+        known = self._published
+        if known is not None and known[1] == key:
+            self._published = (at, key, known[2])
+        else:
+            self._published = (at, key, self.known.inputs(at.date(), at, (), {}))
+        return self._published[2]
 
     def last_quote(
         self, facts: MarketFacts, instrument: Instrument, contract_id: str, at: datetime
