@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from engine.model.orders import ChildStatus
+from engine.model.orders import ChildStatus, Reason, Side
 from tests.simulation.order_days.drawing import ProcessDeath
 from tests.tasks.adapters.ibkr.booked import BookedWindow, Mishap, Moment, booked_window, intent
 
@@ -242,6 +243,18 @@ def test_refused_order_leaves_the_other_alone_and_is_not_written_again(a_window:
         assert traded(window) == {"AAPL": Decimal(60)}
         assert any(f"was rejected: {code} No" in text for text in window.alarms)
         assert sorted(status.value for status in window.statuses()) == ["FILLED", "REJECTED"]
+
+
+@pytest.mark.parametrize("refused", [1, 3])
+def test_refused_leg_of_a_roll_is_told_and_the_other_leg_booked_as_it_traded(
+    tmp_path: Path, refused: int
+) -> None:
+    roll = {"reason": Reason.ROLL, "group": "roll ES"}
+    near, far = intent("ES_20261218", 2, Side.SELL), intent("ES_20270319", 2)
+    with booked_window(tmp_path, replace(near, **roll), replace(far, **roll)) as window:  # type: ignore[arg-type]
+        window.ask("refuse_orders", code=201, text="No margin", times=refused)
+        window.run().assert_book_is_the_brokers()
+        assert any("was rejected: 201 No margin" in text for text in window.alarms)
 
 
 # ---------------------------------------------------------------- others in the account

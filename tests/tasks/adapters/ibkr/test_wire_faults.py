@@ -379,3 +379,18 @@ def test_order_for_an_auction_that_ended_unheard_is_resolved_by_the_list_of_comp
         assert [event.kind for event in desk.events() if event.order_ref == child.order_ref] == []
         [listed] = [order for order in desk.transport.orders() if order.order_ref == child.order_ref]
         assert (listed.status, listed.filled) == (ChildStatus.CANCELLED, Decimal(0))
+
+
+def test_worth_that_lags_is_told_as_the_broker_tells_it_beside_cash_and_positions_that_do_not(
+    desk: Desk,
+) -> None:
+    before = desk.account.snapshot(desk.transport.now())
+    assert desk.gateway.control.ask("fault", name="nlv-drift") == {"struck": True}
+    during = desk.account.snapshot(desk.transport.now())
+    desk.gateway.control.ask("clear", name="nlv-drift")
+    assert before.net_liquidation is not None
+    assert during.net_liquidation is not None
+    # Half a percent off: whoever adds up cash and positions sees it, and stops the day.
+    drift = abs(during.net_liquidation / before.net_liquidation - 1)
+    assert drift.quantize(Decimal("0.0001")) == Decimal("0.0050")
+    assert (during.cash, during.positions) == (before.cash, before.positions)
