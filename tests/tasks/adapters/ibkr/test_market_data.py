@@ -252,12 +252,23 @@ def test_margins_that_are_never_set_are_no_answer(one: MarketRig) -> None:
         one.desk.margin(child())
 
 
-def test_order_that_would_be_rejected_is_refused_with_the_reason(one: MarketRig) -> None:
+@pytest.mark.parametrize("code", [201, 110])
+def test_order_that_would_be_rejected_is_refused_with_the_reason(one: MarketRig, code: int) -> None:
+    one.gateway.on_order = lambda request: [
+        ("error", {"request_id": request.record["order_id"], "code": str(code), "text": "Order rejected"})
+    ]
+    with pytest.raises(RequestRefused, match=f"{code} Order rejected"):
+        one.desk.margin(child())
+
+
+def test_remark_without_margins_is_no_answer_and_the_next_question_is_answered(one: MarketRig) -> None:
     one.gateway.on_order = lambda request: [
         (
             "error",
-            {"request_id": request.record["order_id"], "code": "201", "text": "Order rejected - margin"},
+            {"request_id": request.record["order_id"], "code": "399", "text": "will not be placed until"},
         )
     ]
-    with pytest.raises(RequestRefused, match="201 Order rejected - margin"):
+    with pytest.raises(BrokerUnavailable, match="no answer"):
         one.desk.margin(child())
+    answered(one, FIGURES)
+    assert one.desk.margin(child()).initial == Decimal("2100.5")
