@@ -76,6 +76,7 @@ def drive(
     watcher = Watcher(progress, brief=many)
     with share(world):
         world.observer = watcher.observe
+        world.require_leave()
         world.outside.check()  # a broken store is found before the first row of a run is written
         for day in plan:
             if day != plan[0]:  # the fault was of the first day; what it did lasts as long as it lasts
@@ -104,7 +105,7 @@ def drive(
 def run_day(world: World, engine: FlowEngine, day: date, watcher: Watcher, *, scripted: bool) -> Outcome:
     """Decision, execution, close; with a scripted operator a halt that he may answer is answered."""
     outcome = Outcome(run_id="", status=RunStatus.COMPLETED, text="")
-    for kind in (RunKind.DECISION, RunKind.EXECUTION, RunKind.CLOSE):
+    for kind in kinds_of(world.mode):
         outcome = engine.run(kind, world, day)
         while scripted and outcome.is_halted and scripted_answer(world, day):
             outcome = engine.run(kind, world, day)
@@ -112,6 +113,11 @@ def run_day(world: World, engine: FlowEngine, day: date, watcher: Watcher, *, sc
             return outcome
         watcher.flow_done(kind.value, outcome.text)
     return outcome
+
+
+def kinds_of(mode: Mode) -> tuple[RunKind, ...]:
+    """The flows of a day in their order; a dry run decides, and then there is nothing to work or to close."""
+    return (RunKind.DECISION,) if mode is Mode.DRY_RUN else tuple(RunKind)
 
 
 def exit_status(outcome: Outcome) -> int:

@@ -42,6 +42,8 @@ def day_options(day: date, profile: str) -> WorldOptions:
 
 def begin(world: World, trade_date: date, kind: RunKind) -> TradingDay:
     """Claim a run in a world; it decides at its clock time, or later when the broker already is."""
+    if kind is not RunKind.CLOSE:  # a close only reads
+        world.require_leave()
     _refuse_the_past(world, trade_date, kind)
     at = world.close_time(trade_date) if kind is RunKind.CLOSE else world.decision_time(trade_date)
     return TradingDay(world, run_key(world, trade_date, kind), max(at, world.now))

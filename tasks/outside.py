@@ -14,7 +14,7 @@ from typing import Protocol
 from engine.carry.calendar import DayFacts
 from engine.errors import UnknownContract
 from engine.model.instruments import Contract
-from engine.model.market import FxRates, MarketInputs, OptionRange, Quote, Split
+from engine.model.market import MarketInputs, OptionRange, Quote, Split
 from engine.model.portfolio import BrokerSnapshot
 from engine.ports import OrderTransport
 
@@ -75,9 +75,6 @@ class Outside(Reading, Protocol):
 
     def quote(self, contract_id: str, at: datetime) -> Quote | None:
         """Two-sided quote now, ``None`` where there is none. ``at`` is the time of who asks."""
-
-    def fx(self, at: datetime) -> FxRates | None:
-        """Rates at a time that may be over, ``None`` where the outside tells only those of now."""
 
     def splits(self, day: date) -> tuple[Split, ...]:
         """Splits whose ex-date is this date."""

@@ -134,12 +134,8 @@ _ZERO = Decimal(0)
 
 
 def _rates(world: World, trade_date: date, seen: DayInputs | None) -> FxRates:
-    """Rates of the close, where the outside still tells them; else those that the day's last run read."""
-    at = world.close_time(trade_date)
-    told = world.outside.fx(at)
-    if told is None and seen is not None:
-        return seen.market.fx
-    return FxRates(as_of=at, rates={}) if told is None else told
+    """Rates that the day's last run read; none where none did, and then nothing was traded either."""
+    return FxRates(as_of=world.close_time(trade_date), rates={}) if seen is None else seen.market.fx
 
 
 def report_notes(world: World, decision: RunView) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -19,7 +20,7 @@ from config.policies import fund_policy
 from config.settings import Configuration, load_configuration
 from config.universe import VenueBook, effective_digest, load_venues, universe_of
 from engine.composition.stages import DaySetup
-from engine.errors import ConfigurationError, UnknownContract
+from engine.errors import ConfigurationError
 from engine.hedging.option_hedge import option_ranges
 from engine.model.absence import AbsencePolicy
 from engine.model.context import Mode, RunKind
@@ -34,6 +35,7 @@ from engine.simulation.broker import AccountOpening, SimulatedBroker
 from engine.simulation.facts import PanelFacts
 from engine.simulation.panel import MarketPanel
 from state.control import ControlStore
+from state.copying import copy_book
 from state.database import Database, open_database
 from state.halts import HaltStore
 from state.ledger import LedgerStore
@@ -42,10 +44,12 @@ from state.records import RecordStore
 from state.runs import RunStore
 from tasks.adapters.broker_outside import BrokerOutside
 from tasks.adapters.calendars import session_table
+from tasks.adapters.guarded_transport import GuardedTransport, ReadingTransport
 from tasks.adapters.panel_world import PanelWorld
 from tasks.adapters.simulated_account import account_path
 from tasks.adapters.simulated_outside import SimulatedOutside
 from tasks.adapters.store_world import past_begins
+from tasks.arming import Wanted, require_armed
 from tasks.broker_place import BrokerPlace, broker_place
 from tasks.options import (
     BROKER_MODES,
@@ -63,9 +67,7 @@ from tasks.outside import Listed, Outside
 
 SESSIONS_AHEAD = timedelta(days=400)
 PANEL_AHEAD = timedelta(days=7)
-HEARTBEAT_SECONDS = 3.0
-MESSAGES_PER_SECOND = 45
-"""Five below what the broker takes."""
+DRY_RUN_FOLDER = "dry-run"
 RECORDS_KEPT = 2
 """Decoded records that are kept: the inputs of a date's decision and of its close."""
 
@@ -88,6 +90,8 @@ class World:
         self.universe: Universe = canonical(universe_of(self.configuration.settings))
         require_market(options, self.universe)
         require_past(options, self.place)
+        if self.mode is Mode.DRY_RUN:  # it has a copy of the book and pages of its own
+            self.options = replace(options, home=options.home / DRY_RUN_FOLDER)
         self.seed = options.seed
         self.config_digest = effective_digest(self.configuration.settings)
         self.account = (
@@ -132,7 +136,10 @@ class World:
     @cached_property
     def database(self) -> Database:
         """The fund's book."""
-        self._database = open_database(os.environ.get("FUND_DATABASE_URL"), self.options.home)
+        url = os.environ.get("FUND_DATABASE_URL")
+        if self.mode is Mode.DRY_RUN:
+            copy_book(url, self.options.home.parent, self.options.home)
+        self._database = open_database(url, self.options.home)
         return self._database
 
     @cached_property
@@ -245,48 +252,33 @@ class World:
 
     def _at_broker(self, place: BrokerPlace) -> BrokerOutside:
         # The client library takes its time to import: only who asks a broker pays for it.
-        from tasks.adapters.ibkr.line import IbkrLine, LineParts
-        from tasks.adapters.ibkr.market_data import MarketTerms
-        from tasks.adapters.ibkr.pins import pins_path
-        from tasks.adapters.ibkr.policy import SessionPolicy
-        from tasks.adapters.ibkr.quote_quality import QuoteQualityConfig
+        from tasks.adapters.ibkr.line import LineWorld, broker_line
         from tasks.adapters.simulated_gateway.control_client import ControlLine
 
-        venue = None if place.control_port is None else ControlLine(place.control_port)
-        broker = self.configuration.settings.broker
-        quality = QuoteQualityConfig.of_settings(self.configuration.settings.execution_phase2.market_data)
-        policy = SessionPolicy(
-            account=place.account,
-            client_id=self.client_id,
-            is_paper=place.is_paper,
-            host=place.host,
-            port=place.port,
-            heartbeat_seconds=None if venue is not None else HEARTBEAT_SECONDS,
-            messages_per_second=0 if venue is not None else MESSAGES_PER_SECOND,
-            reconnect_delays=tuple(map(float, broker.reconnect_delays[: broker.max_reconnect_attempts])),
-            broker_zone=self.venues.broker_zone,
-        )
-        parts = LineParts(
-            policy=policy,
+        world = LineWorld(
             universe=self.universe,
-            book=lambda: self.contracts,
-            in_session=self._trades_now,
             sessions=self.sessions,
-            pins=pins_path(self.options.home, self.account),
-            market=MarketTerms(
-                quality=quality if venue is None else quality.in_virtual_time(),
-                borrow_fee_bps_annual=self.policy(self.options.first).carry.borrow.default_fee_bps_annual,
-            ),
+            book=lambda: self.contracts,
+            pins=self.options.home,
+            broker_zone=self.venues.broker_zone,
+            borrow_fee_bps_annual=self.policy(self.options.first).carry.borrow.default_fee_bps_annual,
         )
-        return BrokerOutside(IbkrLine(parts, venue), lambda: self.past, f"account {place.account}")
+        venue = None if place.control_port is None else ControlLine(place.control_port)
+        line = broker_line(place, self.configuration.settings, world, venue)
+        name = f"account {place.account}"
+        return BrokerOutside(line, lambda: self.past, name, self._guarded)
 
-    def _trades_now(self, contract_id: str, at: datetime) -> bool:
-        """Whether the venue of a contract is in session; ``False`` for what is not ours."""
-        try:
-            venue = self.contracts.instrument(contract_id).venue
-        except UnknownContract:
-            return False
-        return self.sessions.in_session(venue, at) is not None
+    def _guarded(self, line: OrderTransport) -> OrderTransport:
+        """The line as the mode may use it: a dry run sends nothing, and real money needs leave with every order."""
+        if self.mode is Mode.DRY_RUN:
+            return ReadingTransport(line)
+        return GuardedTransport(line, self.require_leave) if self.mode is Mode.LIVE else line
+
+    def require_leave(self) -> None:
+        """Raise `RefusedError` where real money would be traded without leave for it."""
+        if self.mode is Mode.LIVE and self.place is not None:
+            wanted = Wanted(home=self.options.home, place=self.place, code_version=self.code_version)
+            require_armed(wanted, datetime.now(UTC))
 
     @property
     def broker(self) -> SimulatedBroker:

@@ -29,6 +29,8 @@ GROUPS = {
         "flows.commands.simulated",
         "reset the simulated broker's account, move its cash, write its statement",
     ),
+    "arm": ("flows.commands.arming", "give leave to trade an account of real money, for a limited time"),
+    "contracts": ("flows.commands.contracts", "pin the broker's number of every contract of the fund"),
     "gateway": (
         "flows.commands.gateway",
         "a simulated gateway that the Interactive Brokers client connects to",

@@ -7,17 +7,33 @@ actions) is read point in time, from a market data store or, where the account i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Protocol
 
 from engine.carry.calendar import DayFacts
 from engine.errors import ConfigurationError
 from engine.model.instruments import Contract
-from engine.model.market import FxRates, MarketInputs, OptionRange, Quote, Split
+from engine.model.market import MarketInputs, OptionRange, Quote, Split
 from engine.model.portfolio import BrokerSnapshot
 from engine.ports import OrderTransport
 from tasks.adapters.panel_world import PanelWorld
 from tasks.outside import MarketLabel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """Pinned contracts by our id, each as the broker describes it; those that are new; why others were refused.
+
+    ``instruments`` counts those of the fund that have a contract now, ``path`` is the file.
+    """
+
+    pinned: Mapping[str, str]
+    added: tuple[str, ...]
+    refused: Mapping[str, str]
+    instruments: int
+    path: Path
 
 
 class BrokerLine(Protocol):
@@ -42,15 +58,27 @@ class BrokerLine(Protocol):
     def quote(self, contract_id: str) -> Quote | None:
         """Live quote, ``None`` where there is none that can be used."""
 
+    def pin_contracts(self) -> Pinned:
+        """Qualify every contract of the fund but options, and keep what is new; raises `BrokerUnavailable`."""
+
     def close(self) -> None:
         """End the connection."""
 
 
 class BrokerOutside:
-    """An `Outside`. ``past`` opens the market of the past when it is asked first; ``name`` is the broker's in reports."""
+    """An `Outside`. ``past`` opens the market of the past when it is asked first; ``name`` is the broker's in reports.
 
-    def __init__(self, line: BrokerLine, past: Callable[[], PanelWorld], name: str) -> None:
-        self.line, self._past, self._name = line, past, name
+    ``guard`` stands between whoever sends orders and the line.
+    """
+
+    def __init__(
+        self,
+        line: BrokerLine,
+        past: Callable[[], PanelWorld],
+        name: str,
+        guard: Callable[[OrderTransport], OrderTransport],
+    ) -> None:
+        self.line, self._past, self._name, self._guard = line, past, name, guard
 
     @property
     def label(self) -> MarketLabel:
@@ -80,8 +108,8 @@ class BrokerOutside:
         return self.line.snapshot(as_of)
 
     def connect(self) -> OrderTransport:
-        """The connection for orders, the same one for everybody."""
-        return self.line.transport
+        """The guarded connection for orders, the same one for everybody."""
+        return self._guard(self.line.transport)
 
     def inputs(
         self,
@@ -105,10 +133,6 @@ class BrokerOutside:
     def quote(self, contract_id: str, at: datetime) -> Quote | None:
         """The broker's quote now."""
         return self.line.quote(contract_id)
-
-    def fx(self, at: datetime) -> FxRates | None:
-        """A broker tells only the rates of now."""
-        return None
 
     def splits(self, day: date) -> tuple[Split, ...]:
         """Splits whose ex-date is this date."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.carry.calendar import DayFacts
 from engine.model.instruments import Contract
-from engine.model.market import FxRates, MarketInputs, OptionRange, Quote, Split
+from engine.model.market import MarketInputs, OptionRange, Quote, Split
 from engine.model.portfolio import BrokerSnapshot
 from engine.simulation.broker import AccountOpening, SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
@@ -112,10 +112,6 @@ class SimulatedOutside:
     def quote(self, contract_id: str, at: datetime) -> Quote | None:
         """Quote of the exchange at a time."""
         return self._world().facts.quote(contract_id, at)
-
-    def fx(self, at: datetime) -> FxRates:
-        """Rates at a time."""
-        return self._world().facts.fx(at)
 
     def splits(self, day: date) -> tuple[Split, ...]:
         """Splits whose ex-date is this date."""

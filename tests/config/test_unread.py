@@ -42,8 +42,8 @@ READ_BESIDE_POLICIES = {
     "broker.host": "tasks/broker_place.py",
     "broker.port": "tasks/broker_place.py",
     "broker.client_id": "tasks/runtime.py",
-    "broker.reconnect_delays": "tasks/runtime.py",
-    "broker.max_reconnect_attempts": "tasks/runtime.py",
+    "broker.reconnect_delays": "tasks/adapters/ibkr/line.py",
+    "broker.max_reconnect_attempts": "tasks/adapters/ibkr/line.py",
     "execution_phase2.market_data.live_snapshot_timeout_ms": "tasks/adapters/ibkr/quote_quality.py",
     "execution_phase2.market_data.min_quote_quality.require_bid_ask_for_limit_pricing": (
         "tasks/adapters/ibkr/quote_quality.py"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cached_property
 
 from engine.model.market import Quote
 from engine.simulation.facts import PanelFacts
+from tasks.adapters.panel_world import PanelWorld
 from tasks.options import WorldOptions
 from tasks.runtime import World
 
@@ -58,6 +59,19 @@ class StressedFacts:
         return day != self.day and self.facts.borrow_available(instrument_id, day)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StressedDays(PanelWorld):
+    """Recorded days of which one is broken."""
+
+    day: date
+    lock: Lock | None
+
+    @cached_property
+    def facts(self) -> PanelFacts:
+        facts = PanelFacts(panel=self.panel, universe=self.universe, sessions=self.sessions, seed=self.seed)
+        return StressedFacts(facts=facts, day=self.day, lock=self.lock)  # type: ignore[return-value]
+
+
 class StressedWorld(World):
     """A world of recorded days in which one is broken."""
 
@@ -66,6 +80,8 @@ class StressedWorld(World):
         self._broken = (day, lock)
 
     @cached_property
-    def facts(self) -> PanelFacts:
+    def past(self) -> PanelWorld:
         day, lock = self._broken
-        return StressedFacts(facts=super().facts, day=day, lock=lock)  # type: ignore[return-value]
+        whole = super().past
+        kept = {field.name: getattr(whole, field.name) for field in fields(whole)}
+        return StressedDays(**kept, day=day, lock=lock)

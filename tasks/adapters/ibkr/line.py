@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from config.settings import Settings
+from engine.errors import UnknownContract
 from engine.model.market import Quote
 from engine.model.portfolio import BrokerSnapshot
 from engine.model.universe import ContractBook, Universe
 from engine.sessions import SessionTable
+from tasks.adapters.broker_outside import Pinned
 from tasks.adapters.ibkr.account import IbkrAccount
 from tasks.adapters.ibkr.contracts import ContractDesk
 from tasks.adapters.ibkr.market_data import MarketDesk, MarketTerms
 from tasks.adapters.ibkr.orders import IbkrTransport
-from tasks.adapters.ibkr.pins import load_pins, save_pins
+from tasks.adapters.ibkr.pinning import pin_contracts
+from tasks.adapters.ibkr.pins import Pin, load_pins, pins_path, save_pins
 from tasks.adapters.ibkr.policy import SessionPolicy, SteadyClock
+from tasks.adapters.ibkr.quote_quality import QuoteQualityConfig
 from tasks.adapters.ibkr.session import IbkrSession
 from tasks.adapters.ibkr.virtual_time import VenueLine, VirtualClock
+from tasks.broker_place import BrokerPlace
 
 _LOOK_SECONDS = 30.0
 """How long one wait lasts at most: the computer may sleep meanwhile."""
@@ -47,37 +54,70 @@ class SimulatedVenue(VenueLine, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineParts:
-    """What a line is made of; ``pins`` is the file of pinned contracts."""
+class LineWorld:
+    """What a line knows of the fund; ``pins`` is the folder below which the pinned contracts lie."""
 
-    policy: SessionPolicy
     universe: Universe
-    book: Callable[[], ContractBook]
-    in_session: Callable[[str, datetime], bool]
     sessions: SessionTable
+    book: Callable[[], ContractBook]
     pins: Path
-    market: MarketTerms
+    broker_zone: str
+    borrow_fee_bps_annual: Decimal
+
+    def trades_now(self, contract_id: str, at: datetime) -> bool:
+        """Whether the venue of a contract is in session; ``False`` for what is not ours."""
+        try:
+            venue = self.book().instrument(contract_id).venue
+        except UnknownContract:
+            return False
+        return self.sessions.in_session(venue, at) is not None
+
+
+def broker_line(
+    place: BrokerPlace, settings: Settings, world: LineWorld, venue: SimulatedVenue | None
+) -> IbkrLine:
+    """The line to an account, not connected yet; a simulated venue needs neither a pace nor a heartbeat."""
+    reconnecting = settings.broker.reconnect_delays[: settings.broker.max_reconnect_attempts]
+    policy = SessionPolicy(
+        account=place.account,
+        client_id=settings.broker.client_id,
+        is_paper=place.is_paper,
+        host=place.host,
+        port=place.port,
+        reconnect_delays=tuple(map(float, reconnecting)),
+        broker_zone=world.broker_zone,
+    )
+    if venue is not None:
+        policy = replace(policy, heartbeat_seconds=None, messages_per_second=0)
+    quality = QuoteQualityConfig.of_settings(settings.execution_phase2.market_data)
+    terms = MarketTerms(
+        quality=quality if venue is None else quality.in_virtual_time(),
+        borrow_fee_bps_annual=world.borrow_fee_bps_annual,
+    )
+    return IbkrLine(policy, world, terms, venue)
 
 
 class IbkrLine:
     """A `BrokerLine`. ``venue`` is a simulated one in virtual time, ``None`` is a broker in the real time."""
 
-    def __init__(self, parts: LineParts, venue: SimulatedVenue | None = None) -> None:
-        self._parts, self._venue = parts, venue
-        client = parts.policy.client_id
-        self._clock = None if venue is None else VirtualClock(venue, client, venue.started())
+    def __init__(
+        self, policy: SessionPolicy, world: LineWorld, terms: MarketTerms, venue: SimulatedVenue | None = None
+    ) -> None:
+        self.policy, self._venue, self._universe = policy, venue, world.universe
+        self._clock = None if venue is None else VirtualClock(venue, policy.client_id, venue.started())
         self._now = SteadyClock().now if self._clock is None else self._clock.now
-        self._session = IbkrSession(parts.policy, now=self._now)
-        self._known = load_pins(parts.pins)
-        self.contracts = ContractDesk(self._session, parts.book, self._known)
-        self.market = MarketDesk(self._session, self.contracts, parts.universe, parts.sessions, parts.market)
+        self._session = IbkrSession(policy, now=self._now)
+        self._pins = pins_path(world.pins, policy.account)
+        self._known = load_pins(self._pins)
+        self.contracts = ContractDesk(self._session, world.book, self._known)
+        self.market = MarketDesk(self._session, self.contracts, world.universe, world.sessions, terms)
         self._transport = IbkrTransport(self._session, self.contracts, self.market.quote, clock=self._clock)
         self._account = IbkrAccount(
             self._session,
             self.contracts,
             self._transport.orders,
             self._transport.executions,
-            parts.in_session,
+            world.trades_now,
         )
         self._is_open = False
 
@@ -86,7 +126,7 @@ class IbkrLine:
         if not self._is_open:
             self._session.connect()
             if self._venue is not None:
-                self._venue.hold_barriers(self._parts.policy.client_id)
+                self._venue.hold_barriers(self.policy.client_id)
             self._is_open = True
 
     def now(self) -> datetime:
@@ -127,10 +167,31 @@ class IbkrLine:
         self.open()
         return self.market.quote(contract_id)
 
+    def pin_contracts(self) -> Pinned:
+        """Qualify every contract of the fund but options, and keep what is new; raises `BrokerUnavailable`."""
+        self.open()
+        report = pin_contracts(self._session, self._universe, self.contracts.pins, self._now().date())
+        save_pins(self._pins, report.pins)
+        self._known = self.contracts.pins
+        return Pinned(
+            pinned={name: _described(pin) for name, pin in report.pins.items()},
+            added=report.added,
+            refused=report.refused,
+            instruments=len({name.partition("_")[0] for name in report.pins} & set(self._universe.ids)),
+            path=self._pins,
+        )
+
     def close(self) -> None:
         """End the connection, and keep what was pinned meanwhile."""
         if self.contracts.pins != self._known:
-            save_pins(self._parts.pins, self.contracts.pins)
+            save_pins(self._pins, self.contracts.pins)
         self._session.close()
         if self._venue is not None:
             self._venue.close()
+
+
+def _described(pin: Pin) -> str:
+    place = pin.primary_exchange or pin.exchange
+    size = f" x{pin.multiplier}" if pin.multiplier else ""
+    pence = "" if pin.price_magnifier == 1 else f", prices in 1/{pin.price_magnifier}"
+    return f"{pin.con_id} {pin.local_symbol} {place} {pin.currency}{size}{pence}: {pin.long_name}"

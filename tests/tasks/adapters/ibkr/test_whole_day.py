@@ -1,8 +1,14 @@
-"""A whole simulated day in mode paper through the gateway and the real client: the book of the day in mode simulated."""
+"""A whole simulated day in mode paper through the gateway and the real client: the book of the day in mode simulated.
+
+After it, on the same account: a dry run of the next day, and the pins of every contract.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -10,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from config.settings import load_configuration
+from config.universe import universe_of
 from flows.commands.__main__ import main
 from tasks.gateway import GatewayOptions, open_gateway
 from tests.tasks.adapters.gateways import RunningGateway, running
 
-DAY, SEED, ACCOUNT = date(2026, 11, 20), 7, "DU1234567"
+DAY, NEXT, SEED, ACCOUNT = date(2026, 11, 19), date(2026, 11, 20), 7, "DU1234567"
 MONTHLY = "execution_phase2.carry_realism.financing.posting=monthly"
 """What the profile paper has and the profile fund has not: how the broker pays interest."""
 
@@ -24,22 +32,39 @@ OF_ITS_OWN = {"run_id", "account", "mode", "profile", "market", "report", "confi
 NAMES = ("job_id", "order_ref", "execution_id", "executed_at", "arrived_at")
 """Names that follow from the account, and times of executions, which the wire tells in whole seconds."""
 
+PLACE, CANCEL, CANCEL_ALL = "3", "4", "58"
+
+Record = dict[str, object]
+
 
 @dataclass(frozen=True)
-class TwoDays:
-    inside: dict[str, object]
-    at_gateway: dict[str, object]
-    ledger: list[dict[str, object]]
+class Days:
+    inside: Record
+    at_gateway: Record
+    ledger: list[Record]
     accepted: int
+    dry: Record
+    heard_dry: list[str]
+    rows: tuple[dict[str, int], dict[str, int]]
+    pins: tuple[Record, Record]
+    home: Path
 
 
-def run(home: Path, patch: pytest.MonkeyPatch, *more: str) -> dict[str, object]:
-    """The record of one day of a new fund."""
+def run(home: Path, patch: pytest.MonkeyPatch, *more: str, day: date = DAY) -> Record:
+    """The record of one day."""
     patch.setenv("FUND_HOME", str(home))
-    told = home.with_suffix(".json")
-    day = ["run", "--without-prefect", "--date", str(DAY), "--seed", str(SEED), "--report", "none"]
-    assert main([*day, *more, "--json", str(told)]) == 0
-    record: dict[str, object] = json.loads(told.read_text())
+    told = home.parent / f"{home.name}-{day}.json"
+    command = ["run", "--without-prefect", "--date", str(day), "--seed", str(SEED), "--report", "none"]
+    assert main([*command, *more, "--json", str(told)]) == 0
+    record: Record = json.loads(told.read_text())
+    return record
+
+
+def pin() -> Record:
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        assert main(["contracts", "pin", "--seed", str(SEED), "--json"]) == 0
+    record: Record = json.loads(told.getvalue())
     return record
 
 
@@ -49,25 +74,49 @@ def point_to(gateway: RunningGateway, patch: pytest.MonkeyPatch, account: str = 
     patch.setenv("FUND_IB_CONTROL_PORT", str(gateway.control_port))
 
 
+def listen(gateway: RunningGateway) -> list[str]:
+    """Numbers of all messages that a gateway receives from now on."""
+    heard: list[str] = []
+    receive = gateway.gateway.receive
+
+    def hear(session: object, texts: list[str]) -> object:
+        heard.append(texts[0])
+        return receive(session, texts)  # type: ignore[arg-type]
+
+    gateway.gateway.receive = hear  # type: ignore[method-assign, assignment]
+    return heard
+
+
+def counted(home: Path) -> dict[str, int]:
+    """How many rows each table of a book has."""
+    with contextlib.closing(sqlite3.connect(home / "fund.sqlite")) as book:
+        names = [name for (name,) in book.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: book.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
+
+
 @pytest.fixture(scope="module")
-def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoDays]:
+def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
     folder = tmp_path_factory.mktemp("days")
-    options = GatewayOptions(
-        first=datetime(2026, 11, 20, tzinfo=UTC), last=date(2026, 11, 27), seed=SEED, speed=None
-    )
+    opened = datetime.combine(DAY, datetime.min.time(), tzinfo=UTC)
+    options = GatewayOptions(first=opened, last=date(2026, 11, 27), seed=SEED, speed=None)
+    home = folder / "paper"
     with pytest.MonkeyPatch.context() as patch:
         inside = run(folder / "inside", patch, "--set", MONTHLY)
         patch.setenv("FUND_HOME", str(folder / "gateway"))
         with running(lambda: open_gateway(options)) as gateway:
             point_to(gateway, patch)
-            at_gateway = run(folder / "paper", patch, "--mode", "paper")
+            at_gateway = run(home, patch, "--mode", "paper")
             rows = gateway.control.ask("orders")["orders"]
             accepted = gateway.call(lambda: len(gateway.gateway.broker.state.orders.items()))
+            before, heard = counted(home), listen(gateway)
+            dry = run(home, patch, "--profile", "paper", "--mode", "dry-run", day=NEXT)
+            heard_dry = list(heard)
+            pins = pin(), pin()
         assert isinstance(rows, list)
-        yield TwoDays(inside, at_gateway, rows, accepted)
+        yield Days(inside, at_gateway, rows, accepted, dry, heard_dry, (before, counted(home)), pins, home)
 
 
-def shown(record: dict[str, object]) -> dict[str, object]:
+def shown(record: Record) -> Record:
     """A record without names, its lists in an order of their own."""
     return {key: _plain(value) for key, value in record.items() if key not in OF_ITS_OWN}
 
@@ -80,14 +129,46 @@ def _plain(value: object) -> object:
     return value
 
 
-def test_day_in_mode_paper_ends_with_the_book_of_the_day_in_mode_simulated(days: TwoDays) -> None:
+def test_day_in_mode_paper_ends_with_the_book_of_the_day_in_mode_simulated(days: Days) -> None:
     assert days.at_gateway["mode"] == "paper"
     assert days.at_gateway["account"] == ACCOUNT
     assert len(days.at_gateway["fills"]) > 20  # type: ignore[arg-type]
     assert shown(days.at_gateway) == shown(days.inside)
 
 
-def test_every_child_order_stands_once_in_the_gateways_own_ledger(days: TwoDays) -> None:
+def test_every_child_order_stands_once_in_the_gateways_own_ledger(days: Days) -> None:
     sent = sorted(row["order_ref"] for row in days.at_gateway["orders"])  # type: ignore[attr-defined]
     assert sorted(str(row["reference"]) for row in days.ledger) == sent
     assert len(set(sent)) == len(sent) == days.accepted
+
+
+def test_dry_run_decides_on_a_copy_of_the_book_and_writes_no_order_byte(days: Days) -> None:
+    assert (days.dry["mode"], days.dry["status"]) == ("dry-run", "COMPLETED")
+    assert days.dry["trade_date"] == str(NEXT)
+    positions = {
+        row["contract_id"]: row["quantity"] for row in days.dry["positions"] if row["quantity"] != "0"
+    }  # type: ignore[attr-defined]
+    held = {
+        row["contract_id"]: row["quantity"] for row in days.at_gateway["positions"] if row["quantity"] != "0"
+    }  # type: ignore[attr-defined]
+    assert positions == held
+    assert days.dry["jobs"]
+    assert days.heard_dry
+    assert {PLACE, CANCEL, CANCEL_ALL} & set(days.heard_dry) == set()
+    before, after = days.rows
+    assert after == before
+    assert (days.home / "dry-run" / "fund.sqlite").exists()
+
+
+def test_pins_name_every_instrument_once_and_pinning_again_changes_nothing(days: Days) -> None:
+    first, second = days.pins
+    universe = universe_of(load_configuration("paper").settings)
+    wanted = {row.instrument_id for row in universe if not row.is_option}
+    pinned = first["pinned"]
+    assert isinstance(pinned, dict)
+    assert {name.partition("_")[0] for name in pinned} >= wanted
+    numbers = [str(text).split()[0] for text in pinned.values()]
+    assert len(set(numbers)) == len(numbers)
+    assert first["refused"] == {}
+    assert second["pinned"] == pinned
+    assert second["added"] == []

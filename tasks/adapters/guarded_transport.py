@@ -1,0 +1,75 @@
+"""A way for orders that asks for leave with each one: what is not allowed is refused, and not one byte of it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from engine.errors import RefusedError
+from engine.model.absence import LinkState, Look
+from engine.model.market import Quote
+from engine.model.orders import ChildOrder, Fill, OpenOrder, TransportEvent
+from engine.ports import OrderTransport
+from tasks.adapters.ibkr.errors import NotWritten
+
+
+class GuardedTransport:
+    """An `OrderTransport` over another one; ``permit`` raises `RefusedError` where nothing may leave."""
+
+    def __init__(self, line: OrderTransport, permit: Callable[[], object]) -> None:
+        self._line, self._permit = line, permit
+
+    def send(self, child: ChildOrder) -> None:
+        """Write one order once; raises `NotWritten` where there is no leave for it."""
+        try:
+            self._permit()
+        except RefusedError as error:
+            raise NotWritten(f"{child.order_ref} was not written: {error}") from error
+        self._line.send(child)
+
+    def cancel(self, order_ref: str) -> None:
+        """Ask for a cancel: that is always allowed, for it only takes away."""
+        self._line.cancel(order_ref)
+
+    def now(self) -> datetime:
+        """Time of the venue's clock, UTC."""
+        return self._line.now()
+
+    def quote(self, contract_id: str) -> Quote | None:
+        """Live quote, ``None`` when there is none."""
+        return self._line.quote(contract_id)
+
+    def next_event(self, until: datetime) -> TransportEvent | None:
+        """Next message in order, as the line tells it."""
+        return self._line.next_event(until)
+
+    def orders(self) -> tuple[OpenOrder, ...]:
+        """All orders the broker lists."""
+        return self._line.orders()
+
+    def executions(self) -> tuple[Fill, ...]:
+        """All executions the broker still lists."""
+        return self._line.executions()
+
+    def link(self) -> LinkState:
+        """The connection as it stands."""
+        return self._line.link()
+
+    def look(self) -> Look:
+        """Orders, executions and positions, each really answered."""
+        return self._line.look()
+
+
+class ReadingTransport(GuardedTransport):
+    """For a run that sends nothing: no order leaves, and no cancel."""
+
+    def __init__(self, line: OrderTransport) -> None:
+        super().__init__(line, self._refuse)
+
+    def cancel(self, order_ref: str) -> None:
+        """Refused too."""
+        raise NotWritten(f"the cancel of {order_ref} was not written: a dry run sends nothing")
+
+    @staticmethod
+    def _refuse() -> None:
+        raise RefusedError("a dry run sends nothing")
