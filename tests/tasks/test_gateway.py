@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,26 @@ def test_order_is_traded_by_the_real_clock_without_anybody_moving_it() -> None:
             client.waitOnUpdate(timeout=0.05)
         assert (trade.orderStatus.status, trade.filled()) == ("Filled", 1)
         assert trade.fills[0].commissionReport.commission > 0
+        client.disconnect()
+
+
+def test_market_that_is_served_is_the_one_that_the_account_trades_on() -> None:
+    with library_loop(), running(lambda: open_gateway(OPTIONS)) as gateway:
+        client = connected(gateway)
+        [contract] = client.qualifyContracts(Stock("CSPX", "SMART", "USD"))
+        [ticker] = client.reqTickers(contract)
+        quote = gateway.gateway.facts.quote("CSPX", OPENED)
+        assert quote is not None
+        assert (Decimal(repr(ticker.bid)), Decimal(repr(ticker.ask))) == (quote.bid, quote.ask)
+        bars = client.reqHistoricalData(contract, "", "3 Y", "1 day", "TRADES", True, 2)
+        # Three years of weekdays without some holidays, the day that is not over included.
+        assert 740 < len(bars) < 3 * 262
+        assert Decimal(repr(bars[-2].close)) == gateway.gateway.facts.official_close(
+            "CSPX", date(2026, 11, 19)
+        )
+        paid = client.reqMktData(contract, "456")
+        client.reqCurrentTime()
+        assert paid.dividends is not None
         client.disconnect()
 
 

@@ -15,13 +15,20 @@ from tasks.adapters.simulated_gateway.bar_requests import (
     shown_time,
 )
 from tasks.adapters.simulated_gateway.bars import Bar, BarSource, bar_record
-from tasks.adapters.simulated_gateway.faults import Refusal
+from tasks.adapters.simulated_gateway.faults import MarketFault, Refusal
 from tasks.adapters.simulated_gateway.forms import text
 from tasks.adapters.simulated_gateway.listing import local_symbol
 from tasks.adapters.simulated_gateway.market_requests import named
 from tasks.adapters.simulated_gateway.messages import Request
 from tasks.adapters.simulated_gateway.sessions import Answer, MarketView, Session, error
 from tasks.adapters.simulated_gateway.tape import Tape
+
+_WITHOUT_HISTORY = {
+    MarketFault.NONE: "No market data permissions",
+    MarketFault.DELAYED: "No market data permissions",
+    MarketFault.COMPETING: "Trading TWS session is connected from a different IP address",
+}
+"""Faults of market data under which no bars are told either: delayed quotes bring no history."""
 
 
 def answer_bars(tape: Tape, request: Request, session: Session, gateway: MarketView) -> list[Answer]:
@@ -30,6 +37,12 @@ def answer_bars(tape: Tape, request: Request, session: Session, gateway: MarketV
     if isinstance(contract, Answer):
         return [contract]
     source = _source(tape, contract, gateway)
+    trouble = gateway.faults.market_trouble(contract.contract_id)
+    if trouble is not None and trouble.kind in _WITHOUT_HISTORY:
+        cause = _WITHOUT_HISTORY[trouble.kind]
+        return [_refused(Refusal(162, f"Historical Market Data Service error message:{cause}"), request)]
+    if trouble is not None and trouble.kind is MarketFault.SILENT:
+        return []
     asked = read_request(request.record, gateway.now, source.zone)
     if isinstance(asked, Refusal):
         return [_refused(asked, request)]

@@ -86,6 +86,7 @@ def make_gateway(
     market: Market | None = None,
     deposit: Decimal = Decimal(10_000_000),
     pence_executions: bool = True,
+    pence_ticks: bool = True,
 ) -> Gateway:
     """A gateway of a new account, or of the account of a file; without a clock on virtual time."""
     universe, _, world = small_world()
@@ -101,7 +102,7 @@ def make_gateway(
     placed.load(broker)
     listing = Listing(
         universe=universe, facts=facts, venues=load_venues(), chains=world.panel.chains,
-        references=small_references(),
+        references=small_references(), pence_ticks=pence_ticks,
     )  # fmt: skip
     return Gateway(
         GatewayWorld(

@@ -303,6 +303,21 @@ def test_first_session_is_when_history_begins(client: IB) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"), [("none", "permissions"), ("delayed", "permissions"), ("competing", "different IP")]
+)
+def test_line_that_may_not_be_seen_has_no_history_either(
+    client: IB, gateway: RunningGateway, kind: str, told: str
+) -> None:
+    gateway.control.ask("market_data", kind=kind, contract="CSPX")
+    error = refused(client, CSPX)
+    assert error.code == 162
+    assert told in error.message
+    assert bars(client, PENCE)
+    gateway.control.ask("market_data")
+    assert bars(client, CSPX)
+
+
 def test_unknown_contract_has_no_history(client: IB) -> None:
     with pytest.raises(RequestError) as caught:
         client.reqHistoricalData(Stock("NOTHING", "SMART", "USD"), "", "5 D", "1 day", "TRADES", True, 2)

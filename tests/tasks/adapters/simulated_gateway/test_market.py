@@ -158,6 +158,18 @@ def test_open_market_is_live_whatever_type_is_wanted(client: IB, wanted: int) ->
     assert stream(client, CSPX).marketDataType == 1
 
 
+@pytest.mark.parametrize(("pence_ticks", "tick"), [(True, "0.0001"), (False, "0.000001")])
+def test_smallest_tick_of_a_pence_line_is_told_in_the_unit_that_is_switched_on(
+    pence_ticks: bool, tick: str
+) -> None:
+    with library_loop(), running(lambda: make_gateway(pence_ticks=pence_ticks)) as gateway:
+        client = connected(gateway)
+        ticker, quote = stream(client, PENCE), truth(gateway, "IUKD")
+        assert exact(ticker.minTick) == Decimal(tick)
+        assert exact(ticker.bid) == quote.bid
+        client.disconnect()
+
+
 # ---------------------------------------------------------------- faults
 
 
