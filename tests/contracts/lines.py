@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from engine.model.instruments import Contract
-from engine.model.market import FxRates, Quote
+from engine.model.market import BorrowInfo, FxRates, MarketInputs, OptionQuote, OptionRange, Quote
 from engine.model.orders import (
     ChildOrder,
     Fill,
@@ -68,6 +68,14 @@ class MarketReads(Protocol):
     def futures_chain(self, instrument_id: str) -> tuple[Contract, ...]:
         """A future's contracts that still trade, nearest first."""
 
+    def option_chain(
+        self, instrument_id: str, wanted: OptionRange, as_of: datetime
+    ) -> tuple[OptionQuote, ...]:
+        """Options of a line within a range, by expiry and strike."""
+
+    def borrow(self, instrument_ids: Iterable[str]) -> Mapping[str, BorrowInfo]:
+        """Shares that can be borrowed; a line of which nothing is told is absent."""
+
 
 @dataclass(frozen=True)
 class ExchangeMarket:
@@ -97,9 +105,21 @@ class ExchangeMarket:
         return found
 
     def futures_chain(self, instrument_id: str) -> tuple[Contract, ...]:
+        return self._inputs({}).chains[instrument_id]
+
+    def option_chain(
+        self, instrument_id: str, wanted: OptionRange, as_of: datetime
+    ) -> tuple[OptionQuote, ...]:
+        return self._inputs({instrument_id: wanted}).option_chains[instrument_id]
+
+    def borrow(self, instrument_ids: Iterable[str]) -> Mapping[str, BorrowInfo]:
+        known = self._inputs({}).borrow
+        return {name: known[name] for name in instrument_ids if name in known}
+
+    def _inputs(self, options: Mapping[str, OptionRange]) -> MarketInputs:
         universe, sessions, facts = small_world()
         known = PanelMarket(facts.panel, universe, sessions, facts)
-        return known.inputs(self.now().date(), self.now(), (), {}).chains[instrument_id]
+        return known.inputs(self.now().date(), self.now(), (), options)
 
 
 class BrokerMarket(MarketDesk):

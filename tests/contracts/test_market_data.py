@@ -9,9 +9,10 @@ from decimal import Decimal
 import pytest
 
 from engine.errors import MissingFxRate, UnknownContract
-from engine.model.market import Source
+from engine.model.instruments import OptionRight
+from engine.model.market import OptionRange, Source
 from tests.contracts.conftest import Opened
-from tests.contracts.lines import Line
+from tests.contracts.lines import ExchangeMarket, Line
 from tests.tasks.adapters.gateways import OPENED, small_world
 
 TRADED = ("CSPX", "IUKD", "EXV1", "AAPL", "ES_20261218")
@@ -148,3 +149,38 @@ def test_chains_are_those_of_the_exchange(opened: Opened) -> None:
             alive = [row for row in listed if row.last_trade_date and row.last_trade_date >= OPENED.date()]
             assert set(line.market.futures_chain(name)) <= set(alive)
             assert line.market.futures_chain(name)[0] == min(alive, key=lambda row: str(row.last_trade_date))
+
+
+PUTS = OptionRange(right=OptionRight.PUT, first_day=20, last_day=60)
+
+
+def test_chain_of_options_is_of_the_range_that_was_asked_for_by_expiry_and_strike(opened: Opened) -> None:
+    chain = opened(OPENED).market.option_chain("JNK_OPT", PUTS, OPENED)
+    assert len(chain) > 10
+    keys = [(row.contract.last_trade_date, row.contract.strike) for row in chain]
+    assert keys == sorted(set(keys), key=str)
+    for row in chain:
+        expiry = row.contract.last_trade_date
+        assert expiry is not None
+        assert 20 <= (expiry - OPENED.date()).days <= 60
+        assert row.contract.right is OptionRight.PUT
+        assert 0 < row.implied_volatility < 5
+        assert -1 <= row.delta <= 0
+        assert row.open_interest >= 0
+        assert row.underlying_price > 0
+        assert row.bid is None or row.ask is None or row.bid <= row.ask
+
+
+def test_every_line_lists_the_options_that_a_decision_sees(opened: Opened) -> None:
+    seen = ExchangeMarket(small_world()[2], lambda: OPENED).option_chain("JNK_OPT", PUTS, OPENED)
+    listed = opened(OPENED).market.option_chain("JNK_OPT", PUTS, OPENED)
+    assert {row.contract for row in seen} <= {row.contract for row in listed}
+
+
+def test_shares_to_borrow_are_those_that_lenders_have(opened: Opened) -> None:
+    told = opened(OPENED).market.borrow(("AAPL", "DBK", "ES"))
+    known = ExchangeMarket(small_world()[2], lambda: OPENED).borrow(("AAPL", "DBK"))
+    assert {name: info.available_shares for name, info in told.items()} == {
+        name: info.available_shares for name, info in known.items()
+    }
+    assert set(told) == {"AAPL", "DBK"}
