@@ -107,6 +107,9 @@ class MarketLines:
                     opened[name] = (number, _lines(ib).open(number))
                 told = {name: line for name, (_, line) in opened.items()}
                 await _all_told(ib, told.values(), is_told, seconds)
+                for name in told:  # in a queue they would keep orders and heartbeats waiting
+                    await _client(ib).room()
+                    _end(ib, [opened.pop(name)])
                 return told
             finally:
                 _end(ib, opened.values())

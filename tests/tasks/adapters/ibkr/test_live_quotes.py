@@ -189,6 +189,31 @@ def test_answers_have_their_time_from_when_they_are_asked_at_the_brokers_pace(ri
     assert time.monotonic() - started > 0.2, "the questions took longer than one answer may"
 
 
+def test_many_questions_leave_no_queue_before_orders_and_heartbeats(rig: Make) -> None:
+    one = rig(messages_per_second=15, answer_seconds=0.2)
+    names = [
+        "CSPX",
+        "CS51",
+        "IUKD",
+        "EUR.USD",
+        "GBP.USD",
+        "USD.CHF",
+        "USD.SEK",
+        "DBK",
+        "BNP",
+        "UCG",
+        "TEF",
+        "BT.A",
+    ]
+    one.gateway.told = {name: two_sided(700, 701) for name in names}
+    for name in names:
+        one.contracts.qualified(name)
+    # 12 requests and 12 ends at 15 a second: written at once, 9 ends and more would wait in the library's queue.
+    assert set(one.desk.quotes(names)) == set(names)
+    assert one.session.call(lambda ib: len(ib.client._msgQ)) == 0
+    one.gateway.wait_for("cancel_market_data", len(names))
+
+
 @pytest.mark.parametrize(("milliseconds", "seconds"), [(1500, 1.5), (250, 0.25)])
 def test_settings_say_how_old_a_price_may_be_and_how_long_to_wait(milliseconds: int, seconds: float) -> None:
     market = load_configuration(
