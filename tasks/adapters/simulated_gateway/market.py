@@ -20,7 +20,14 @@ from tasks.adapters.simulated_gateway.market_requests import named
 from tasks.adapters.simulated_gateway.messages import Request
 from tasks.adapters.simulated_gateway.option_figures import OptionDesk
 from tasks.adapters.simulated_gateway.profit import account_answer, single_answer
-from tasks.adapters.simulated_gateway.sessions import Answer, MarketView, Session, Stream, error
+from tasks.adapters.simulated_gateway.sessions import (
+    MARKET_REQUESTS,
+    Answer,
+    MarketView,
+    Session,
+    Stream,
+    error,
+)
 from tasks.adapters.simulated_gateway.showing import Line, View, view
 from tasks.adapters.simulated_gateway.tape import Tape
 from tasks.adapters.simulated_gateway.ticks import DataType, changed, ticks_of
@@ -29,6 +36,14 @@ MOST_LINES = 100
 """Subscriptions that run at one time, of all clients together."""
 
 _LINES = frozenset({"market_data"})
+_KEPT_WITHOUT_LINK = MARKET_REQUESTS - {
+    "historical_data",
+    "head_timestamp",
+    "option_parameters",
+    "matching_symbols",
+}
+"""Requests that are taken while the broker is away: what runs on is told once it is back, the rest never."""
+
 _PROFITS = frozenset({"profit_and_loss", "profit_and_loss_single"})
 Handler = Callable[[Request, Session, MarketView], Sequence[Answer]]
 
@@ -42,7 +57,7 @@ class GatewayMarket:
     def handle(self, request: Request, session: Session, gateway: MarketView) -> Sequence[Answer]:
         """Answers to one request; what goes on is kept in the session's streams."""
         refused = gateway.faults.market_data
-        if gateway.faults.link_is_down:
+        if gateway.faults.link_is_down and request.name not in _KEPT_WITHOUT_LINK:
             return []
         if refused is not None and not request.name.startswith("cancel"):
             return [error(refused.code, refused.text, request.integer("request_id"))]
@@ -50,8 +65,6 @@ class GatewayMarket:
 
     def ticks(self, session: Session, gateway: MarketView) -> Sequence[Answer]:
         """What a session's streams have to tell now that time has moved."""
-        if gateway.faults.link_is_down:
-            return []
         return [
             answer
             for stream in list(session.streams.values())
@@ -151,6 +164,8 @@ class GatewayMarket:
 
     def _refreshed(self, stream: Stream, session: Session, gateway: MarketView) -> list[Answer]:
         """What a stream has to tell that it has not told; errors are told once as long as they last."""
+        if gateway.faults.link_is_down:
+            return []
         subject = stream.contract_id or EVERY_CONTRACT
         moment = (
             refresh_interval(gateway.now),
@@ -163,9 +178,9 @@ class GatewayMarket:
         stream.seen = moment
         number = stream.request.integer("request_id")
         if stream.request.name == "profit_and_loss":
-            now = account_answer(gateway.broker, number)
+            now = account_answer(gateway.broker, gateway.now, number)
         elif stream.request.name == "profit_and_loss_single":
-            now = single_answer(gateway.broker, subject, number)
+            now = single_answer(gateway.broker, gateway.now, subject, number)
         elif stream.request.name == "market_depth":
             now = self._rows(stream.request, subject, session, gateway)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.model.instruments import Instrument
@@ -61,16 +61,18 @@ def account_profit(broker: SimulatedBroker, told: BrokerSnapshot) -> tuple[Decim
     return _sum(daily), _sum(unrealized)
 
 
-def account_answer(broker: SimulatedBroker, request_id: int) -> Mapping[str, Answer]:
+def account_answer(broker: SimulatedBroker, at: datetime, request_id: int) -> Mapping[str, Answer]:
     """The account's profit."""
-    daily, unrealized = account_profit(broker, broker.snapshot(broker.now))
+    daily, unrealized = account_profit(broker, broker.snapshot(at))
     said = {"daily": _text(daily), "unrealized": _text(unrealized), "realized": UNSET_NUMBER}
     return {"profit": Answer("profit_and_loss", {"request_id": str(request_id), **said})}
 
 
-def single_answer(broker: SimulatedBroker, contract_id: str, request_id: int) -> Mapping[str, Answer]:
+def single_answer(
+    broker: SimulatedBroker, at: datetime, contract_id: str, request_id: int
+) -> Mapping[str, Answer]:
     """The profit of one holding, in its own currency."""
-    one = profit_of(broker, broker.snapshot(broker.now), contract_id)
+    one = profit_of(broker, broker.snapshot(at), contract_id)
     said = {
         "position": plain(one.quantity), "daily": _text(one.daily), "unrealized": _text(one.unrealized),
         "realized": UNSET_NUMBER, "value": _text(one.value),

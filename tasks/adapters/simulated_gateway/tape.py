@@ -32,6 +32,10 @@ GLANCE = timedelta(hours=1)
 """How often the day so far is looked at for its open, high and low: a line is asked for with hundreds of others."""
 
 
+_MOST_KEPT = 2000
+"""Sessions of contracts whose looks are kept, before all are forgotten and made again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayFigures:
     """A session so far, or the whole of one that is over: in quote units, ``None`` where it has none."""
@@ -139,6 +143,8 @@ class Tape:
     ) -> list[Decimal]:
         """Prices at every glance since the open, and now. What was looked at before is kept, for it does not change."""
         key = (contract_id, session.venue, session.session_date)
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.clear()
         kept = self._kept.setdefault(key, [])
         passed = (at - session.open) // GLANCE + 1
         for number in range(len(kept), passed):
@@ -180,11 +186,14 @@ def glances(
         yield quote
 
 
-def traded_at(instrument: Instrument, quote: Quote) -> Decimal:
-    """Price of the trade that a quote shows; currencies, indices and what did not trade count at the middle."""
+def traded_at(instrument: Instrument, quote: Quote) -> Decimal | None:
+    """Price of the trade that a quote shows; currencies, indices and what did not trade count at the middle.
+
+    ``None`` where neither is there.
+    """
     if has_trades(instrument) and not is_level(instrument) and quote.last is not None:
         return quote.last
-    return quote.mid
+    return None if quote.bid is None or quote.ask is None else quote.mid
 
 
 def has_trades(instrument: Instrument) -> bool:

@@ -1,7 +1,8 @@
 """Ticks: how a client is told what a contract shows, all of it at first and then what has changed.
 
 Prices are in the unit of the quote (pence for lines that quote in pence). A side that nobody makes is told as −1, in the
-quote's unit: −100 for a line that quotes in hundredths.
+quote's unit: −100 for a line that quotes in hundredths. A trade is told as one of a single lot: how large it was, nobody
+recorded.
 """
 
 from __future__ import annotations

@@ -287,6 +287,25 @@ def test_restored_line_with_data_lost_forgets_streams_and_with_data_kept_goes_on
     assert sides(ticker) == kept
 
 
+def test_line_that_is_asked_for_while_the_broker_is_away_comes_when_it_is_back(
+    client: IB, gateway: RunningGateway
+) -> None:
+    contract = named(client, CSPX)
+    gateway.control.ask("system", code=1100)
+    ticker = client.reqMktData(contract)
+    settle(client, gateway, 60)
+    assert math.isnan(ticker.bid)
+    gateway.control.ask("system", code=1102)
+    settle(client, gateway, FIVE_SECONDS)
+    assert exact(ticker.bid) == truth(gateway, "CSPX").bid
+
+
+def test_scripted_side_that_is_missing_is_told_as_no_price(client: IB, gateway: RunningGateway) -> None:
+    gateway.control.ask("script", contract="EUR.USD", sizes=[], bid="1.2")
+    ticker = stream(client, Forex("EURUSD"))
+    assert (exact(ticker.bid), ticker.ask) == (Decimal("1.2"), -1)
+
+
 # ---------------------------------------------------------------- requests that can not be served
 
 
