@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 
 from tasks.adapters.simulated_gateway.framing import WireError
 
@@ -74,11 +75,21 @@ def write(form: Form, record: Record, version: int) -> list[str]:
     unknown = record.keys() - _names(form)
     if unknown:
         raise WireError(f"expected names of the form, found {', '.join(sorted(unknown))}")
-    return list(_write(form, record, version))
+    return _write(form, record, version)
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Fields that follow each other at one version, with their defaults."""
+
+    names: tuple[str, ...]
+    defaults: tuple[str, ...]
+
+
+_Plan = tuple[_Row | Many | When, ...]
 _known_names: dict[int, tuple[Form, frozenset[str]]] = {}
-"""Names of forms by the identity of the form, which is kept with them: a form is long, and always the same."""
+_known_plans: dict[tuple[int, int], tuple[Form, _Plan]] = {}
+"""Both by the identity of the form, which is kept with them: a form is long, and always the same."""
 
 
 def _names(form: Form) -> frozenset[str]:
@@ -86,6 +97,27 @@ def _names(form: Form) -> frozenset[str]:
     if known is None:
         known = _known_names[id(form)] = (form, names(form))
     return known[1]
+
+
+def _plan(form: Form, version: int) -> _Plan:
+    """A form at one version: fields in rows, for nearly all of a message is one."""
+    known = _known_plans.get((id(form), version))
+    if known is None:
+        known = _known_plans[id(form), version] = (form, tuple(_rows(form, version)))
+    return known[1]
+
+
+def _rows(form: Form, version: int) -> Iterator[_Row | Many | When]:
+    row: list[Field] = []
+    for part in (*form, None):
+        if isinstance(part, Field):
+            row += [part] if part.since <= version < part.before else []
+            continue
+        if row:
+            yield _Row(tuple(field.name for field in row), tuple(field.default for field in row))
+            row = []
+        if part is not None:
+            yield part
 
 
 def names(form: Form) -> frozenset[str]:
@@ -101,11 +133,13 @@ def names(form: Form) -> frozenset[str]:
 
 def _read(form: Form, rest: Iterator[str], version: int, outer: Record) -> Record:
     record: dict[str, str | tuple[Record, ...]] = {}
-    for part in form:
+    for part in _plan(form, version):
         match part:
-            case Field(name, _, since, before):
-                if since <= version < before:
-                    record[name] = _next(rest, name)
+            case _Row(row, _):
+                found = tuple(islice(rest, len(row)))
+                if len(found) < len(row):
+                    raise _ended(row[len(found)])
+                record.update(zip(row, found, strict=True))
             case Many(name, inner):
                 count = _count(_next(rest, name), name)
                 record[name] = tuple(_read(inner, rest, version, record) for _ in range(count))
@@ -115,21 +149,21 @@ def _read(form: Form, rest: Iterator[str], version: int, outer: Record) -> Recor
     return record
 
 
-def _write(form: Form, record: Record, version: int) -> Iterator[str]:
-    for part in form:
-        if isinstance(part, Field):  # nearly all of them are: looked at first, and without a pattern
-            if part.since <= version < part.before:
-                yield text(record, part.name, part.default)
-            continue
+def _write(form: Form, record: Record, version: int) -> list[str]:
+    said: list[str] = []
+    for part in _plan(form, version):
         match part:
+            case _Row(row, defaults):
+                said += [text(record, name, default) for name, default in zip(row, defaults, strict=True)]
             case Many(name, inner):
                 rows = many(record, name)
-                yield str(len(rows))
-                for row in rows:
-                    yield from _write(inner, row, version)
+                said.append(str(len(rows)))
+                for one in rows:
+                    said += _write(inner, one, version)
             case When(_, _, inner):
                 if _holds(part, record):
-                    yield from _write(inner, record, version)
+                    said += _write(inner, record, version)
+    return said
 
 
 def _holds(part: When, record: Record) -> bool:
@@ -140,8 +174,12 @@ def _holds(part: When, record: Record) -> bool:
 def _next(rest: Iterator[str], name: str) -> str:
     found = next(rest, None)
     if found is None:
-        raise WireError(f"expected the field {name}, found the end of the message")
+        raise _ended(name)
     return found
+
+
+def _ended(name: str) -> WireError:
+    return WireError(f"expected the field {name}, found the end of the message")
 
 
 def _count(found: str, name: str) -> int:

@@ -62,7 +62,7 @@ class FrameReader:
 
 def frame(fields: Sequence[str]) -> bytes:
     """One message on the wire. Text outside of ASCII is escaped, for the client decodes it so."""
-    payload = "".join(f"{field}\0" for field in fields).encode("ascii", "backslashreplace")
+    payload = "\0".join([*fields, ""]).encode("ascii", "backslashreplace")
     return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
 
 
