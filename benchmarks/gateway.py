@@ -1,12 +1,14 @@
-"""The gateway under the real client: connecting to a full account, orders acknowledged, messages a second."""
+"""The gateway under the real client: a full account, orders acknowledged, messages a second, and what is no gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +17,11 @@ from datetime import UTC, date, datetime
 from ib_insync import IB, Contract, LimitOrder
 
 from engine.simulation.faults import ForeignTrade, add_trade
+from tasks.adapters.ibkr.policy import SessionPolicy
+from tasks.adapters.ibkr.session import IbkrSession
 from tasks.adapters.simulated_gateway.gateway import Gateway
 from tasks.adapters.simulated_gateway.server import GatewayServer
-from tasks.gateway import GatewayOptions, open_gateway
+from tasks.gateway import PAPER_ACCOUNT, GatewayOptions, open_gateway
 from tasks.options import ROOT
 
 OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
@@ -30,18 +34,23 @@ Figure = dict[str, str | float | bool | None]
 def measure() -> list[Figure]:
     """All figures of the benchmark."""
     asyncio.set_event_loop(asyncio.new_event_loop())
-    with _serving(HOLDINGS) as (port, held):
+    with _serving(HOLDINGS) as (port, held, _):
         connect = _connect(port, held)
         full = _orders(port)
-    with _serving(0) as (port, _):
+    with _serving(0) as (port, _, process):
         bare = _orders(port)
         sustained = _messages(port)
+        frozen = _noticed(port, process, signal.SIGSTOP)
+        process.send_signal(signal.SIGCONT)
+        dead = _noticed(port, process, signal.SIGKILL)
     return [
         _figure("load of the machine", os.getloadavg()[0], "processes"),
         _figure(f"connect and read an account of {held} positions", connect, "s", 1.5),
         _figure(f"{ORDERS} orders acknowledged, an account of cash", bare, "s", 1.0),
         _figure(f"{ORDERS} orders acknowledged, {held} positions in the margin of each", full, "s"),
         _figure("messages read and answered", sustained, "messages/s", 10_000, at_most=False),
+        _figure("a frozen gateway is reported", frozen, "s", 10.0),
+        _figure("a dead gateway is reported", dead, "s", 10.0),
     ]
 
 
@@ -54,8 +63,8 @@ def _figure(
 
 
 @contextmanager
-def _serving(holdings: int) -> Iterator[tuple[int, int]]:
-    """A gateway on the real clock in a process of its own: its port, and how many positions it holds."""
+def _serving(holdings: int) -> Iterator[tuple[int, int, subprocess.Popen[str]]]:
+    """A gateway on the real clock in a process of its own: its port, how many positions it holds, and the process."""
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.gateway", str(holdings)],
@@ -64,7 +73,7 @@ def _serving(holdings: int) -> Iterator[tuple[int, int]]:
         assert process.stdout is not None
         port, held = process.stdout.readline().split()
         try:
-            yield int(port), int(held)
+            yield int(port), int(held), process
         finally:
             process.communicate("end\n")
 
@@ -137,6 +146,26 @@ def _orders(port: int) -> float:
         raise AssertionError(f"expected {ORDERS} acknowledgements, found {len(heard)}")
     ib.disconnect()
     return taken
+
+
+def _noticed(port: int, process: subprocess.Popen[str], ending: signal.Signals) -> float:
+    """Seconds from a signal to the gateway until the adapter, with its waits as they are, raises its first alarm."""
+    told, alarms = threading.Event(), list[str]()
+
+    def alarm(text: str) -> None:
+        alarms.append(text)
+        told.set()
+
+    session = IbkrSession(SessionPolicy(account=PAPER_ACCOUNT, client_id=4, is_paper=True, port=port), alarm)
+    try:
+        session.connect()
+        began = time.perf_counter()
+        process.send_signal(ending)
+        if not told.wait(LONGEST_WAIT) or "the connection to the broker was lost" not in alarms[0]:
+            raise AssertionError(f"expected an alarm about the lost connection, found {alarms}")
+        return time.perf_counter() - began
+    finally:
+        session.close()
 
 
 def _messages(port: int) -> float:
