@@ -29,6 +29,7 @@ from engine.model.orders import (
 from engine.model.universe import ContractBook
 from engine.ports import MarketFacts, OrderTransport
 from engine.simulation.exchange import SimulatedTransport
+from engine.simulation.interventions import change_execution
 from tasks.adapters.ibkr.contracts import ContractDesk
 from tasks.adapters.ibkr.market_data import MarketDesk, MarketTerms
 from tasks.adapters.ibkr.orders import IbkrTransport
@@ -141,6 +142,7 @@ class Connection(NamedTuple):
 class Line:
     """One line. ``renew`` breaks it and gives the one after it.
 
+    ``correct`` lets the broker correct an execution to a quantity and a price, where it is a simulated one.
     News that have to come are waited for ``patience`` seconds, those that must not come ``moment`` seconds. ``trades`` says whether a fill may be brought about: on a real account nothing is assumed about fills.
     """
 
@@ -156,6 +158,7 @@ class Line:
     heard: list[TransportEvent] = field(default_factory=list)
     sent: list[ChildOrder] = field(default_factory=list)
     connections: list[int] = field(default_factory=lambda: [0])
+    correct: Callable[[str, Decimal, Decimal], object] | None = None
 
     @property
     def transport(self) -> OrderTransport:
@@ -305,7 +308,12 @@ def in_the_process(opened: datetime = OPENED) -> Iterator[Line]:
         return Connection(SimulatedTransport(broker, CLIENT), market)
 
     first = Connection(SimulatedTransport(broker, CLIENT), market)
-    yield Line("in the process", first, book_of_the_world(), renew)
+
+    def correct(execution_id: str, quantity: Decimal, price: Decimal) -> None:
+        change_execution(broker, "corrected", execution_id, quantity, price)
+        broker.commit()
+
+    yield Line("in the process", first, book_of_the_world(), renew, correct=correct)
     gateway.close()
 
 
@@ -326,8 +334,13 @@ def over_the_wire(opened: datetime = OPENED) -> Iterator[Line]:
             eventually(lambda: desk.session.is_ready)
             return first
 
+        def correct(execution_id: str, quantity: Decimal, price: Decimal) -> None:
+            gateway.control.ask(
+                "correct_execution", execution=execution_id, quantity=str(quantity), price=str(price)
+            )
+
         try:
-            yield Line("over the wire", first, book_of_the_world(), renew)
+            yield Line("over the wire", first, book_of_the_world(), renew, correct=correct)
         finally:
             desk.session.close()
 

@@ -254,6 +254,19 @@ def test_list_of_executions_has_each_once_as_it_was_told_with_its_commission(tra
     assert told.is_charged
 
 
+def test_highest_version_of_an_execution_that_was_corrected_is_the_one_that_counts(opened: Opened) -> None:
+    line = opened(OPENED)
+    assert line.correct is not None
+    fill = line.filled(line.meeting(quantity=10))
+    line.correct(fill.execution_id, Decimal(8), fill.price)
+    line.listen()
+    listed = line.transport.executions()
+    assert {row.root for row in listed} == {fill.root}
+    latest = max(listed, key=lambda row: row.version)  # a list may show what was corrected as well
+    assert (latest.version, latest.quantity) == (fill.version + 1, Decimal(8))
+    assert line.transport.look().positions[line.contract_id] == 8
+
+
 def test_look_has_orders_executions_and_positions_of_one_moment(line: Line) -> None:
     child = line.acknowledged(line.resting())
     before, look = line.transport.now(), line.transport.look()
