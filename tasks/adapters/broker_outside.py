@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.carry.calendar import DayFacts
-from engine.errors import ConfigurationError
-from engine.model.instruments import Contract
+from engine.errors import ConfigurationError, UnknownContract
+from engine.model.instruments import Contract, spot_contract
 from engine.model.market import MarketInputs, OptionRange, Quote, Split
 from engine.model.portfolio import BrokerSnapshot
+from engine.model.universe import ContractBook
 from engine.ports import OrderTransport
+from engine.simulation.option_market import parse_option_id
+from tasks.adapters.live_reading import LiveMarket, LiveReading
 from tasks.adapters.panel_world import PanelWorld
-from tasks.outside import MarketLabel
+from tasks.outside import Listed, MarketLabel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,10 @@ class BrokerLine(Protocol):
 
     def come_to(self, until: datetime) -> datetime:
         """Let time come to a moment, where it is not past it; the time then."""
+
+    @property
+    def market(self) -> LiveMarket:
+        """What the broker tells of the market."""
 
     @property
     def transport(self) -> OrderTransport:
@@ -79,6 +86,7 @@ class BrokerOutside:
         guard: Callable[[OrderTransport], OrderTransport],
     ) -> None:
         self.line, self._past, self._name, self._guard = line, past, name, guard
+        self._listed: dict[str, Contract] = {}
 
     @property
     def label(self) -> MarketLabel:
@@ -119,16 +127,57 @@ class BrokerOutside:
         options: Mapping[str, OptionRange],
         given: Collection[str] = (),
     ) -> MarketInputs:
-        """Market data known at a time."""
-        return self._past().market.inputs(day, as_of, held, options)
+        """Market data known at a time: the broker's, where the past is a record of other days.
+
+        A generated past is the very market that the simulated gateway serves: it is read as the simulated mode reads it.
+        """
+        past = self._past()
+        if past.panel.generated:
+            return past.market.inputs(day, as_of, held, options)
+        self.line.open()
+        return self.live_reading().of(past.market.inputs(day, as_of, held, {}), held, options)
+
+    def live_reading(self) -> LiveReading:
+        """What the broker tells of the market, over the past."""
+        past = self._past()
+        return LiveReading(
+            market=self.line.market,
+            book=lambda: ContractBook(universe=past.universe, contracts=Listed(lambda: self)),
+            sessions=past.sessions,
+            restated=past.market.restated,
+        )
 
     def rehearsal(self, *, faults_over: bool) -> BrokerOutside:
         """Questions change nothing at a broker."""
         return self
 
     def contract(self, contract_id: str) -> Contract:
-        """Contract of an id; raises `UnknownContract`."""
-        return self._past().facts.contract(contract_id)
+        """Contract of an id; one that the past does not know is looked up at the broker. Raises `UnknownContract`."""
+        try:
+            return self._past().facts.contract(contract_id)
+        except UnknownContract:
+            if self._past().panel.generated:
+                raise
+            return self._listed_now(contract_id)
+
+    def _listed_now(self, contract_id: str) -> Contract:
+        """A future or an option that trades now."""
+        if contract_id not in self._listed:
+            universe, root = self._past().universe, contract_id.partition("_2")[0]
+            if root not in universe:
+                raise UnknownContract(f"expected a contract of the fund, found {contract_id!r}")
+            if universe[root].is_option:
+                self._listed[contract_id] = parse_option_id(contract_id)
+            elif universe[root].is_future:
+                self.line.open()
+                chain = self.line.market.futures_chain(root)
+                self._listed |= {contract.contract_id: contract for contract in chain}
+            elif root == contract_id:
+                self._listed[contract_id] = spot_contract(universe[root])
+        found = self._listed.get(contract_id)
+        if found is None:
+            raise UnknownContract(f"expected a contract that trades, found {contract_id!r}")
+        return found
 
     def quote(self, contract_id: str, at: datetime) -> Quote | None:
         """The broker's quote now."""

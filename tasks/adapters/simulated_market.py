@@ -40,6 +40,14 @@ class PanelMarket:
         """All that was known at ``as_of``."""
         return self._point_in_time.inputs(trade_date, as_of, held, options)
 
+    def restated(self, contract_id: str, price: Decimal, closed: date, counted: date) -> Decimal:
+        """A close of a session per share as counted from 00:00 of another date."""
+        actions = self._actions.get(contract_id, ())
+        if not actions:
+            return price
+        instrument = self._universe[self._facts.contract(contract_id).instrument_id]
+        return restated_close(price, instrument, closed, counted, actions)
+
     def contract(self, contract_id: str) -> Contract:
         """Contract of an id; raises `UnknownContract`."""
         return self._facts.contract(contract_id)
@@ -92,5 +100,5 @@ class PanelMarket:
             if self._sessions.is_session(instrument.venue, day):
                 price = self._facts.official_close(name, day)
                 if price is not None:
-                    return restated_close(price, instrument, day, counted, self._actions.get(name, ()))
+                    return self.restated(name, price, day, counted)
         return None

@@ -10,16 +10,21 @@ import io
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from config.settings import load_configuration
 from config.universe import universe_of
+from engine.model.market import MarketInputs, Source
 from flows.commands.__main__ import main
+from tasks.adapters.broker_outside import BrokerOutside
 from tasks.gateway import GatewayOptions, open_gateway
+from tasks.options import WorldOptions
+from tasks.runtime import World
 from tests.tasks.adapters.gateways import RunningGateway, running
 
 DAY, NEXT, SEED, ACCOUNT = date(2026, 11, 19), date(2026, 11, 20), 7, "DU1234567"
@@ -47,6 +52,8 @@ class Days:
     heard_dry: list[str]
     rows: tuple[dict[str, int], dict[str, int]]
     pins: tuple[Record, Record]
+    live: MarketInputs
+    past: MarketInputs
     home: Path
 
 
@@ -87,6 +94,20 @@ def listen(gateway: RunningGateway) -> list[str]:
     return heard
 
 
+def readings(home: Path) -> tuple[MarketInputs, MarketInputs]:
+    """What the broker tells of the market at the next day's decision, and what the same market's past says."""
+    world = World(WorldOptions(profile="paper", first=NEXT, last=NEXT, seed=SEED, home=home))
+    try:
+        outside = world.outside
+        assert isinstance(outside, BrokerOutside)
+        outside.check()
+        held = tuple(outside.snapshot(world.now).positions)
+        past = outside.inputs(NEXT, world.now, held, {})
+        return outside.live_reading().of(past, held, {}), past
+    finally:
+        world.close()
+
+
 def counted(home: Path) -> dict[str, int]:
     """How many rows each table of a book has."""
     with contextlib.closing(sqlite3.connect(home / "fund.sqlite")) as book:
@@ -112,8 +133,21 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
             dry = run(home, patch, "--profile", "paper", "--mode", "dry-run", day=NEXT)
             heard_dry = list(heard)
             pins = pin(), pin()
+            live, past = readings(home)
         assert isinstance(rows, list)
-        yield Days(inside, at_gateway, rows, accepted, dry, heard_dry, (before, counted(home)), pins, home)
+        yield Days(
+            inside,
+            at_gateway,
+            rows,
+            accepted,
+            dry,
+            heard_dry,
+            (before, counted(home)),
+            pins,
+            live,
+            past,
+            home,
+        )
 
 
 def shown(record: Record) -> Record:
@@ -172,3 +206,20 @@ def test_pins_name_every_instrument_once_and_pinning_again_changes_nothing(days:
     assert first["refused"] == {}
     assert second["pinned"] == pinned
     assert second["added"] == []
+
+
+def test_closes_and_chains_that_the_broker_tells_are_those_that_the_market_recorded(days: Days) -> None:
+    told, recorded = days.live, days.past
+    options = {name for name in recorded.marks if "_OPT_" in name}
+    assert {mark.source for mark in told.marks.values()} == {Source.IBKR}
+    assert set(told.marks) == set(recorded.marks) - options
+    for name, mark in told.marks.items():
+        assert replace(mark, source=recorded.marks[name].source) == recorded.marks[name]
+    assert told.chains == recorded.chains
+    # Rates are those of now and not of the end of yesterday: half a percent is more than a night moves them here.
+    for currency in ("EUR", "GBP", "CHF"):
+        assert abs(told.fx.get_rate(currency, "USD") / recorded.fx.get_rate(currency, "USD") - 1) < Decimal(
+            "0.005"
+        )
+    assert told.history is recorded.history
+    assert {name for name, info in told.borrow.items() if info.available_shares > 0}
