@@ -30,6 +30,8 @@ def second_client_python() -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     fund.VENV = str(cache / f"ib-async-{digest}")
     fund.VENV_PYTHON = str(Path(fund.VENV) / "bin" / "python")
+    # One environment for every copy of the repository: the place of a copy is no part of what is installed.
+    fund.expected_stamp = lambda lock: digest
     with (cache / f"ib-async-{digest}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if not fund.is_installed(LOCK):

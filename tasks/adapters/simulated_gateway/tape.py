@@ -167,8 +167,8 @@ class Tape:
         )
 
     def _row(self, day: date) -> int | None:
-        row = self.panel.row(day) if self.panel.dates[0] <= day else None
-        return row if row is not None and self.panel.dates[row] == day else None
+        row = bisect_left(self.panel.dates, day)
+        return row if row < len(self.panel.dates) and self.panel.dates[row] == day else None
 
 
 def glances(
