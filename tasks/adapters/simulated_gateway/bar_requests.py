@@ -40,10 +40,11 @@ _LONGEST = (
 """How much may be asked for at once, by the size of the bars; days have no limit."""
 
 REQUESTS_PER_WINDOW, WINDOW, SAME_AGAIN = 60, timedelta(minutes=10), timedelta(seconds=15)
-_DURATION = re.compile(r"([1-9]\d{0,4}) ([SDWMY])")
-_END = re.compile(r"(\d{8})[- ](\d\d:\d\d:\d\d)(?: (\S+))?")
+_DURATION = re.compile(r"([1-9][0-9]{0,4}) ([SDWMY])")
+_END = re.compile(r"([0-9]{8})[- ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?: ([A-Za-z0-9_+/-]+))?")
 _UNITS = {"S": _SECOND, "D": DAY, "W": _WEEK, "M": _MONTH, "Y": 365 * DAY}
 _MOST_DAYS = 365
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 class What(Enum):
@@ -68,7 +69,7 @@ class Duration:
         """Where it begins, by the calendar; sessions are counted by whoever knows them."""
         if self.unit in ("M", "Y"):
             return _months_before(end, self.count * (12 if self.unit == "Y" else 1))
-        return end - self.count * _UNITS[self.unit]
+        return end - min(self.count * _UNITS[self.unit], end - _EARLIEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,9 @@ def _too_long(reach: Duration, size: timedelta) -> bool:
 def _months_before(end: datetime, months: int) -> datetime:
     """The same day and time so many months earlier, or the last day of a shorter month."""
     number = end.year * 12 + end.month - 1 - months
-    year, month = max(1, number // 12), number % 12 + 1
+    if number // 12 < _EARLIEST.year:
+        return _EARLIEST
+    year, month = number // 12, number % 12 + 1
     following = date(year + month // 12, month % 12 + 1, 1)
     last = (following - DAY).day
     return end.replace(year=year, month=month, day=min(end.day, last))

@@ -6,6 +6,7 @@ without an answer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,7 @@ _DELAYED_COMPUTATIONS = 70
 """Added to the number of a computation on delayed data."""
 
 _AT_ONCE, _TO_BE_LOCATED, _NONE = "3.0", "2.0", "1.0"
+_NUMBER = re.compile(r"[0-9]{1,4}")
 _MANY_SHARES = Decimal(1000)
 
 
@@ -59,7 +61,7 @@ def legal(instrument: Instrument) -> frozenset[int]:
 def read_generic(text: str) -> frozenset[int] | None:
     """Numbers of a comma list; ``None`` for what is no list of numbers."""
     words = [word.strip() for word in text.split(",") if word.strip()]
-    return frozenset(int(word) for word in words) if all(word.isdigit() for word in words) else None
+    return frozenset(int(word) for word in words) if all(_NUMBER.fullmatch(word) for word in words) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

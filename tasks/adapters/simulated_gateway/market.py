@@ -5,10 +5,12 @@ Everything is a function of the gateway's time, its panel and the faults that ar
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from engine.errors import FundError
 from engine.simulation.matching import refresh_interval
 from tasks.adapters.simulated_gateway.depth_rows import MOST_BOOKS, changes, rows_of
 from tasks.adapters.simulated_gateway.faults import EVERY_CONTRACT
@@ -32,6 +34,7 @@ from tasks.adapters.simulated_gateway.showing import Line, View, view
 from tasks.adapters.simulated_gateway.tape import Tape
 from tasks.adapters.simulated_gateway.ticks import DataType, changed, ticks_of
 
+LOG = logging.getLogger("fund.gateway")
 MOST_LINES = 100
 """Subscriptions that run at one time, of all clients together."""
 
@@ -64,12 +67,16 @@ class GatewayMarket:
         return self._handlers()[request.name](request, session, gateway)
 
     def ticks(self, session: Session, gateway: MarketView) -> Sequence[Answer]:
-        """What a session's streams have to tell now that time has moved."""
-        return [
-            answer
-            for stream in list(session.streams.values())
-            for answer in self._refreshed(stream, session, gateway)
-        ]
+        """What a session's streams have to tell now that time has moved; one that can not go on ends with the reason."""
+        told: list[Answer] = []
+        for number, stream in list(session.streams.items()):
+            try:
+                told += self._refreshed(stream, session, gateway)
+            except FundError as problem:
+                LOG.exception("request %d of market data ends", number)
+                del session.streams[number]
+                told.append(error(321, f"Error validating request.-'bQ' : cause - {problem}", number))
+        return told
 
     def _handlers(self) -> Mapping[str, Handler]:
         return {
@@ -104,8 +111,6 @@ class GatewayMarket:
         if snapshot and text(request.record, "generic_ticks"):
             cause = "Snapshot market data subscription is not applicable to generic ticks"
             return [error(321, f"Error validating request.-'bQ' : cause - {cause}", number)]
-        if number in session.streams:
-            return [error(322, "Error processing request.-'bQ' : cause - Duplicate ticker id", number)]
         contract = named(request, gateway)
         if isinstance(contract, Answer):
             return [contract]
@@ -120,9 +125,9 @@ class GatewayMarket:
             return [error(101, "Max number of tickers has been reached", number)]
         stream = Stream(request=request, contract_id=contract.contract_id)
         if not snapshot:
-            session.streams[number] = stream
+            return self._begin(number, stream, session, gateway)
         told = self._refreshed(stream, session, gateway)
-        if snapshot and any(answer.name != "error" for answer in told):
+        if any(answer.name != "error" for answer in told):
             told.append(Answer("snapshot_end", {"request_id": str(number)}))
         return told
 
@@ -157,8 +162,9 @@ class GatewayMarket:
     def _begin(self, number: int, stream: Stream, session: Session, gateway: MarketView) -> list[Answer]:
         if number in session.streams:
             return [error(322, "Error processing request.-'bQ' : cause - Duplicate ticker id", number)]
+        told = self._refreshed(stream, session, gateway)
         session.streams[number] = stream
-        return self._refreshed(stream, session, gateway)
+        return told
 
     # ------------------------------------------------------------ what has changed
 

@@ -7,16 +7,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ib_insync import IB, Contract, LimitOrder, Option, PnL, PnLSingle, Stock
 from ib_insync.wrapper import RequestError
 
+from engine.errors import FundError
 from engine.model.instruments import OptionRight
 from engine.model.market import Dividend, DividendInfo, OptionRange
 from tasks.adapters.simulated_gateway.depth_rows import changes
+from tasks.adapters.simulated_gateway.forms import names
+from tasks.adapters.simulated_gateway.framing import WireError
+from tasks.adapters.simulated_gateway.gateway import Gateway
 from tasks.adapters.simulated_gateway.generic_ticks import dividend_text
+from tasks.adapters.simulated_gateway.messages import CLIENT_MESSAGES, Request, answer
+from tasks.adapters.simulated_gateway.sessions import MARKET_REQUESTS
 from tasks.adapters.simulated_market import PanelMarket
 from tests.tasks.adapters.gateways import (
     ACCOUNT,
@@ -247,3 +256,70 @@ def test_profit_of_another_account_is_refused(client: IB) -> None:
     client.reqPnL("U999")
     client.reqCurrentTime()
     assert [code for _, code in heard] == [321]
+
+
+# ---------------------------------------------------------------- bad input
+
+_TEXTS = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            "0",
+            "1",
+            "-1",
+            "99999 W",
+            "1 D",
+            "1 day",
+            "TRADES",
+            "²",
+            "nan",
+            "20261119-08:00:00",
+            "CSPX",
+            "STK",
+        ]
+    ),
+    st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=8),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(MARKET_REQUESTS)), texts=st.data())
+def test_request_of_odd_texts_is_answered_or_refused_and_nothing_else(
+    name: str, texts: st.DataObject
+) -> None:
+    gateway = odd_gateway()
+    message = next(one for one in CLIENT_MESSAGES.values() if one.name == name)
+    known = {"request_id": "7", "symbol": "CSPX", "security_type": "STK", "currency": "USD", "what": "TRADES",
+             "duration": "1 D", "bar_size": "1 day", "con_id": str(gateway.listing.number("CSPX"))}  # fmt: skip
+    fields = sorted(names(message.form) - {"legs", "has_delta_neutral"})
+    odd = texts.draw(st.dictionaries(st.sampled_from(fields), _TEXTS, max_size=2))
+    record = {field: known.get(field, "") for field in fields} | odd
+    session = gateway.open_session(176)
+    session.client_id = 1
+    try:
+        told = gateway.world.market.handle(Request(name, record), session, gateway)  # type: ignore[union-attr]
+    except (WireError, FundError):
+        told = []
+    gateway.world.market.ticks(session, gateway)  # type: ignore[union-attr]
+    gateway.close_session(session)
+    for one in told:
+        answer(one.name, one.record, 176)
+
+
+@lru_cache(maxsize=1)
+def odd_gateway() -> Gateway:
+    return make_gateway()
+
+
+def test_profit_of_what_is_only_shown_is_refused_and_leaves_nothing_behind(
+    client: IB, gateway: RunningGateway
+) -> None:
+    [index] = client.reqContractDetails(
+        Contract(secType="IND", symbol="SPX", exchange="CBOE", currency="USD")
+    )
+    assert index.contract is not None
+    heard = errors(client)
+    client.reqPnLSingle(ACCOUNT, "", index.contract.conId)
+    client.reqCurrentTime()
+    assert [code for _, code in heard] == [321]
+    assert gateway.gateway.sessions[max(gateway.gateway.sessions)].streams == {}
