@@ -85,6 +85,7 @@ class Gateway:
         self._opened = 0
         self._waiting: tuple[Barrier, datetime] | None = None
         self._barriers: set[int] = set()
+        self._is_behind = True
         self._refreshed: dict[int, datetime] = {}
         questions = Questions(
             accounts=self.accounts,
@@ -135,6 +136,7 @@ class Gateway:
 
     def ticks(self) -> list[Effect]:
         """What streams of market data and watched accounts have to tell now that time has moved."""
+        self.came_in()
         effects: list[Effect] = []
         for session in list(self.sessions.values()):
             if session.streams and self.world.market is not None:
@@ -334,10 +336,15 @@ class Gateway:
         self.trading.cancel_all()
         return []
 
+    def came_in(self) -> None:
+        """Messages came in, all at once: the account is taken to the clock's time before the first that needs it."""
+        self._is_behind = True
+
     def _catch_up(self) -> None:
         """Take the account to the clock's time, when it is behind; what is due on the way is told with the next pump."""
-        if self.now - self.broker.now >= CLOSE_ENOUGH:
+        if self._is_behind and self.now - self.broker.now >= CLOSE_ENOUGH:
             self.broker.advance(self.now)
+        self._is_behind = False
 
     def _watch_account(self, session: Session, request: Request) -> list[Effect]:
         session.watches_account = flag(request.record, "subscribe")

@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
                 return
             self._greeted, data = True, rest
         effects: list[Effect] = []
+        self._server.gateway.came_in()
         try:
             for payload in self._reader.feed(data):
                 if self.session is None:
