@@ -7,7 +7,6 @@ the first date of a simulated run it meets the same market and the same exchange
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import re
 import time
@@ -40,6 +39,12 @@ ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
 KNOWN_AHEAD = timedelta(days=30)
 """How far the market reaches beyond the start, unless it is told otherwise."""
 
+FURTHEST_AHEAD = timedelta(days=731)
+"""How far a generated market reaches at most: beyond that its contracts run out of numbers of their own."""
+
+FASTEST = 86_400.0
+"""A day in a second."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayOptions:
@@ -70,9 +75,15 @@ class GatewayOptions:
                 f"expected a market that lasts until {self.first:%Y-%m-%d} or longer, found its end on {self.last}; "
                 "give a later --until"
             )
-        if self.speed is not None and not (self.speed > 0 and math.isfinite(self.speed)):
+        if self.store is None and self.last > (self.first + FURTHEST_AHEAD).date():
             raise ConfigurationError(
-                f"expected a clock that runs forward, found a speed of {self.speed}; give a positive --speed"
+                f"expected a generated market of at most {FURTHEST_AHEAD.days} days, found one from "
+                f"{self.first:%Y-%m-%d} until {self.last}; give an earlier --until"
+            )
+        if self.speed is not None and not 0 < self.speed <= FASTEST:
+            raise ConfigurationError(
+                f"expected a clock that runs forward by at most {FASTEST:g} seconds in one, found a speed of "
+                f"{self.speed:g}; give another --speed"
             )
 
 
