@@ -107,8 +107,9 @@ def open_gateway(options: GatewayOptions) -> Gateway:
         )
     )  # fmt: skip
     facts = ScriptedFacts(world.facts)
-    broker = _account(path, options, world, facts, opened)
-    placed = PlacedOrders(path)
+    journal = SqliteJournal(path)
+    broker = _account(journal, options, world, facts, opened)
+    placed = PlacedOrders(path, journal.keep)
     placed.load(broker)
     references = references_of(world.panel, world.universe, world.sessions, options.seed)
     tape = Tape(panel=world.panel, known=world.past.market, references=references)
@@ -137,6 +138,7 @@ def open_gateway(options: GatewayOptions) -> Gateway:
             clock=None if options.speed is None else scaled_clock(start, options.speed),
             market=GatewayMarket(tape=tape),
             pence_executions=options.pence_executions,
+            together=journal.together,
         )
     )
 
@@ -188,11 +190,11 @@ def start_of(day: date | None) -> datetime:
 
 
 def _account(
-    path: Path, options: GatewayOptions, world: World, facts: ScriptedFacts, opened: datetime
+    journal: SqliteJournal, options: GatewayOptions, world: World, facts: ScriptedFacts, opened: datetime
 ) -> SimulatedBroker:
     policy = world.policy(opened.date())
     terms = BrokerTerms(facts=facts, universe=world.universe, costs=policy.costs, carry=policy.carry)
     opening = AccountOpening(
         account=options.account, deposit=policy.initial_capital, opened_at=opened, seed=options.seed
     )
-    return open_account(path, terms, opening)
+    return open_account(journal.path, terms, opening, journal)

@@ -7,8 +7,8 @@ transaction (WAL), so a SIGKILL at any point leaves the last whole commit.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class SqliteJournal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+        self._is_together, self._is_broken = False, False
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
@@ -69,15 +70,45 @@ class SqliteJournal:
 
     def append(self, commit: int, records: Sequence[BrokerRecord]) -> None:
         """Store all records in one transaction; raises `SupersededError` unless ``commit`` follows the last one."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             (last,) = self._connection.execute("SELECT number FROM commits").fetchone()
             require_next_commit(last, commit)
             rows = [(record.kind.value, record.key, record.body, int(record.live)) for record in records]
             self._connection.executemany(_UPSERT, rows)
             self._connection.execute("UPDATE commits SET number = ?", (commit,))
-            self._connection.execute("COMMIT")
+
+    def keep(self, statement: str, values: Sequence[str | int]) -> None:
+        """Store what a neighbour of the account keeps in the same file."""
+        with self._transaction():
+            self._connection.execute(statement, values)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keep everything that is stored meanwhile in one transaction, durable once this has ended.
+
+        Raises `StoreError` at the end when something could not be stored: then nothing was.
+        """
+        self._is_together, self._is_broken = True, False
+        try:
+            yield
+        finally:
+            self._is_together = False
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+        if self._is_broken:
+            raise StoreError(f"expected to store what came at once in {self.path}, found that a part failed")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A transaction of its own, or a part of the one that is open."""
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            if not self._is_together:
+                self._connection.execute("COMMIT")
         except BaseException:
+            self._is_broken = True
             self._connection.execute("ROLLBACK")
             raise
 
@@ -106,12 +137,15 @@ def account_path(fund_home: Path, account: str) -> Path:
     return fund_home / "simulated" / f"{account}.sqlite"
 
 
-def open_account(path: Path, terms: BrokerTerms, opening: AccountOpening) -> SimulatedBroker:
+def open_account(
+    path: Path, terms: BrokerTerms, opening: AccountOpening, journal: SqliteJournal | None = None
+) -> SimulatedBroker:
     """The account of a file, created with its deposit when the file is new; close it when done.
 
-    Raises `ConfigurationError` when the file holds another account or seed.
+    ``journal`` is that of the file, where somebody else needs it too. Raises `ConfigurationError` when the file holds
+    another account or seed.
     """
-    journal = SqliteJournal(path)
+    journal = journal or SqliteJournal(path)
     try:
         if not journal.load():
             return SimulatedBroker.create(terms, journal, opening)

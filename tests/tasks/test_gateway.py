@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,8 +16,13 @@ from pathlib import Path
 import pytest
 from ib_insync import LimitOrder, Stock
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, StoreError
+from engine.simulation.journal import RecordKind
+from tasks.adapters.simulated_account import SqliteJournal
 from tasks.adapters.simulated_gateway.control_client import ControlLine
+from tasks.adapters.simulated_gateway.gateway import Gateway
+from tasks.adapters.simulated_gateway.messages import request
+from tasks.adapters.simulated_gateway.sessions import Session
 from tasks.gateway import GatewayOptions, open_gateway, opened_at, scaled_clock, start_of
 from tests.shared_data import REPOSITORY
 from tests.tasks.adapters.gateways import connected, library_loop, running
@@ -54,6 +62,42 @@ def test_clock_runs_at_its_speed_and_never_back() -> None:
     with pytest.raises(ConfigurationError, match="forward"):
         open_gateway(GatewayOptions(first=OPENED, last=date(2026, 11, 23), speed=0.0))
     assert start_of(date(2026, 11, 20)) == datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def placed(gateway: Gateway, session: Session, numbers: Iterable[int]) -> None:
+    for number in numbers:
+        record = {
+            "order_id": str(number), "con_id": str(gateway.listing.number("CSPX")), "symbol": "CSPX",
+            "security_type": "STK", "exchange": "SMART", "currency": "USD", "action": "BUY", "quantity": "1",
+            "order_type": "LMT", "limit_price": "300", "tif": "DAY", "transmit": "1",
+        }  # fmt: skip
+        gateway.receive(session, request("place_order", record, 176))
+
+
+def test_orders_that_came_at_once_are_kept_together_and_none_when_one_can_not_be(home: Path) -> None:
+    gateway = open_gateway(OPTIONS)
+    session = gateway.open_session(176)
+    gateway.receive(session, request("start_api", {"client_id": "3", "capabilities": ""}, 176))
+    with gateway.world.together():
+        placed(gateway, session, (1, 2))
+        with closing(SqliteJournal(home / "gateway" / "DU1234567.sqlite")) as outside:
+            assert outside.history(RecordKind.ORDER) == ()
+    with closing(SqliteJournal(home / "gateway" / "DU1234567.sqlite")) as outside:
+        assert len(outside.history(RecordKind.ORDER)) == 2
+
+    def fail_in_part() -> None:
+        with gateway.world.together():
+            placed(gateway, session, (3,))
+            with suppress(sqlite3.OperationalError):
+                gateway.world.placed._keep("INSERT INTO nowhere VALUES (?)", ("1",))
+
+    with pytest.raises(StoreError, match="a part failed"):
+        fail_in_part()
+    gateway.close()
+    again = open_gateway(OPTIONS)
+    assert [order.child.quantity for order in again.broker.state.open_orders()] == [1, 1]
+    assert again.world.placed.highest(3) == 2
+    again.close()
 
 
 def test_order_is_traded_by_the_real_clock_without_anybody_moving_it() -> None:

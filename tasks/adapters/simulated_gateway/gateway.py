@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -55,7 +56,10 @@ class Barrier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayWorld:
-    """What the gateway is made of. ``clock`` is ``None`` on virtual time, where the account's own time holds."""
+    """What the gateway is made of. ``clock`` is ``None`` on virtual time, where the account's own time holds.
+
+    Messages that came at once are worked ``together``: what they change is durable when that ends.
+    """
 
     broker: SimulatedBroker
     listing: Listing
@@ -64,6 +68,7 @@ class GatewayWorld:
     clock: Callable[[], datetime] | None = None
     market: Market | None = None
     pence_executions: bool = True
+    together: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Gateway:

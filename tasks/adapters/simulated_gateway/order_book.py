@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,9 @@ _SCHEMA = (
 )
 
 
+Keep = Callable[[str, Sequence[str | int]], object]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedOrder:
     """An order as its client placed it: the record of the message, and how the broker names it."""
@@ -43,13 +46,17 @@ class PlacedOrder:
 class PlacedOrders:
     """All orders that clients placed."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Orders of a file, which is that of the account; without one they live in memory."""
+    def __init__(self, path: Path | None = None, keep: Keep | None = None) -> None:
+        """Orders of a file, which is that of the account; without one they live in memory.
+
+        ``keep`` stores a row beside the account, in its transaction.
+        """
         self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=BUSY_SECONDS)
         if path is not None:
             use_write_ahead(self._connection, BUSY_SECONDS)
             self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute(_SCHEMA)
+        self._keep: Keep = keep or self._connection.execute
         self._by_reference: dict[str, PlacedOrder] = {}
         self._by_key: dict[tuple[int, int], PlacedOrder] = {}
         self._highest: dict[int, int] = {}
@@ -112,7 +119,7 @@ class PlacedOrders:
         self._connection.close()
 
     def _store(self, order: PlacedOrder) -> None:
-        self._connection.execute(
+        self._keep(
             "INSERT OR REPLACE INTO placed VALUES (?, ?, ?, ?, ?)",
             (order.permanent, order.client_id, order.order_id, order.reference, json.dumps(order.record)),
         )

@@ -71,15 +71,19 @@ class Connection(asyncio.Protocol):
                 return
             self._greeted, data = True, rest
         effects: list[Effect] = []
-        self._server.gateway.came_in()
+        gateway = self._server.gateway
+        gateway.came_in()
         try:
-            for payload in self._reader.feed(data):
-                if self.session is None:
-                    self._greet(payload)
-                else:
-                    effects += self._server.gateway.receive(self.session, split(payload))
-        finally:
-            self._server.dispatch(effects)
+            with gateway.world.together():  # kept before any of it is told
+                for payload in self._reader.feed(data):
+                    if self.session is None:
+                        self._greet(payload)
+                    else:
+                        effects += gateway.receive(self.session, split(payload))
+        except WireError:
+            self._server.dispatch(effects)  # the messages before it were good ones
+            raise
+        self._server.dispatch(effects)
 
     def _greet(self, payload: bytes) -> None:
         version = agreed_version(payload, LOWEST_VERSION, self._server.version)
