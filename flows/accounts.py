@@ -8,15 +8,19 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
+from config.environment import load_environment
 from config.settings import profile_names
 from engine.errors import ConfigurationError
+from engine.model.context import Mode
 from engine.model.encoding import decode
 from engine.model.halts import ALLOWED_CHOICES, HaltKind
 from flows.book import Book, open_book
 from flows.planning import RunRequest
 from state.halts import HaltRecord, HaltSeverity
 from tasks.adapters.simulated_account import account_path, account_time
+from tasks.broker_place import PAPER_PREFIXES
 from tasks.day import wall_clock
+from tasks.opening import day_options
 from tasks.options import WorldOptions, fund_home
 from tasks.runtime import World
 
@@ -79,7 +83,8 @@ def world_of_account(book: Book, account: str, day: date) -> World:
 def options_of_account(book: Book, account: str, day: date) -> WorldOptions:
     """How an account's last run opened its world: by the recorded request, else by the account's name.
 
-    A deployment records no request: its profile and seed are in the account's name, its store in FUND_STORE.
+    A deployment records no request: its profile and seed are in the account's name, its store in FUND_STORE. A broker's
+    account is that of the environment.
     """
     payload = book.runs.memory(account, "request", date.max - timedelta(days=1))
     if payload is not None:
@@ -102,7 +107,13 @@ def options_of_account(book: Book, account: str, day: date) -> WorldOptions:
                 store=None if folder is None else Path(folder),
                 seed=int(os.environ.get("FUND_SEED", "1")),
             )
-    raise ConfigurationError(f"expected an account of one of our profiles, found {account!r}")
+    place = load_environment().ib_account
+    if place is not None and place.get_secret_value() == account:
+        is_paper = account.startswith(PAPER_PREFIXES)
+        return day_options(day, Mode.PAPER.value if is_paper else Mode.LIVE.value)
+    raise ConfigurationError(
+        f"expected an account of one of our profiles, or that of FUND_IB_ACCOUNT, found {account!r}"
+    )
 
 
 def newest_world(book: Book, account: str) -> World:

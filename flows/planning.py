@@ -9,6 +9,7 @@ from pathlib import Path
 from config.settings import load_configuration
 from config.universe import universe_of
 from engine.errors import ConfigurationError
+from engine.model.context import Mode
 from tasks.adapters.calendars import session_table
 from tasks.adapters.store_world import records_begin, records_end
 from tasks.options import fund_home, generated_from
@@ -92,7 +93,10 @@ def _market_range(request: RunRequest, today: date) -> tuple[date, date]:
         return generated_from(), today
     path = Path(request.store)
     universe = universe_of(load_configuration(request.profile, request.overrides).settings)
-    return records_begin(path, universe), min(today, records_end(path, universe))
+    is_recorded = request.profile not in (Mode.PAPER.value, Mode.LIVE.value)
+    # A broker's account trades today, of which a store of the past has no record yet.
+    newest = min(today, records_end(path, universe)) if is_recorded else today
+    return records_begin(path, universe), newest
 
 
 def _require_within(option: str, day: date | None, earliest: date, newest: date, today: date) -> None:

@@ -24,7 +24,7 @@ from state.database import OUTAGES
 from state.runs import run_identifier
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.interruption import GRACE_SECONDS, heeding_signals
-from tasks.open_orders import find_orders
+from tasks.open_orders import find_orders, note_numbers
 from tasks.pauses import without_long_pauses
 from tasks.step import step
 
@@ -77,6 +77,8 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
             report = execute(jobs, execution_world)
         for alarm in report.alarms:
             day.alert("CRITICAL", alarm)
+        if not report.fenced:
+            note_numbers(day, execution_world.transport)
     if report.fenced:
         # What it left undone is the other run's: this one must neither book it nor call the date finished.
         raise SupersededError(f"{day.run_id}: another run of this account took over; this one has stopped")

@@ -9,6 +9,7 @@ from engine.errors import BrokerUnavailable
 from engine.execution.inquiry import look_again, undecided_text
 from engine.execution.recovery import RecoveryReport, recover
 from engine.model.context import Mode, RunKind
+from engine.ports import OrderTransport
 from tasks.day import TradingDay
 
 
@@ -17,13 +18,29 @@ def find_orders(day: TradingDay) -> RecoveryReport:
 
     In the morning what is known of orders in doubt is noted once more; while a run works, it decides its own.
     """
-    report = recover(day.orders, day.world.connect())
+    line = day.world.connect()
+    report = recover(day.orders, line)
+    note_numbers(day, line)
     for execution in report.late:
         day.alert("CRITICAL", f"late fill {execution}: it was booked after its order had ended")
     if not report.blocked or day.key.kind is not RunKind.DECISION:
         return report
     settle_doubts(day)
     return replace(report, blocked=tuple(sorted(day.orders.blocked_contracts())))
+
+
+def note_numbers(day: TradingDay, line: OrderTransport) -> None:
+    """Keep what a broker calls our orders; the simulated one has no numbers that anybody else would know."""
+    if day.world.place is None:
+        return
+    try:
+        listed = {order.order_ref: order.broker_order_id for order in line.orders() if order.order_ref}
+    except BrokerUnavailable as error:
+        day.alert("WARNING", f"the broker's numbers of our orders could not be read: {error}")
+        return
+    for ref in sorted(day.world.order_refs(listed)):
+        number = listed[ref]
+        day.orders.attach_broker_ids(ref, number, number if number.isdigit() else None)
 
 
 def settle_doubts(day: TradingDay) -> None:

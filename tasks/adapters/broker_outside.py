@@ -188,8 +188,13 @@ class BrokerOutside:
         return self._past().facts.splits(day)
 
     def day_facts(self, day: date, held: Iterable[str]) -> DayFacts:
-        """What a calendar day brought."""
-        return self._past().market.day_facts(day, held)
+        """What a calendar day brought: dividends, splits and fees of the past, closes of the broker as in `inputs`."""
+        past, names = self._past(), tuple(held)
+        if past.panel.generated:
+            return past.market.day_facts(day, names)
+        self.line.open()
+        recorded = tuple(name for name in names if _is_known(past, name))
+        return self.live_reading().day_facts(past.market.day_facts(day, recorded), names)
 
     def strike(self, fault: str) -> None:
         """Refused: a fault is put into a simulated broker only."""
@@ -205,3 +210,12 @@ class BrokerOutside:
     def close(self) -> None:
         """End the connection."""
         self.line.close()
+
+
+def _is_known(past: PanelWorld, contract_id: str) -> bool:
+    """Whether the past lists a contract: one that was listed since is the broker's alone."""
+    try:
+        past.facts.contract(contract_id)
+    except UnknownContract:
+        return False
+    return True

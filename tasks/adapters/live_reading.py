@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from engine.carry.calendar import DayFacts
 from engine.errors import BrokerRejected, ConfigurationError, UnknownContract
 from engine.model.instruments import Contract, Instrument
 from engine.model.market import (
@@ -105,6 +106,22 @@ class LiveReading:
             dividend_infos=self.market.dividend_infos(shares),
             data_notes=(*past.data_notes, *notes),
         )
+
+    def day_facts(self, past: DayFacts, held: Iterable[str]) -> DayFacts:
+        """Facts of a day with the broker's closes of what is held; one that it does not tell is missing."""
+        book, day = self.book(), past.day
+        traded = {name for name in held if not book.instrument(name).is_option}
+        # What an option closed at is not told by bars of days.
+        closes = {name: price for name, price in past.closes.items() if name not in traded}
+        last = {name: price for name, price in past.last_closes.items() if name not in traded}
+        for name in sorted(traded):
+            bars = self.market.daily_bars(name, day - timedelta(days=SEARCHED_DAYS), day)
+            if bars:
+                newest = bars[-1]
+                last[name] = self.restated(name, newest.close, newest.session_date, day)
+                if newest.session_date == day:
+                    closes[name] = newest.close
+        return replace(past, closes=closes, last_closes=last)
 
     def _chain(self, instrument: Instrument, notes: list[str]) -> tuple[Contract, ...]:
         try:
