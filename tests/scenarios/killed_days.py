@@ -57,7 +57,7 @@ class Market:
         """Run the first day here: the children inherit every library that a day imports on its way."""
         world = fund.new_world(home, _last(day), first=first)
         fund.run_day(world, first)
-        names = ("sessions", "panel", "facts", "market", "venues", "code_version")
+        names = ("sessions", "past", "venues", "code_version")
         pieces = {name: getattr(world, name) for name in names}
         world.close()
         gc.collect()
