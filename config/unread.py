@@ -19,7 +19,6 @@ UNREAD: Mapping[str, str] = {
     "execution_phase2.enabled": "switching phase 2 off as a whole",
     "execution_phase2.session_scheduler.enabled": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",
     "execution_phase2.session_scheduler.precompute_time_utc": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",
-    "execution_phase2.session_scheduler.guard_until_utc": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",
     "execution_phase2.session_scheduler.poll_interval_seconds": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",
     "execution_phase2.session_scheduler.job_persistence_path": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",
     "execution_phase2.session_scheduler.venues": "the live scheduler; windows stand in venues.yaml, schedules in prefect.yaml",

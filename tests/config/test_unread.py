@@ -25,6 +25,7 @@ READ_BESIDE_POLICIES = {
     "fund.relief_at_source": "config/policies.py",
     "execution.avoid_first_minutes_after_open": "config/universe.py",
     "execution.avoid_last_minutes_before_close": "config/universe.py",
+    "execution_phase2.session_scheduler.guard_until_utc": "tasks/maintenance.py",
     "execution_phase2.session_scheduler.catch_up_minutes": "tasks/late_start.py",
     "universe.sections": "config/universe.py",
     "universe.include": "config/universe.py",
