@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,9 @@ LONGEST = timedelta(days=31)
 SHORTEST_KEY = 16
 """Characters of a secret that can not be guessed by trying."""
 
+LONGEST_FILE = 10_000
+"""Bytes of a file of leave at most: a longer one was not written here."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmTerms:
@@ -41,7 +45,8 @@ class ArmTerms:
     def signed_by(self, key: str) -> str:
         """The signature over every term."""
         text = json.dumps(_record(self), sort_keys=True)
-        return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+        secret = key.encode("utf-8", "surrogateescape")  # the environment may hold bytes that are no text
+        return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +96,12 @@ def arm(wanted: Wanted, until: datetime, now: datetime) -> Path:
 def require_armed(wanted: Wanted, now: datetime) -> ArmTerms:
     """Raise `RefusedError` naming what does not agree; answers what leave was given for."""
     path = arm_path(wanted.home, wanted.place.account)
-    if not path.exists():
-        raise _refused(wanted, f"no leave in {path}")
     terms, signature = _read(wanted, path)
     try:
         key = _key()
     except ConfigurationError as error:
         raise _refused(wanted, str(error)) from error
-    if not hmac.compare_digest(terms.signed_by(key), signature):
+    if not hmac.compare_digest(terms.signed_by(key).encode(), signature):
         raise _refused(wanted, f"a signature in {path} that FUND_ARM_KEY did not make over what stands there")
     asked = {
         "account": wanted.place.account,
@@ -127,23 +130,40 @@ def _refused(wanted: Wanted, found: str) -> RefusedError:
     )
 
 
-def _read(wanted: Wanted, path: Path) -> tuple[ArmTerms, str]:
+def _read(wanted: Wanted, path: Path) -> tuple[ArmTerms, bytes]:
+    """The terms and the signature of a file; whatever else lies there is refused as no leave."""
     try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise TypeError("something else than terms")
-        signature = str(found.pop("signature"))
-        terms = ArmTerms(
-            account=str(found["account"]),
-            mode=str(found["mode"]),
-            port=int(found["port"]),
-            code_version=str(found["code_version"]),
-            made_at=_time(found["made_at"]),
-            until=_time(found["until"]),
-        )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return _parsed(_text(path))
+    except FileNotFoundError as error:
+        raise _refused(wanted, f"no leave in {path}") from error
+    except (OSError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
         raise _refused(wanted, f"terms in {path} that can not be read ({type(error).__name__})") from error
-    return terms, signature
+
+
+def _text(path: Path) -> str:
+    """What stands in a file; one that is none, or too long, is not read at all."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("something else than a file")
+    with path.open("rb") as file:
+        found = file.read(LONGEST_FILE + 1)
+    if len(found) > LONGEST_FILE:
+        raise ValueError("more than a file of leave")
+    return found.decode("utf-8")
+
+
+def _parsed(text: str) -> tuple[ArmTerms, bytes]:
+    found: object = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("something else than terms")
+    terms = ArmTerms(
+        account=str(found["account"]),
+        mode=str(found["mode"]),
+        port=int(found["port"]),
+        code_version=str(found["code_version"]),
+        made_at=_time(found["made_at"]),
+        until=_time(found["until"]),
+    )
+    return terms, str(found["signature"]).encode("utf-8")
 
 
 def _time(text: object) -> datetime:

@@ -51,6 +51,12 @@ def broker_place(mode: Mode, settings: Settings, environment: Environment | None
             f"expected an account of real money in FUND_IB_ACCOUNT for mode live, found the paper account "
             f"{place.account}; nothing was opened: trade it in mode paper"
         )
+    if mode is Mode.LIVE and place.control_port is not None:
+        raise ConfigurationError(
+            f"expected no FUND_IB_CONTROL_PORT for mode live, found {place.control_port}: only a simulated gateway has a "
+            "control interface, and real money is not traded on a clock or a past of one; nothing was opened: leave "
+            "FUND_IB_CONTROL_PORT out, and name the past with --store"
+        )
     if place.control_port is not None and place.host not in LOOPBACK:
         raise ConfigurationError(
             f"expected a gateway on this machine with FUND_IB_CONTROL_PORT, found {place.host}: only a simulated gateway "

@@ -14,7 +14,7 @@ from tasks.adapters.ibkr.errors import NotWritten
 
 
 class GuardedTransport:
-    """An `OrderTransport` over another one; ``permit`` raises `RefusedError` where nothing may leave."""
+    """An `OrderTransport` over another one; ``permit`` raises where nothing may leave, whatever it raises."""
 
     def __init__(self, line: OrderTransport, permit: Callable[[], object]) -> None:
         self._line, self._permit = line, permit
@@ -25,6 +25,12 @@ class GuardedTransport:
             self._permit()
         except RefusedError as error:
             raise NotWritten(f"{child.order_ref} was not written: {error}") from error
+        except (
+            Exception
+        ) as error:  # what can not be asked gives no leave; the text may hold what no log should
+            raise NotWritten(
+                f"{child.order_ref} was not written: leave could not be asked for ({type(error).__name__})"
+            ) from error
         self._line.send(child)
 
     def cancel(self, order_ref: str) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from engine.errors import ConfigurationError, RefusedError
+from engine.ports import OrderTransport
+from tasks.adapters.guarded_transport import GuardedTransport
+from tasks.adapters.ibkr.errors import NotWritten
 from tasks.arming import Wanted, arm, arm_path, require_armed
 from tasks.broker_place import BrokerPlace
 
@@ -99,10 +104,94 @@ def test_leave_of_another_secret_or_without_one_is_none(
     assert "in FUND_ARM_KEY, found none" in refusal(wanted)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"account": 3'])
-def test_file_that_can_not_be_read_gives_no_leave(wanted: Wanted, text: str) -> None:
-    arm(wanted, UNTIL, NOW).write_text(text)
+TERMS = {
+    "account": "U7654321", "mode": "live", "port": 4001, "code_version": "0123456789abcdef",
+    "made_at": NOW.isoformat(), "until": UNTIL.isoformat(), "signature": "0" * 64,
+}  # fmt: skip
+
+
+def with_terms(**changes: object) -> str:
+    return json.dumps({**TERMS, **changes})
+
+
+ODD_FILES: dict[str, bytes] = {
+    "nothing": b"",
+    "a list": b"[]",
+    "no terms": b"{}",
+    "half a file": b'{"account": 3',
+    "no text": b"\xff\xfe\x00",
+    "zeros": bytes(300),
+    "another byte order": with_terms().encode("utf-16"),
+    "no signature": json.dumps({k: v for k, v in TERMS.items() if k != "signature"}).encode(),
+    "half a character in the signature": with_terms(signature="\ud800").encode(),
+    "endless port": with_terms().replace("4001", "1e999").encode(),
+    "port that is no number": with_terms().replace("4001", "NaN").encode(),
+    "port of five thousand digits": with_terms().replace("4001", "9" * 5_000).encode(),
+    "no port": with_terms(port=None).encode(),
+    "deep nesting": b"[" * 9_000,
+    "deep nesting of a term": with_terms().replace('"live"', "[" * 4_000 + "]" * 4_000).encode(),
+    "time before all times": with_terms(made_at="0001-01-01T00:00:00+14:00").encode(),
+    "time after all times": with_terms(until="9999-12-31T23:59:59-14:00").encode(),
+    "time without a zone": with_terms(until="2026-11-21T01:00:00").encode(),
+    "a number as time": with_terms(until=5).encode(),
+    "far too long": with_terms().encode() + b" " * 10_000,
+}
+
+
+@pytest.mark.parametrize("content", ODD_FILES.values(), ids=ODD_FILES.keys())
+def test_file_that_can_not_be_read_gives_no_leave(wanted: Wanted, content: bytes) -> None:
+    arm(wanted, UNTIL, NOW).write_bytes(content)
     assert "that can not be read" in refusal(wanted)
+
+
+def test_signature_of_other_characters_is_none(wanted: Wanted) -> None:
+    arm(wanted, UNTIL, NOW).write_text(with_terms(signature="é" * 64), encoding="utf-8")
+    assert "did not make over what stands there" in refusal(wanted)
+
+
+def test_folder_or_pipe_in_the_place_of_the_file_gives_no_leave(wanted: Wanted) -> None:
+    path = arm(wanted, UNTIL, NOW)
+    path.unlink()
+    path.mkdir()
+    assert "that can not be read" in refusal(wanted)
+    path.rmdir()
+    os.mkfifo(path)  # whoever opened it to read would wait for a writer for ever
+    assert "that can not be read" in refusal(wanted)
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("no folder")
+    assert "that can not be read" in refusal(wanted)
+
+
+def test_secret_of_bytes_that_are_no_text_signs_and_is_checked(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUND_ARM_KEY", os.fsdecode(b"\xff" * 20))
+    arm(wanted, UNTIL, NOW)
+    assert require_armed(wanted, NOW).until == UNTIL
+
+
+@pytest.mark.parametrize("content", ODD_FILES.values(), ids=ODD_FILES.keys())
+def test_order_does_not_leave_by_a_file_that_can_not_be_read(wanted: Wanted, content: bytes) -> None:
+    arm(wanted, UNTIL, NOW).write_bytes(content)
+    line = Mock(spec=OrderTransport)
+    with pytest.raises(NotWritten, match=r"order-1 was not written: .*that can not be read"):
+        GuardedTransport(line, lambda: require_armed(wanted, NOW)).send(Mock(order_ref="order-1"))
+    line.send.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [TypeError(KEY), OverflowError(KEY), RecursionError(KEY), OSError(KEY), MemoryError(), KeyError(KEY)],
+    ids=lambda problem: type(problem).__name__,
+)
+def test_order_does_not_leave_where_leave_can_not_be_asked_for(problem: Exception) -> None:
+    line = Mock(spec=OrderTransport)
+    guarded = GuardedTransport(line, Mock(side_effect=problem))
+    with pytest.raises(NotWritten, match=type(problem).__name__) as refused:
+        guarded.send(Mock(order_ref="order-1"))
+    assert KEY not in str(refused.value)
+    line.send.assert_not_called()
 
 
 def test_leave_is_given_for_real_money_and_a_month_at_most(wanted: Wanted) -> None:

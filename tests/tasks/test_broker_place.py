@@ -36,6 +36,11 @@ def test_environment_goes_before_the_profile(monkeypatch: pytest.MonkeyPatch) ->
         (Mode.LIVE, {"account": "DU1234567"}, "real money.*found the paper account DU1234567"),
         (Mode.LIVE, {"account": "DF1234567"}, "real money.*found the paper account DF1234567"),
         (
+            Mode.LIVE,
+            {"account": "U1", "control_port": "4900"},
+            "no FUND_IB_CONTROL_PORT for mode live, found 4900",
+        ),
+        (
             Mode.PAPER,
             {"account": "DU1", "host": "192.0.2.7", "control_port": "4900"},
             "gateway on this machine with FUND_IB_CONTROL_PORT, found 192.0.2.7",

@@ -1,10 +1,13 @@
-"""Mode live at a gateway: without leave nothing is even connected, and leave that ended stops the next order."""
+"""Mode live at a gateway: without leave nothing is even connected, and leave that ended stops the next order.
+
+A simulated gateway's control port, and with it a generated past, is refused by name before anything is opened.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +18,8 @@ from engine.errors import RefusedError
 from engine.model.context import Mode
 from engine.model.orders import ChildOrder, OrderType, Side, order_reference
 from flows.commands.__main__ import main
+from flows.planning import RunRequest
+from flows.trading_days import day_progress, drive
 from tasks.adapters.ibkr.errors import NotWritten
 from tasks.arming import arm_path
 from tasks.gateway import GatewayOptions, open_gateway
@@ -44,6 +49,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         with running(lambda: open_gateway(options)) as gateway:
             patch.setenv("FUND_HOME", str(folder / "fund"))
             point_to(gateway, patch, ACCOUNT)
+            patch.delenv("FUND_IB_CONTROL_PORT")
             yield Live(gateway, listen(gateway), folder / "fund")
 
 
@@ -53,10 +59,16 @@ def armed(live: Live, hours: int = 1, port: int | None = None) -> int:
     return main(["arm", "--account", ACCOUNT, "--port", str(wanted), "--until", until])
 
 
-def run_live() -> int:
-    return main(
-        ["run", "--mode", "live", "--without-prefect", "--date", str(DAY), "--seed", "7", "--report", "none"]
-    )
+def run_live(*more: str) -> int:
+    command = ["run", "--mode", "live", "--without-prefect", "--date", str(DAY), "--report", "none"]
+    return main([*command, *more])
+
+
+def require_untouched(live: Live) -> None:
+    """Nothing was said to the gateway, no book was made, and no past was drawn."""
+    assert live.heard == []
+    assert not (live.home / "fund.sqlite").exists()
+    assert not (live.home / "past").exists()
 
 
 def child(number: int) -> ChildOrder:
@@ -69,23 +81,63 @@ def child(number: int) -> ChildOrder:
 
 @contextlib.contextmanager
 def world_of(live: Live) -> Iterator[World]:
-    world = World(WorldOptions(profile="live", first=DAY, last=DAY, seed=7, home=live.home))
+    """A live world at the simulated gateway: clock and past of it, which it refuses to be given, are put in by hand."""
+    world = World(WorldOptions(profile="live", first=DAY, last=DAY, store=live.home, seed=7, home=live.home))
+    assert world.place is not None
+    world.place = replace(world.place, control_port=live.gateway.control_port)
+    world.options = replace(world.options, store=None)
     try:
         yield world
     finally:
         world.close()
 
 
-def test_live_run_without_leave_is_refused_before_a_byte_is_written(
-    live: Live, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_live() == 5
-    assert f"leave to trade {ACCOUNT} live on port {live.gateway.port}, found no leave" in _told(capsys)
+def refusal(live: Live) -> str:
+    """What a run of the day is refused with, its dates planned and its world opened."""
+    request = RunRequest(
+        profile="live", mode="live", first=DAY, last=DAY, days=None, store=None, seed=7, fault=None, overrides=(),
+        report="none", with_prefect=False,
+    )  # fmt: skip
+    with (
+        world_of(live) as world,
+        day_progress(None) as progress,
+        pytest.raises(RefusedError) as refused,
+    ):
+        drive(world, request, (DAY,), None, progress)
+    assert refused.value.exit_status == 5
+    return str(refused.value)
+
+
+def test_live_run_without_leave_is_refused_before_a_byte_is_written(live: Live) -> None:
+    assert f"leave to trade {ACCOUNT} live on port {live.gateway.port}, found no leave" in refusal(live)
     assert armed(live, port=live.gateway.port + 1) == 0
-    assert run_live() == 5
-    assert f"port {live.gateway.port + 1} instead of {live.gateway.port}" in _told(capsys)
-    assert live.heard == []
-    assert not (live.home / "fund.sqlite").exists()
+    assert f"port {live.gateway.port + 1} instead of {live.gateway.port}" in refusal(live)
+    arm_path(live.home, ACCOUNT).write_bytes(b"[" * 9_000)
+    assert "that can not be read (RecursionError)" in refusal(live)
+    require_untouched(live)
+
+
+def test_live_run_with_a_control_port_is_refused_before_anything_is_opened(
+    live: Live, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert armed(live) == 0
+    monkeypatch.setenv("FUND_IB_CONTROL_PORT", str(live.gateway.control_port))
+    for more in ((), ("--seed", "7")):
+        assert run_live(*more) == 2
+        assert f"no FUND_IB_CONTROL_PORT for mode live, found {live.gateway.control_port}" in _told(capsys)
+    assert main(["contracts", "pin", "--profile", "live", "--seed", "7"]) == 2
+    assert "no FUND_IB_CONTROL_PORT for mode live" in _told(capsys)
+    require_untouched(live)
+
+
+@pytest.mark.parametrize("seed", [(), ("--seed", "7")])
+def test_live_run_on_a_generated_past_is_refused_before_anything_is_opened(
+    live: Live, seed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert armed(live) == 0
+    assert run_live(*seed) == 2
+    assert f"expected --store for the account {ACCOUNT}" in _told(capsys)
+    require_untouched(live)
 
 
 def test_order_of_real_money_leaves_while_there_is_leave_and_not_after(live: Live) -> None:
