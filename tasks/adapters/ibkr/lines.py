@@ -1,6 +1,7 @@
 """What the broker told of one request of market data, tick by tick, with the time at which each price was told.
 
-A line keeps what was said and judges nothing. What is no number (NaN, "not set") is as if it had not been said.
+A line keeps what was said last. What is no number (NaN, "not set") takes the place of what was said before it: an old
+price is not the price of now because the new one can not be read.
 """
 
 from __future__ import annotations
@@ -77,6 +78,11 @@ class Line:
         told = [self.told_at[side] for side in (Tick.BID, Tick.ASK) if side in self.told_at]
         return max(told) if told else None
 
+    def side(self, tick: int) -> Decimal | None:
+        """Price of bid or ask where price and size, as they were told last, are both positive; else there is no side."""
+        price, size = self.prices.get(tick), self.sizes.get(_SIZE_OF[tick])
+        return price if price is not None and price > 0 and size is not None and size > 0 else None
+
     @property
     def has_sides(self) -> bool:
         """Whether bid and ask were both told, be it that there is none."""
@@ -120,11 +126,12 @@ class Lines:
     # ------------------------------------------------------------ what is told
 
     def price(self, number: int, tick: int, price: float, size: float) -> None:
-        """A price and, with bid and ask, its size; −1 says that there is none."""
-        line, told = self._running.get(number), exact_if_set(price)
-        if line is None or told is None:
+        """A price and, with bid and ask, its size; −1 says that there is none, and so does what is no number."""
+        line = self._running.get(number)
+        if line is None:
             return
-        line.prices[tick], line.told_at[tick] = told, self._now()
+        line.told_at[tick] = self._now()
+        _keep(line.prices, tick, price)
         if tick in _SIZE_OF:
             self.size(number, _SIZE_OF[tick], size)
             line.code, line.text = 0, ""  # what met an error before tells prices again
@@ -132,16 +139,16 @@ class Lines:
 
     def size(self, number: int, tick: int, size: float) -> None:
         """A size."""
-        line, told = self._running.get(number), exact_if_set(size)
-        if line is not None and told is not None:
-            line.sizes[tick] = told
+        line = self._running.get(number)
+        if line is not None:
+            _keep(line.sizes, tick, size)
             self.changed.set()
 
     def value(self, number: int, tick: int, value: float) -> None:
         """A number without a name of its own."""
-        line, told = self._running.get(number), exact_if_set(value)
-        if line is not None and told is not None:
-            line.values[tick] = told
+        line = self._running.get(number)
+        if line is not None:
+            _keep(line.values, tick, value)
             self.changed.set()
 
     def words(self, number: int, tick: int, text: str) -> None:
@@ -174,3 +181,12 @@ class Lines:
             line.forget()
             line.code, line.text = code, text
             self.changed.set()
+
+
+def _keep(known: dict[int, Decimal], tick: int, value: float) -> None:
+    """Keep what was told last, nothing where it is no number."""
+    told = exact_if_set(value)
+    if told is None:
+        known.pop(tick, None)
+    else:
+        known[tick] = told

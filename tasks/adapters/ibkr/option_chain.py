@@ -213,14 +213,14 @@ class OptionDesk:
         )
 
     def _side(self, instrument: Instrument, line: Line, tick: Tick) -> Decimal | None:
-        told = line.prices.get(tick)
-        return self._units.ticked(instrument, told) if told is not None and told > 0 else None
+        told = line.side(tick)
+        return None if told is None else self._units.ticked(instrument, told)
 
 
 def reference_price(line: Line) -> Decimal | None:
     """The middle of both sides, else the last trade, for an index is not quoted, else the close; what is no price counts not."""
-    bid, ask = line.prices.get(Tick.BID), line.prices.get(Tick.ASK)
-    if bid is not None and ask is not None and 0 < bid <= ask:
+    bid, ask = line.side(Tick.BID), line.side(Tick.ASK)
+    if bid is not None and ask is not None and bid <= ask:
         return (bid + ask) / 2
     told = (line.prices.get(tick) for tick in (Tick.LAST, Tick.CLOSE))
     return next((price for price in told if price is not None and price > 0), None)

@@ -1,6 +1,8 @@
 """May a price be made from what the broker tells of a contract? Live, two-sided, positive, not crossed, fresh: or no quote.
 
-There is no other source to go to: what does not pass is no quote, with the reason (DATA-01, DATA-10, R-02).
+There is no other source to go to: what does not pass is no quote, with the reason (DATA-01, DATA-10, R-02). A side is
+what was told of it last: price and size both positive numbers. No rule says how wide a quote may be: only a price that
+money can not hold is refused as none, and a limit stays within the collar about the middle.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from config.execution_sections import MarketData
 from engine.errors import ConfigurationError
 from engine.model.instruments import Instrument
 from engine.model.market import Quote, Source
-from engine.model.money import ZERO
+from engine.model.money import MICRO_LIMIT, ZERO, from_micros
 from tasks.adapters.ibkr.lines import LIVE_DATA, Line, Tick
 from tasks.adapters.ibkr.units import WireUnits
 
@@ -32,6 +34,7 @@ class QuoteFault(Enum):
     SILENT = "no answer"
     ONE_SIDED = "one-sided"
     CROSSED = "crossed"
+    IMPOSSIBLE = "no price"
     STALE = "stale"
 
 
@@ -43,6 +46,9 @@ _CODES = {
     10168: QuoteFault.NO_PERMISSION,
     10197: QuoteFault.COMPETING_SESSION,
 }
+_HIGHEST = from_micros(MICRO_LIMIT)
+"""The most that money can hold."""
+
 _TYPES = {2: QuoteFault.FROZEN, 3: QuoteFault.DELAYED, 4: QuoteFault.DELAYED}
 
 
@@ -95,7 +101,7 @@ class QuoteQualityConfig:
         self, contract_id: str, line: Line, instrument: Instrument, units: WireUnits, now: datetime
     ) -> Quote | QuoteRefusal:
         """The quote that a line tells, or why it tells none."""
-        fault, text = self._fault(line, now)
+        fault, text = self._fault(line, instrument, units, now)
         if fault is not None:
             return QuoteRefusal(fault=fault, text=text, at=now, code=line.code)
         priced_at = line.priced_at
@@ -111,7 +117,9 @@ class QuoteQualityConfig:
             source=Source.IBKR,
         )
 
-    def _fault(self, line: Line, now: datetime) -> tuple[QuoteFault | None, str]:
+    def _fault(
+        self, line: Line, instrument: Instrument, units: WireUnits, now: datetime
+    ) -> tuple[QuoteFault | None, str]:
         if line.code:
             return _CODES.get(line.code, QuoteFault.BROKER_ERROR), f"{line.code} {line.text}"
         if line.data_type != LIVE_DATA:
@@ -120,9 +128,11 @@ class QuoteQualityConfig:
         priced_at = line.priced_at
         if priced_at is None:
             return QuoteFault.SILENT, "neither bid nor ask was told"
-        bid, ask = line.prices.get(Tick.BID), line.prices.get(Tick.ASK)
-        if bid is None or ask is None or bid <= 0 or ask <= 0:
-            return QuoteFault.ONE_SIDED, f"expected two positive sides, found bid {bid} ask {ask}"
+        bid, ask = line.side(Tick.BID), line.side(Tick.ASK)
+        if bid is None or ask is None:
+            return QuoteFault.ONE_SIDED, f"expected two sides of positive price and size, found {_told(line)}"
+        if max(units.ticked(instrument, side) for side in (bid, ask)) > _HIGHEST:
+            return QuoteFault.IMPOSSIBLE, f"expected prices up to {_HIGHEST}, found bid {bid} ask {ask}"
         if bid > ask:
             return QuoteFault.CROSSED, f"expected a bid up to the ask, found bid {bid} ask {ask}"
         age = (now - priced_at).total_seconds()
@@ -130,6 +140,12 @@ class QuoteQualityConfig:
             limit = self.max_age_seconds
             return QuoteFault.STALE, f"expected prices of at most {limit:g} s, found {age:g} s"
         return None, ""
+
+
+def _told(line: Line) -> str:
+    prices, sizes = line.prices, line.sizes
+    bid, ask = prices.get(Tick.BID), prices.get(Tick.ASK)
+    return f"bid {bid} × {sizes.get(Tick.BID_SIZE)} ask {ask} × {sizes.get(Tick.ASK_SIZE)}"
 
 
 def _positive(line: Line, tick: Tick, instrument: Instrument, units: WireUnits) -> Decimal | None:
