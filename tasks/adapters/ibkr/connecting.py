@@ -27,9 +27,14 @@ async def shake_hands(client: PacedClient, policy: SessionPolicy, refused: async
 
 
 def check_account(managed: Sequence[str], policy: SessionPolicy) -> None:
-    """Raise `ConfigurationError` unless the expected account is among those of the login."""
-    if policy.account not in managed:
+    """Raise `ConfigurationError` unless the expected account is the only one of the login.
+
+    An adviser's login shows others beside it: orders may be shared out between them, and their orders and executions
+    come over the same line.
+    """
+    if list(managed) != [policy.account]:
         raise ConfigurationError(
-            f"expected the account {policy.account} at {policy.host}:{policy.port}, found "
-            f"{', '.join(managed) or 'none'}; check the account, the port and who is logged in"
+            f"expected the account {policy.account} alone at {policy.host}:{policy.port}, found "
+            f"{', '.join(managed) or 'none'}; check the account, the port and who is logged in: a login that manages "
+            "several accounts, as an adviser's does, is not traded over"
         )

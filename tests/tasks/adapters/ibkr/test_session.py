@@ -55,6 +55,32 @@ def test_account_that_is_not_managed_there_is_refused(gateway: TinyGateway, sess
         session()
 
 
+@pytest.mark.parametrize(
+    "managed", ["DU1234567,DU7654321", "DU7654321,DU1234567", "DF1111111,DU1234567", "DU1234567,All", "All"]
+)
+def test_login_that_manages_more_than_the_account_is_refused_before_anything_is_asked(
+    gateway: TinyGateway, session: Connect, managed: str
+) -> None:
+    gateway.account = managed
+    one = session(connected=False)
+    with pytest.raises(ConfigurationError, match="expected the account DU1234567 alone"):
+        one.connect()
+    assert not one.is_ready
+    with pytest.raises(NotWritten):
+        one.write_order(lambda ib, number: None)
+    assert {request.name for request in gateway.asked} == {"start_api"}
+
+
+def test_login_that_manages_more_after_a_lost_line_is_no_connection_again(
+    gateway: TinyGateway, session: Connect, alarms: list[str]
+) -> None:
+    one = session()
+    gateway.account = "DF1111111,DU1234567"
+    gateway.drop()
+    eventually(lambda: one.state is SessionState.FAILED)
+    assert sum("expected the account DU1234567 alone" in text for text in alarms) == 5  # one for each delay
+
+
 @pytest.mark.parametrize(("account", "is_paper"), [("U1234567", True), ("DU1234567", False)])
 def test_mode_and_kind_of_account_have_to_agree_before_anything_is_opened(
     account: str, is_paper: bool
