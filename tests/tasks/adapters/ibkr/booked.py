@@ -1,6 +1,7 @@
 """A window of orders worked by the executor over TCP, on a book in a database, with mishaps at chosen moments.
 
-Judged by the gateway's own ledger: what the book says afterwards is compared with what the broker's account holds.
+Before a window the fund's own comparison is made, with the account as the wire tells it. Judged afterwards by the
+gateway's own ledger: what the book says is compared with what the broker's account holds.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +40,8 @@ from engine.model.orders import (
 )
 from engine.model.universe import ContractBook
 from engine.model.windows import ExecutionStyle, LiquidityWindow
+from engine.simulation.account import FaultKind
+from engine.simulation.interventions import distort_report
 from state.database import Database, open_database
 from state.ledger import LedgerStore
 from state.order_reading import account_fills, account_orders
@@ -47,15 +51,14 @@ from state.runs import RunStore
 from tasks.adapters.ibkr.orders import IbkrTransport
 from tasks.execute import JobObserver, jobs_of_date
 from tests.engine.execution.market import execution_policy, safety_policy
-from tests.simulation.order_days.comparing import compare
 from tests.simulation.order_days.drawing import WIDE, ProcessDeath
 from tests.tasks.adapters.gateways import ACCOUNT, OPENED, RunningGateway, make_gateway, running, small_world
 from tests.tasks.adapters.ibkr.conftest import eventually
 from tests.tasks.adapters.ibkr.trading import CLIENT, Desk, open_desk
+from tests.tasks.adapters.ibkr.window_comparison import compare_over_the_wire, open_book
 
 LEASE = timedelta(seconds=61)
 WINDOW = timedelta(minutes=20)
-DEPOSIT = Decimal(10_000_000)
 ABSENCE = AbsencePolicy(broker_zone="America/New_York")
 Mishap = Callable[["BookedWindow"], object]
 Moment = tuple[str, int]
@@ -157,10 +160,27 @@ class BookedWindow:
 
     def run(self, attempts: int = 4) -> BookedWindow:
         """Attempt after attempt until one is over."""
-        while not self._attempt():
+        while not self.attempt():
             assert self.attempts < attempts, self.alarms
             self.pass_by(LEASE.total_seconds())
         return self
+
+    def stopped(self) -> str:
+        """One attempt that is stopped before it writes anything; the words that it was stopped with."""
+        sent, told = self.counted["send"], len(self.alarms)
+        assert not self.attempt(), "the window was worked"
+        assert self.counted["send"] == sent, "an order was written before the window was stopped"
+        return "\n".join(self.alarms[told:])
+
+    def distort(self, name: str, kind: FaultKind, subject: str = "", amount: Decimal = Decimal(0)) -> None:
+        """Let the account be told wrongly in one way until that is cleared."""
+        broker = self.gateway.gateway.broker
+
+        def strike() -> None:
+            distort_report(broker, name, kind, subject, amount)
+            broker.commit()
+
+        self.gateway.call(strike)
 
     def _happened(self, what: str) -> None:
         self.counted[what] += 1
@@ -168,10 +188,16 @@ class BookedWindow:
         if mishap is not None:
             mishap(self)
 
-    def _attempt(self) -> bool:
+    def attempt(self) -> bool:
         """One attempt, as a process of its own; whether the run is over."""
         self.attempts += 1
-        self.desk = open_desk(self.gateway, self.gateway.gateway.now, request_timeout=self.request_timeout)
+        try:
+            self.desk = open_desk(
+                self.gateway, self.gateway.gateway.now, request_timeout=self.request_timeout
+            )
+        except BrokerUnavailable as error:
+            self.alarms.append(str(error))
+            return False
         try:
             return self._worked(self.desk)
         except ProcessDeath:
@@ -185,7 +211,7 @@ class BookedWindow:
 
     def _worked(self, desk: Desk) -> bool:
         token = ProcessToken(host="simulated", process=self.attempts, started=str(self.attempts))
-        runs, broker = RunStore(self.database, token), self.gateway.gateway.broker
+        runs = RunStore(self.database, token)
         claim = runs.claim(_key(RunKind.EXECUTION), desk.transport.now(), "code", "config")
         assert claim.is_owner
         orders, line = (
@@ -204,7 +230,7 @@ class BookedWindow:
                 liquidity=LiquidityEstimator(average_daily_volume={}),
                 observer=JobObserver(watched),  # type: ignore[arg-type]
                 absence=ABSENCE,
-                before_window=lambda at: compare(broker, self.database, ACCOUNT),
+                before_window=partial(compare_over_the_wire, self.database, desk, orders, contract_book()),
             ),
         )  # fmt: skip
         runs.finish(claim.run_id, RunStatus.COMPLETED, desk.transport.now(), b"", claim.attempt)
@@ -242,8 +268,7 @@ class BookedWindow:
         }
         currencies = portfolio.cash.keys() | {name for name, _ in broker.state.cash.items()}
         for currency in currencies:
-            deposit = DEPOSIT if currency == "USD" else Decimal(0)
-            assert portfolio.cash.get(currency, Decimal(0)) == broker.state.balance(currency) - deposit
+            assert portfolio.cash.get(currency, Decimal(0)) == broker.state.balance(currency)
         for intent in self.job.intents:
             alive = [o for _, o in broker.state.orders.items() if o.child.intent_id == intent.intent_id]
             done = sum(
@@ -293,6 +318,7 @@ def booked_window(
             planned = job(*intents)
             store(database, claim.run_id, claim.epoch).save_jobs([planned])
             RunStore(database).finish(claim.run_id, RunStatus.COMPLETED, OPENED, b"")
+            open_book(database)
             yield BookedWindow(gateway, database, planned, mishaps or {})
     finally:
         database.close()

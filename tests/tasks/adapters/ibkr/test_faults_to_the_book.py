@@ -255,22 +255,3 @@ def test_refused_leg_of_a_roll_is_told_and_the_other_leg_booked_as_it_traded(
         window.ask("refuse_orders", code=201, text="No margin", times=refused)
         window.run().assert_book_is_the_brokers()
         assert any("was rejected: 201 No margin" in text for text in window.alarms)
-
-
-# ---------------------------------------------------------------- others in the account
-
-
-def test_trade_of_somebody_else_stops_the_window_before_an_order_is_written(a_window: Open) -> None:
-    with a_window() as window:
-        window.ask("fault", name="foreign-position")
-        with pytest.raises(AssertionError, match="AAPL: book 0, broker 177"):
-            window.run(attempts=1)
-        assert window.counted["send"] == 0
-
-
-def test_order_of_somebody_else_stops_the_window_before_an_order_is_written(a_window: Open) -> None:
-    with a_window() as window:
-        window.ask("foreign_order", contract="CSPX", quantity="5", limit="100")
-        with pytest.raises(AssertionError, match="works at the broker and is not in the book"):
-            window.run(attempts=1)
-        assert window.counted["send"] == 0

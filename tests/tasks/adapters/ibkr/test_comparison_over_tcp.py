@@ -1,0 +1,173 @@
+"""The fund's own comparison before a window, over an account that came through the wire: who else trades, what lags.
+
+Each window buys 100 CSPX and 60 AAPL; what stops it stops it before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.model.orders import Fill
+from engine.simulation.account import FaultKind
+from tests.simulation.order_days.drawing import ProcessDeath
+from tests.tasks.adapters.gateways import connected, library_loop, settle
+from tests.tasks.adapters.ibkr.booked import LEASE, BookedWindow, booked_window, intent
+from tests.tasks.adapters.simulated_gateway.test_gateway import buy
+
+FILLED = ("fill", 1)
+LAG = "lag"
+Open = Callable[..., BookedWindow]
+
+
+@pytest.fixture
+def a_window(tmp_path: Path) -> Iterator[Open]:
+    with ExitStack() as stack:
+        yield lambda **more: stack.enter_context(
+            booked_window(tmp_path, intent("CSPX", 100), intent("AAPL", 60), **more)
+        )
+
+
+def bought(window: BookedWindow) -> dict[str, Decimal]:
+    """What was bought under the fund's own references."""
+    found: dict[str, Decimal] = {}
+    for fill in window.executions():
+        if (fill.order_ref or "").startswith("AF1."):
+            found[fill.contract_id] = found.get(fill.contract_id, Decimal(0)) + fill.signed_quantity
+    return found
+
+
+def all_is_bought_once(window: BookedWindow) -> None:
+    window.run().assert_book_is_the_brokers()
+    assert bought(window) == {"CSPX": 100, "AAPL": 60}
+
+
+# ---------------------------------------------------------------- others in the account
+
+
+def another_client(window: BookedWindow, factor: str) -> None:
+    """A second process under another number, over TCP: an order that rests below the market, or trades."""
+    with library_loop():
+        other = connected(window.gateway, 3)
+        try:
+            buy(other, window.gateway, factor=factor, orderRef="THEIRS.1")
+            settle(other, window.gateway)
+            window.pass_by(10)
+        finally:
+            other.disconnect()
+
+
+def test_order_of_another_desk_stops_the_window_before_an_order_is_written(a_window: Open) -> None:
+    window = a_window()
+    window.ask("foreign_order", contract="CSPX", quantity="5", limit="100")
+    told = window.stopped()
+    assert "expected only our own orders at the broker, found" in told
+    assert "BUY 5 CSPX, working" in told
+    window.pass_by(LEASE.total_seconds())
+    assert "expected only our own orders" in window.stopped(), "it is still there"
+
+
+def test_working_order_of_another_client_stops_the_window_before_an_order_is_written(a_window: Open) -> None:
+    window = a_window()
+    another_client(window, "0.9")
+    assert "expected only our own orders at the broker, found THEIRS.1: BUY" in window.stopped()
+
+
+def test_trade_of_another_client_stops_the_window_before_an_order_is_written(a_window: Open) -> None:
+    window = a_window()
+    another_client(window, "1.01")
+    [fill] = window.executions()
+    assert isinstance(fill, Fill)
+    told = window.stopped()
+    assert f"expected 0 shares of {fill.contract_id} as in our book, found {fill.quantity} shares" in told
+
+
+def test_trade_by_hand_stops_the_window_before_an_order_is_written(a_window: Open) -> None:
+    window = a_window()
+    window.ask("fault", name="foreign-position")
+    assert "expected 0 shares of AAPL as in our book, found 177 shares at the broker" in window.stopped()
+
+
+# ---------------------------------------------------------------- positions that lag behind fills
+
+
+def lag_from_now(window: BookedWindow) -> None:
+    window.distort(LAG, FaultKind.UNLISTED_HOLDING, "CSPX")
+
+
+def lag_and_die(window: BookedWindow) -> None:
+    lag_from_now(window)
+    raise ProcessDeath
+
+
+def test_positions_that_lag_while_the_window_runs_make_no_other_order(a_window: Open) -> None:
+    window = a_window(mishaps={FILLED: lag_from_now})
+    all_is_bought_once(window)
+    assert (window.attempts, window.counted["send"]) == (1, 2)
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(1, 2), (60, 2), (120, 3), (180, 4)])
+def test_positions_that_lag_stop_the_next_attempt_until_they_agree_and_nothing_is_bought_again(
+    a_window: Open, seconds: int, attempts: int
+) -> None:
+    """An attempt follows 61 s after the last one: one of them falls into a lag of 120 s, two into one of 180 s."""
+    window = a_window(mishaps={FILLED: lag_and_die})
+    assert not window.attempt()
+    assert window.counted["send"] == 2
+    over = 0
+    while True:
+        window.pass_by(LEASE.total_seconds())
+        over += int(LEASE.total_seconds())
+        if over >= seconds:
+            break
+        assert (
+            "the broker does not list CSPX, and nothing says that it is gone: ask again" in window.stopped()
+        )
+    window.ask("clear", name=LAG)
+    all_is_bought_once(window)
+    assert window.attempts == attempts
+    assert window.counted["send"] <= 3, "an order was written again beside the one that the death interrupted"
+
+
+# ---------------------------------------------------------------- money that lags or is left out
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "words"),
+    [
+        (FaultKind.UNLISTED_CASH, "USD", "expected 10,000,000.00 USD of cash as in our book, found 0.00 USD"),
+        (
+            FaultKind.SCALED_CASH,
+            "USD",
+            "expected 10,000,000.00 USD of cash as in our book, found 5,000,000.00",
+        ),
+        (FaultKind.WITHHELD_ANSWER, "positions", "found positions was not answered in 1 seconds"),
+        (FaultKind.WITHHELD_ANSWER, "cash", "found account was not answered in 1 seconds"),
+        (FaultKind.UNREADABLE_CASH, "USD", "found no answer"),
+    ],
+)
+def test_account_that_is_told_in_part_stops_the_window_until_it_is_told_whole(
+    a_window: Open, kind: FaultKind, subject: str, words: str
+) -> None:
+    window = a_window()
+    window.request_timeout = 1.0
+    window.distort("part", kind, subject, Decimal("0.5"))
+    assert words in window.stopped()
+    window.pass_by(LEASE.total_seconds())
+    assert words in window.stopped(), "it was worked at the second look"
+    window.ask("clear", name="part")
+    window.pass_by(LEASE.total_seconds())
+    all_is_bought_once(window)
+
+
+def test_worth_that_lags_stops_the_window_until_it_agrees(a_window: Open) -> None:
+    window = a_window()
+    window.ask("fault", name="nlv-drift")
+    assert "expected a net liquidation value of" in window.stopped()
+    window.ask("clear", name="nlv-drift")
+    window.pass_by(LEASE.total_seconds())
+    all_is_bought_once(window)
