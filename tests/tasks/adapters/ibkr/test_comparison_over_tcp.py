@@ -5,8 +5,9 @@ Each window buys 100 CSPX and 60 AAPL; what stops it stops it before anything is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,9 +15,14 @@ import pytest
 
 from engine.model.orders import Fill
 from engine.simulation.account import FaultKind
+from state.ledger import LedgerStore
+from state.order_reading import account_fills
+from tasks.adapters.simulated_gateway import server
+from tasks.adapters.simulated_gateway.messages import answer
 from tests.simulation.order_days.drawing import ProcessDeath
-from tests.tasks.adapters.gateways import connected, library_loop, settle
+from tests.tasks.adapters.gateways import ACCOUNT, OPENED, connected, library_loop, settle
 from tests.tasks.adapters.ibkr.booked import LEASE, BookedWindow, booked_window, intent
+from tests.tasks.adapters.ibkr.window_comparison import CAPITAL
 from tests.tasks.adapters.simulated_gateway.test_gateway import buy
 
 FILLED = ("fill", 1)
@@ -171,3 +177,31 @@ def test_worth_that_lags_stops_the_window_until_it_agrees(a_window: Open) -> Non
     window.ask("clear", name="nlv-drift")
     window.pass_by(LEASE.total_seconds())
     all_is_bought_once(window)
+
+
+# ---------------------------------------------------------------- commissions that come late
+
+
+def test_commission_that_comes_with_the_next_attempt_makes_the_book_exact(
+    a_window: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt dies after its second fill and has heard no commission, the next one hears both."""
+
+    def not_set(name: str, record: Mapping[str, object], version: int) -> list[str]:
+        told = {**record, "commission": "1.7976931348623157E308"} if name == "commission" else record
+        return answer(name, told, version)
+
+    def die(_: BookedWindow) -> None:
+        raise ProcessDeath
+
+    window = a_window(mishaps={("fill", 2): die})
+    monkeypatch.setattr(server, "answer", not_set)
+    assert not window.attempt()
+    [booked] = account_fills(window.database, ACCOUNT)
+    assert not booked.is_charged
+    cash = LedgerStore(window.database).portfolio(ACCOUNT, OPENED + timedelta(days=1)).cash["USD"]
+    assert cash == CAPITAL - booked.quantity * booked.price, "no commission is guessed"
+    monkeypatch.undo()
+    window.pass_by(LEASE.total_seconds())
+    all_is_bought_once(window)
+    assert {fill.is_charged for fill in account_fills(window.database, ACCOUNT)} == {True}
