@@ -192,6 +192,8 @@ def _book_new(connection: Connection, books: FillBooks, portion: Sequence[ToldFi
 def _check(fill: Fill, intent: OrderIntent) -> None:
     if (fill.contract_id, fill.side) != (intent.contract_id, intent.side):
         raise InvariantError(f"{fill.execution_id}: contract and side are not those of its order")
+    if fill.price <= 0:
+        raise InvariantError(f"{fill.execution_id}: expected a price above 0, found {fill.price}")
 
 
 def unbooked(connection: Connection, account: str, executions: Sequence[Fill]) -> tuple[Fill, ...]:

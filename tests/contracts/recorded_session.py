@@ -175,7 +175,7 @@ def decoded(recording: Recording) -> list[object]:
     """What the adapter's decoder makes of the broker's frames, one after the other; what it can not read as a text."""
     found: list[object] = []
     with library_loop():
-        _, ears, client = listening_ib(lambda news: None, found.append, lambda: THEN)
+        _, ears, client = listening_ib(lambda news: None, found.append, lambda: THEN, NOBODY)
         ears._show = lambda shown, name, is_news=True: found.append(shown)  # type: ignore[method-assign]
         ears.contractDetails = lambda number, details: found.append((number, pin_of(details)))
         ears.lines = _Heard(found)  # type: ignore[assignment]

@@ -19,7 +19,7 @@ from engine.model.orders import Fill, OpenOrder
 from engine.model.portfolio import BrokerPosition, BrokerSnapshot
 from tasks.adapters.ibkr.contracts import ContractDesk
 from tasks.adapters.ibkr.policy import AccountAnswer
-from tasks.adapters.ibkr.records import AccountValueShown, PortfolioShown, exact_if_set
+from tasks.adapters.ibkr.records import AccountValueShown, PortfolioShown, PositionShown, exact_if_set
 from tasks.adapters.ibkr.session import IbkrSession
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class IbkrAccount:
         """
         answered: set[str] = set()
         account = _read(self._session.account, ("account", "cash"), answered)
-        held = _read(self._session.positions, ("positions",), answered)
+        held = _read(self._held, ("positions",), answered)
         orders = _read(self._listed, ("open_orders", "completed_orders"), answered)
         executions = _read(self._executed, ("executions",), answered)
         if not answered:
@@ -58,7 +58,7 @@ class IbkrAccount:
         values = values_of(() if account is None else account.values)
         if not {key for key, _ in values} >= {_WORTH, _CASH}:
             answered -= {"account", "cash"}
-        marks = {} if account is None else self._marks(account)
+        marks = None if account is None else _read(lambda: self._marks(account), (), answered)
         return BrokerSnapshot(
             account=self._session.policy.account,
             as_of=as_of,
@@ -70,10 +70,10 @@ class IbkrAccount:
                     contract_id=name,
                     quantity=row.quantity,
                     average_cost=row.average_cost,
-                    mark=marks.get(name),
+                    mark=(marks or {}).get(name),
                     in_session=self._in_session(name, as_of),
                 )
-                for name, row in ((self._contracts.name_of(row.contract), row) for row in held or ())
+                for name, row in held or ()
                 if row.quantity != 0
             },
             fx=by_currency(values, (_RATE,)),
@@ -83,6 +83,10 @@ class IbkrAccount:
             completed_orders=tuple(order for order in orders or () if order.status.is_terminal),
             executions=executions or (),
         )
+
+    def _held(self) -> tuple[tuple[str, PositionShown], ...]:
+        """Holdings under our ids."""
+        return tuple((self._contracts.name_of(row.contract), row) for row in self._session.positions())
 
     def _marks(self, account: AccountAnswer) -> dict[str, Decimal]:
         marks = {}

@@ -16,7 +16,7 @@ from ib_insync import IB
 from ib_insync.contract import ComboLeg, ContractDetails
 from ib_insync.contract import Contract as WireContract
 
-from engine.errors import ConfigurationError, UnknownContract
+from engine.errors import BrokerUnavailable, ConfigurationError, UnknownContract
 from engine.model.instruments import (
     Contract,
     Instrument,
@@ -89,7 +89,10 @@ class ContractDesk:
         return refused
 
     def name_of(self, shown: ContractShown) -> str:
-        """Our id of a contract that the broker names; ``#number local symbol`` for one that we do not know."""
+        """Our id of a contract that the broker names; ``#number local symbol`` for one that we do not know.
+
+        Raises `BrokerUnavailable` when the broker would not say which contract a candidate is: it may be ours.
+        """
         known = self._by_number.get(shown.con_id)
         if known is not None:
             return known
@@ -99,6 +102,11 @@ class ContractDesk:
                     return name
             except (UnknownContract, ConfigurationError):
                 continue
+            except RequestRefused as error:
+                raise BrokerUnavailable(
+                    f"{name}: expected the broker's contract, to know {shown.con_id} {shown.local_symbol} by, found "
+                    f"{error.code} {error}"
+                ) from error
         return f"#{shown.con_id} {shown.local_symbol or shown.symbol}"
 
     def name_of_number(self, con_id: int) -> str:

@@ -8,6 +8,7 @@ Answers to questions are collected until their end; bars and contract details st
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from ib_insync.order import Order, OrderState
 
 from engine.errors import BrokerUnavailable
 from tasks.adapters.ibkr.hearing_ticks import TickEars
+from tasks.adapters.ibkr.judging import ImpossibleNews, Judge
 from tasks.adapters.ibkr.lines import Lines
 from tasks.adapters.ibkr.records import (
     AccountValueShown,
@@ -38,6 +40,7 @@ from tasks.adapters.ibkr.records import (
     contract_expiry,
     exact,
     exact_if_set,
+    is_unset,
 )
 
 _LENGTH_BYTES, _LARGEST_MESSAGE = 4, 0xFFFFFF
@@ -58,8 +61,9 @@ class Question:
 class Ears(TickEars):
     """What the library calls for each message."""
 
-    def __init__(self, ib: IB, hear: Hear, unreadable: Unreadable, lines: Lines) -> None:
-        self.hear, self.unreadable = hear, unreadable
+    def __init__(self, ib: IB, hear: Hear, unreadable: Unreadable, lines: Lines, judge: Judge) -> None:
+        self.hear, self.judge, self._unreadable = hear, judge, unreadable
+        self.is_deaf, self._condemned = False, Counter[str]()
         self.questions: dict[str, Question] = {}
         super().__init__(ib, lines)
 
@@ -70,6 +74,21 @@ class Ears(TickEars):
         question = Question(asyncio.get_running_loop().create_future())
         self.questions[name] = question
         return question
+
+    def unreadable(self, text: str) -> None:
+        """A message can not be used: nothing that comes after it over this connection is heard."""
+        self.is_deaf = True
+        self._condemned[text] += 1
+        self._unreadable(text)
+
+    def begin(self, client_id: int) -> None:
+        """Listen to a new connection."""
+        self.clientId, self.is_deaf = client_id, False
+        self.judge.forget()
+
+    def attempts_after(self, text: str, delays: tuple[float, ...]) -> tuple[float, ...]:
+        """The delays to connect again after; none once more connections than that ended with the same message."""
+        return () if self._condemned[text] > len(delays) else delays
 
     def drop_questions(self, text: str) -> None:
         """Fail every question: the line that they were asked over is gone."""
@@ -87,14 +106,14 @@ class Ears(TickEars):
             if exact_if_set(orderState.initMarginChange or "nan") is not None:
                 super().openOrder(orderId, contract, order, orderState)
             return
-        self._show(order_shown(order, contract, orderState, is_completed=False), "open orders")
+        shown = order_shown(order, contract, orderState, is_completed=False)
+        self._show(self.judge.order(shown), "open orders")
         self.ib.client.updateReqId(orderId + 1)
 
     def completedOrder(self, contract: Contract, order: Order, orderState: OrderState) -> None:
         """An order that ended today."""
-        self._show(
-            order_shown(order, contract, orderState, is_completed=True), "completed orders", is_news=False
-        )
+        shown = order_shown(order, contract, orderState, is_completed=True)
+        self._show(self.judge.order(shown), "completed orders", is_news=False)
 
     def orderStatus(  # noqa: PLR0913, PLR0917 - the library's own signature
         self,
@@ -119,24 +138,22 @@ class Ears(TickEars):
             filled=exact(filled),
             why_held=whyHeld,
         )
-        self._show(shown, "open orders")
+        self._show(self.judge.status(shown), "open orders")
 
     def execDetails(self, reqId: int, contract: Contract, execution: Execution) -> None:
         """An execution, as it happens or as it is listed."""
-        self._show(execution_shown(contract, execution), "executions")
+        self._show(self.judge.execution(execution_shown(contract, execution)), "executions")
 
     def commissionReport(self, commissionReport: CommissionReport) -> None:
         """What an execution cost; it may come before the execution."""
-        commission = exact_if_set(commissionReport.commission)
-        if commission is not None:
-            self._show(
-                CommissionShown(
-                    execution_id=commissionReport.execId,
-                    commission=commission,
-                    currency=commissionReport.currency,
-                ),
-                "executions",
-            )
+        if is_unset(commissionReport.commission):
+            return
+        shown = CommissionShown(
+            execution_id=commissionReport.execId,
+            commission=exact(commissionReport.commission),
+            currency=commissionReport.currency,
+        )
+        self._show(self.judge.commission(shown), "executions")
 
     def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str) -> None:
         """A code: requests of the library fail by it, orders do not."""
@@ -238,7 +255,7 @@ class StrictDecoder(Decoder):
     """The library's decoder, which drops what it can not read; here somebody is told: it may have been an order."""
 
     def __init__(self, ears: Ears) -> None:
-        self._unreadable = ears.unreadable
+        self._ears = ears
         super().__init__(ears, 0)
 
     def wrap(self, methodName: str, types: list[type], skip: int = 2) -> Callable[[list[str]], None]:
@@ -254,13 +271,17 @@ class StrictDecoder(Decoder):
 
     def interpret(self, fields: list[str]) -> None:
         """Decode one message and call its method."""
+        if self._ears.is_deaf:
+            return  # everything is told again over the next connection
         try:
             self.handlers[int(fields[0])](fields)
+        except ImpossibleNews as error:
+            self._ears.unreadable(f"a message that can not be true: {error}")
         except (
             Exception
         ) as error:  # whatever it was, one message went by unread: a line of bars that ends early is one
             text = f"a message that can not be read ({type(error).__name__}: {error}): {fields[:4]}"
-            self._unreadable(text)
+            self._ears.unreadable(text)
 
 
 def _plain(kind: type, field: str) -> str | int | float | bool:
@@ -299,11 +320,11 @@ class PacedClient(Client):
 
 
 def listening_ib(
-    hear: Hear, unreadable: Unreadable, now: Callable[[], datetime]
+    hear: Hear, unreadable: Unreadable, now: Callable[[], datetime], account: str
 ) -> tuple[IB, Ears, PacedClient]:
     """The library's object with our ears and our client; made in the thread that owns the loop."""
     ib = IB()
-    ears = Ears(ib, hear, unreadable, Lines(now))
+    ears = Ears(ib, hear, unreadable, Lines(now), Judge(account, now))
     client = PacedClient(ears)
     ib.wrapper, ib.client = ears, client
     ib.client.apiEnd += ib.disconnectedEvent

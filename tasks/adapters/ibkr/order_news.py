@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from engine.errors import InvariantError
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, Fill, Side, TransportEvent, TransportEventKind
 from tasks.adapters.ibkr.errors import rule_of
 from tasks.adapters.ibkr.records import (
+    COMBINATION,
     CommissionShown,
     ErrorShown,
     ExecutionShown,
@@ -26,12 +28,12 @@ from tasks.adapters.ibkr.records import (
     StatusShown,
 )
 
-COMBINATION = "BAG"
 WORKING = frozenset({"PreSubmitted", "Submitted", "Inactive", "Filled"})
 """States that show that the broker took an order. Inactive is no end: it may be held and trade later."""
 
 ENDED = frozenset({"Cancelled", "ApiCancelled"})
 PATIENCE = timedelta(seconds=0.3)
+_SIDES = {"BOT": Side.BUY, "BUY": Side.BUY, "SLD": Side.SELL, "SELL": Side.SELL}
 Kind = TransportEventKind
 ToFill = Callable[[ExecutionShown, str | None], Fill]
 
@@ -309,5 +311,8 @@ class OrderNews:
 
 
 def side_of(told: str) -> Side:
-    """Side of an execution or order."""
-    return Side.BUY if told in ("BOT", "BUY") else Side.SELL
+    """Side of an execution or order; raises `InvariantError` for a word that is none, which never comes in."""
+    side = _SIDES.get(told)
+    if side is None:
+        raise InvariantError(f"expected BOT, SLD, BUY or SELL, found {told!r}")
+    return side

@@ -24,7 +24,14 @@ from tasks.adapters.ibkr.contracts import ContractDesk
 from tasks.adapters.ibkr.order_news import OrderNews, side_of
 from tasks.adapters.ibkr.order_writing import written_order
 from tasks.adapters.ibkr.policy import SessionState
-from tasks.adapters.ibkr.records import CommissionShown, ExecutionShown, News, OrderShown, StatusShown
+from tasks.adapters.ibkr.records import (
+    COMBINATION,
+    CommissionShown,
+    ExecutionShown,
+    News,
+    OrderShown,
+    StatusShown,
+)
 from tasks.adapters.ibkr.session import IbkrSession
 from tasks.adapters.ibkr.units import WireUnits
 from tasks.adapters.ibkr.virtual_time import VirtualClock
@@ -115,7 +122,7 @@ class IbkrTransport:
             if event is not None:
                 return event
             if self._session.state is SessionState.FAILED:
-                raise BrokerUnavailable("the broker can not be reached: every reconnection failed")
+                raise self._gone()
             left = (min(until, give_up) - self.now()).total_seconds()
             if left <= 0:
                 return None
@@ -141,7 +148,7 @@ class IbkrTransport:
         self._news.learn_charges(row for row in rows if isinstance(row, CommissionShown))
         latest: dict[str, Fill] = {}
         for row in rows:
-            if isinstance(row, ExecutionShown) and row.contract.security_type != "BAG":
+            if isinstance(row, ExecutionShown) and row.contract.security_type != COMBINATION:
                 fill = self._news.charged(self._fill(row, row.order_ref or None))
                 known = latest.get(fill.root)
                 if known is None or known.version <= fill.version:
@@ -167,14 +174,26 @@ class IbkrTransport:
 
     # ------------------------------------------------------------ inside
 
+    def _gone(self) -> BrokerUnavailable:
+        return BrokerUnavailable(
+            f"the broker can not be reached: every reconnection failed; {self._session.failure}"
+        )
+
     def _hear(self, news: News) -> None:
         with self._arrived:
             self._inbox.append(news)
             self._arrived.notify_all()
 
     def _take_in(self) -> None:
+        """Read what came; a message leaves the inbox once it was understood, which may take a question."""
         while self._inbox:
-            self._news.take((self._inbox.popleft(),), self.now())
+            try:
+                self._news.take((self._inbox[0],), self.now())
+            except BrokerUnavailable:
+                if self._session.state in (SessionState.READY, SessionState.FAILED):
+                    raise
+                return  # there is no connection to ask over; it is read over the next one
+            self._inbox.popleft()
 
     def _next_known(self, *, hurry: bool) -> TransportEvent | None:
         self._take_in()
@@ -204,7 +223,7 @@ class IbkrTransport:
             with self._arrived:
                 self._arrived.wait(_SLICE)
         if self._session.state is SessionState.FAILED:
-            raise BrokerUnavailable("the broker can not be reached: every reconnection failed")
+            raise self._gone()
 
     def _confirm_refusals(self) -> None:
         """An order whose refusal was told is refused when no list of open orders has it; without a list it works on."""

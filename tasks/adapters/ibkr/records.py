@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from engine.errors import NonFiniteValue
 
+COMBINATION = "BAG"
 _LARGEST = Decimal("1e300")
 """What is larger stands for "not set" on this wire."""
 
@@ -168,6 +169,12 @@ def exact(value: object) -> Decimal:
         raise NonFiniteValue(f"expected a number from the broker, found {value}")
     whole = found.to_integral_value()
     return whole if whole == found else found
+
+
+def is_unset(value: object) -> bool:
+    """Whether a number stands for "not set" rather than for itself."""
+    found = Decimal(str(value))
+    return found.is_finite() and found >= _LARGEST
 
 
 def exact_if_set(value: object) -> Decimal | None:

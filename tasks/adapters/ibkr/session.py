@@ -53,7 +53,7 @@ class IbkrSession:
         now: Callable[[], datetime] | None = None,
     ) -> None:
         self.policy, self.now = policy, now or SteadyClock().now
-        self.state = SessionState.CLOSED
+        self.state, self.failure = SessionState.CLOSED, ""
         self._alarm = alarm
         self._listeners: list[Callable[[News], None]] = []
         self._connected_at = self.now()
@@ -161,7 +161,8 @@ class IbkrSession:
 
     def _prepare(self) -> None:
         self._thread.loop.set_exception_handler(self._failed_callback)
-        self.ib, self._ears, self._client = listening_ib(self._hear, self._unreadable, self.now)
+        account = self.policy.account
+        self.ib, self._ears, self._client = listening_ib(self._hear, self._unreadable, self.now, account)
         self.ib.TimezoneTWS = self.policy.broker_zone
         self._client.MaxRequests = self.policy.messages_per_second
         self.ib.disconnectedEvent += self._disconnected
@@ -242,7 +243,8 @@ class IbkrSession:
             return
         self.state, policy = SessionState.CONNECTING, self.policy
         self._early.clear()
-        self._ears.clientId, self._times_asked = policy.client_id, 0
+        self._ears.begin(policy.client_id)
+        self._times_asked = 0
         self._refused = asyncio.get_running_loop().create_future()
         try:
             await shake_hands(self._client, policy, self._refused)
@@ -281,9 +283,10 @@ class IbkrSession:
             except BrokerUnavailable:
                 return
 
-    async def _reconnect(self) -> None:
-        """Connect again after each delay; the last failure is an alarm and the end."""
-        for number, delay in enumerate(self.policy.reconnect_delays, 1):
+    async def _reconnect(self, why: str) -> None:
+        """Connect again after each delay; the last failure, or the same bad message each time, is the end."""
+        delays = self._ears.attempts_after(why, self.policy.reconnect_delays)
+        for number, delay in enumerate(delays, 1):
             await asyncio.sleep(max(delay, _SETTLING_SECONDS))
             if self.state is not SessionState.LOST:
                 return
@@ -294,13 +297,14 @@ class IbkrSession:
             except (BrokerUnavailable, ConfigurationError, TimeoutError) as error:
                 self._end_socket()
                 self.state = SessionState.LOST
-                self._alarm(f"reconnection {number} of {len(self.policy.reconnect_delays)} failed: {error}")
+                why = f"reconnection {number} of {len(delays)} failed: {error}"
+                self._alarm(why)
                 continue
             self._interrupted_at = self.now()
             self._tell(LinkChanged(at=self.now(), is_up=True, text="connected again"))
             return
-        self.state = SessionState.FAILED
-        self._alarm(f"the broker can not be reached after {len(self.policy.reconnect_delays)} attempts")
+        self.state, self.failure = SessionState.FAILED, why
+        self._alarm(f"the broker can not be reached after {len(delays)} attempts")
         self._tell(LinkChanged(at=self.now(), is_up=False, text="the broker can not be reached"))
 
     async def _restored(self) -> None:
@@ -329,15 +333,15 @@ class IbkrSession:
 
     def _cut(self, text: str) -> None:
         """End a connection that can not be trusted any more."""
-        self._end_socket()
+        self._end_socket(text)
         self._lost(text)
 
-    def _end_socket(self) -> None:
+    def _end_socket(self, text: str = "the connection was lost") -> None:
         transport = self._client.conn.transport
         self._client.disconnect()
         if transport is not None:
             transport.abort()  # what still waits to be written must not leave later
-        self._ears.drop_questions("the connection was lost")
+        self._ears.drop_questions(text)
         self._ears.connectionClosed()
         self._ears.lines.drop()
 
@@ -350,7 +354,7 @@ class IbkrSession:
         self._ears.drop_questions(text)
         self._alarm(f"the connection to the broker was lost: {text}")
         self._tell(LinkChanged(at=self.now(), is_up=False, text=text))
-        self._keep(self._reconnect())
+        self._keep(self._reconnect(text))
 
     def _hear(self, news: News) -> None:
         if isinstance(news, ErrorShown):
@@ -373,7 +377,7 @@ class IbkrSession:
             self._keep(self._restored())
 
     def _unreadable(self, text: str) -> None:
-        """A message that nobody understood may have been an order: the connection is made anew."""
+        """A message that can not be read, or not be true, may be about an order: the connection is made anew."""
         self._alarm(text)
         self._thread.loop.call_soon(self._cut, text)
 
