@@ -21,7 +21,7 @@ from tasks.adapters.simulated_account import account_path, account_time
 from tasks.broker_place import PAPER_PREFIXES
 from tasks.day import wall_clock
 from tasks.opening import day_options
-from tasks.options import WorldOptions, fund_home
+from tasks.options import WorldOptions, environment_seed, fund_home
 from tasks.runtime import World
 
 
@@ -105,7 +105,7 @@ def options_of_account(book: Book, account: str, day: date) -> WorldOptions:
                 first=day,
                 last=day,
                 store=None if folder is None else Path(folder),
-                seed=int(os.environ.get("FUND_SEED", "1")),
+                seed=environment_seed(),
             )
     place = load_environment().ib_account
     if place is not None and place.get_secret_value() == account:

@@ -21,7 +21,7 @@ REPORTS = ("last", "all", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What ``fund run`` was asked; ``resume`` reads it back from the book."""
+    """What ``fund run`` was asked; ``resume`` reads it back from the book, with the seed that the run had."""
 
     profile: str
     mode: str | None
@@ -29,7 +29,7 @@ class RunRequest:
     last: date | None
     days: int | None
     store: str | None
-    seed: int
+    seed: int | None
     fault: str | None
     overrides: tuple[str, ...]
     report: str | None

@@ -45,6 +45,7 @@ def run_days(request: RunRequest, json_file: Path | None) -> int:
         plan = planned_days(request)
         request = replace(request, first=plan[0], last=plan[-1], days=None)
         with opened(request, plan) as world:
+            request = replace(request, seed=world.seed)
             status = drive(world, request, plan, json_file, progress)
             tell_of_all(world, plan, json_file)
             return status

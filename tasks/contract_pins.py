@@ -11,7 +11,7 @@ from tasks.options import WorldOptions
 from tasks.runtime import World
 
 
-def pin_contracts(profile: str, seed: int, store: Path | None) -> Pinned:
+def pin_contracts(profile: str, seed: int | None, store: Path | None) -> Pinned:
     """Qualify all that the fund may trade; raises `ConfigurationError` for a profile without a broker's account."""
     today = wall_clock().date()
     world = World(WorldOptions(profile=profile, first=today, last=today, seed=seed, store=store))

@@ -29,6 +29,7 @@ from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.market import GatewayMarket
 from tasks.adapters.simulated_gateway.order_book import PlacedOrders
 from tasks.adapters.simulated_gateway.references import references_of
+from tasks.adapters.simulated_gateway.served import ServedMarket
 from tasks.adapters.simulated_gateway.tape import Tape
 from tasks.options import WorldOptions, fund_home
 from tasks.runtime import World, day_start
@@ -139,8 +140,15 @@ def open_gateway(options: GatewayOptions) -> Gateway:
             market=GatewayMarket(tape=tape),
             pence_executions=options.pence_executions,
             together=journal.together,
+            served=_served(options, world),
         )
     )
+
+
+def _served(options: GatewayOptions, world: World) -> ServedMarket:
+    if options.store is not None:
+        return ServedMarket.of_store(options.store, options.seed)
+    return ServedMarket(seed=options.seed, first=world.world_first)
 
 
 @contextmanager

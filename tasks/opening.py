@@ -13,7 +13,7 @@ from engine.model.context import Mode, RunKind
 from state.lease import keeping_lease
 from state.runs import ClaimOutcome, run_identifier
 from tasks.day import TradingDay, run_key, wall_clock
-from tasks.options import WorldOptions
+from tasks.options import WorldOptions, environment_seed
 from tasks.runtime import World, open_world
 from tasks.step import in_flow_run
 
@@ -36,7 +36,7 @@ def day_options(day: date, profile: str) -> WorldOptions:
         first=day,
         last=day,
         store=None if store is None else Path(store),
-        seed=int(os.environ.get("FUND_SEED", "1")),
+        seed=environment_seed(),
     )
 
 

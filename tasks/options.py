@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -23,6 +24,7 @@ BROKER_MODES = frozenset({Mode.PAPER, Mode.LIVE, Mode.DRY_RUN})
 """Modes whose account is a broker's."""
 
 CODE_FOLDERS = ("config", "engine", "flows", "state", "tasks")
+USUAL_SEED = 1
 HISTORY_YEARS = 4
 """Years of generated past before the year in which an account is opened: the screen and the risk need three."""
 
@@ -36,6 +38,7 @@ def fund_home() -> Path:
 class WorldOptions:
     """What a command or a deployment asks for; ``last`` is the last date that the run will reach.
 
+    Without a ``seed`` it is that of the simulated gateway which the account is at, and 1 everywhere else.
     ``behind_gateway`` is said by a gateway of our own: its market and its account are simulated in every mode.
     """
 
@@ -44,11 +47,22 @@ class WorldOptions:
     last: date
     mode: Mode | None = None
     store: Path | None = None
-    seed: int = 1
+    seed: int | None = None
     fault: str | None = None
     overrides: tuple[str, ...] = ()
     behind_gateway: bool = False
     home: Path = field(default_factory=fund_home)
+
+    @property
+    def own_seed(self) -> int:
+        """The seed that is given, else the usual one."""
+        return USUAL_SEED if self.seed is None else self.seed
+
+
+def environment_seed() -> int | None:
+    """The seed of FUND_SEED, ``None`` without one."""
+    given = os.environ.get("FUND_SEED")
+    return None if given is None else int(given)
 
 
 def code_version() -> str:
@@ -126,29 +140,30 @@ def require_market(options: WorldOptions, universe: Universe) -> None:
 def market_name(options: WorldOptions) -> str:
     """Part of the account's name that says which market it lives in."""
     if options.store is None:
-        return str(options.seed)
+        return str(options.own_seed)
     digest = store_summary(options.store).digest[:8]
-    return digest if options.seed == 1 else f"{digest}-{options.seed}"
+    return digest if options.own_seed == USUAL_SEED else f"{digest}-{options.own_seed}"
 
 
 def simulated_first(options: WorldOptions) -> date:
     """First date of the generated past of a simulated account."""
-    account = f"SIM-{options.profile}-{options.seed}"
+    account = f"SIM-{options.profile}-{options.own_seed}"
     note = options.home / "simulated" / f"{account}.first"
     # Without an account the note is of one that was reset, or of a run that never came to open it.
-    return generated_first(options, note, holds=account_path(options.home, account).exists())
+    holds = account_path(options.home, account).exists()
+    return generated_first(note, lambda: date(options.first.year - HISTORY_YEARS, 1, 1), holds=holds)
 
 
-def broker_first(options: WorldOptions, account: str) -> date:
-    """First date of the generated past of an account at a simulated gateway."""
-    return generated_first(options, options.home / "past" / f"{account}-{options.seed}.first", holds=True)
+def broker_first(home: Path, account: str, seed: int, told: Callable[[], date]) -> date:
+    """First date of the generated past of an account at a simulated gateway, which tells it the first time."""
+    return generated_first(home / "past" / f"{account}-{seed}.first", told, holds=True)
 
 
-def generated_first(options: WorldOptions, note: Path, *, holds: bool) -> date:
+def generated_first(note: Path, new: Callable[[], date], *, holds: bool) -> date:
     """The generated past begins where it began when the account was opened, so that it never changes."""
     if holds and note.exists():
         return date.fromisoformat(note.read_text(encoding="utf-8").strip())
-    first = date(options.first.year - HISTORY_YEARS, 1, 1)
+    first = new()
     note.parent.mkdir(parents=True, exist_ok=True)
     draft = note.with_suffix(f".{os.getpid()}.tmp")
     draft.write_text(first.isoformat() + "\n", encoding="utf-8")

@@ -47,6 +47,7 @@ from tasks.adapters.calendars import session_table
 from tasks.adapters.guarded_transport import GuardedTransport, ReadingTransport
 from tasks.adapters.panel_world import PanelWorld
 from tasks.adapters.simulated_account import account_path
+from tasks.adapters.simulated_gateway.served import ServedMarket
 from tasks.adapters.simulated_outside import SimulatedOutside
 from tasks.adapters.store_world import past_begins
 from tasks.arming import Wanted, require_armed
@@ -64,6 +65,7 @@ from tasks.options import (
     simulated_first,
 )
 from tasks.outside import Listed, Outside
+from tasks.served_past import served_by, told_first
 
 SESSIONS_AHEAD = timedelta(days=400)
 PANEL_AHEAD = timedelta(days=7)
@@ -92,7 +94,6 @@ class World:
         require_past(options, self.place)
         if self.mode is Mode.DRY_RUN:  # it has a copy of the book and pages of its own
             self.options = replace(options, home=options.home / DRY_RUN_FOLDER)
-        self.seed = options.seed
         self.config_digest = effective_digest(self.configuration.settings)
         self.account = (
             f"SIM-{options.profile}-{market_name(options)}" if self.place is None else self.place.account
@@ -200,8 +201,22 @@ class World:
         if self.options.store is not None:
             return past_begins(self.options.store, self.universe, self.options.first)
         if self.place is not None:
-            return broker_first(self.options, self.account)
+            return broker_first(
+                self.options.home, self.account, self.seed, lambda: told_first(self.served, self.seed)
+            )
         return simulated_first(self.options)
+
+    @cached_property
+    def served(self) -> ServedMarket | None:
+        """The market of the simulated gateway that the account is at, ``None`` where it is at none."""
+        return served_by(self.place)
+
+    @cached_property
+    def seed(self) -> int:
+        """Seed of the generated market, and of the simulated exchange."""
+        if self.options.seed is None and self.options.store is None and self.served is not None:
+            return self.served.seed
+        return self.options.own_seed
 
     @cached_property
     def sessions(self) -> SessionTable:
@@ -255,6 +270,9 @@ class World:
         from tasks.adapters.ibkr.line import LineWorld, broker_line
         from tasks.adapters.simulated_gateway.control_client import ControlLine
 
+        if self.served is not None:  # before a past is drawn or a book is made
+            self.served.require_past(self.seed, self.options.store)
+            self.served.require_first(self.world_first)
         world = LineWorld(
             universe=self.universe,
             sessions=self.sessions,

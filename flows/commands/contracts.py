@@ -23,7 +23,10 @@ def _commands() -> None:
 @group.command()
 def pin(
     profile: Annotated[str, typer.Option(help="profile of the account: paper or live")] = "paper",
-    seed: Annotated[int, typer.Option(min=0, help="seed of a simulated gateway's market")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="seed of a simulated gateway's market; default: the one that it has"),
+    ] = None,
     store: Annotated[str | None, typer.Option(metavar="DIR", help="market data store of the account")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
 ) -> int:

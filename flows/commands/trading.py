@@ -17,7 +17,13 @@ Profile = Annotated[str, typer.Option(help="profile of config/profiles: fund, hi
 Store = Annotated[
     Path | None, typer.Option(help="folder of a market data store; without it the market is generated")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="seed of the generated market and of the simulated exchange")]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="seed of the generated market and of the simulated exchange; default: that of the simulated gateway, else 1",
+    ),
+]
 Override = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override one setting, repeatable")
 ]
@@ -37,7 +43,7 @@ def run(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the com
         str | None, typer.Option(help="simulated, dry-run, paper, live; must agree with the profile")
     ] = None,
     store: Store = None,
-    seed: Seed = 1,
+    seed: Seed = None,
     fault: Annotated[
         str | None,
         typer.Option(help="put a fault into the simulated broker or its data, on the first of the days"),

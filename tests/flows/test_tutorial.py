@@ -1,4 +1,4 @@
-"""The tutorial's five commands are executed as they stand, but for the ports."""
+"""The tutorial's five commands and the next day's are executed as they stand, but for the ports."""
 
 from __future__ import annotations
 
@@ -69,6 +69,8 @@ def test_five_commands_trade_a_day_on_paper(
     with serving(gateway, tmp_path):
         for line in rest:
             assert main(shlex.split(line)[1:]) == 0, line
+        [dry_run] = re.findall(r"`\./fund (run --profile paper --mode dry-run [^`]*)`", TUTORIAL.read_text())
+        assert main(shlex.split(dry_run)) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert re.search(
         r"\d\d instruments have a contract, \d+ contracts are pinned, \d+ of them new, 0 refused", told
@@ -76,7 +78,8 @@ def test_five_commands_trade_a_day_on_paper(
     assert "DU1234567: ACTIVE" in told
     assert len(re.findall("COMPLETED", told)) >= 4
     assert (tmp_path / "contracts" / "DU1234567.json").exists()
-    assert (tmp_path / "reports" / "DU1234567" / "2026-11-20.html").exists()
+    assert (tmp_path / "reports" / "DU1234567" / "2026-11-19.html").exists()
+    assert (tmp_path / "dry-run" / "reports" / "DU1234567" / "2026-11-20.html").exists()
 
 
 def test_tutorial_names_only_what_the_command_line_has() -> None:

@@ -8,21 +8,24 @@ from datetime import UTC, datetime, timedelta
 
 from engine.errors import BrokerUnavailable, ConfigurationError
 from tasks.adapters.simulated_gateway.control import microseconds
+from tasks.adapters.simulated_gateway.served import ServedMarket
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_REMARK = 2108
+"""A code that changes nothing for who hears it: a farm sleeps until it is asked."""
 
 
 class ControlLine:
     """One connection to the control port; every call waits for its answer, at most ``timeout`` seconds."""
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", timeout: float = 30.0) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1", timeout: float = 10.0) -> None:
         try:
             self._socket = socket.create_connection((host, port), timeout)
         except OSError as error:
             raise BrokerUnavailable(
                 f"expected the gateway's control interface on {host}:{port}, found {error}"
             ) from error
-        self._lines = self._socket.makefile("rb")
+        self.timeout, self._lines = timeout, self._socket.makefile("rb")
 
     def ask(self, command: str, **fields: object) -> dict[str, object]:
         """The answer to a command.
@@ -32,6 +35,11 @@ class ControlLine:
         try:
             self._socket.sendall(json.dumps({"command": command, **fields}).encode() + b"\n")
             line = self._lines.readline()
+        except TimeoutError as error:
+            raise BrokerUnavailable(
+                f"expected the gateway's control interface to answer {command} in {self.timeout:g} seconds, found nothing: "
+                "the gateway is frozen, or does not read what its client sends"
+            ) from error
         except OSError as error:
             raise BrokerUnavailable(f"expected an answer to {command}, found {error}") from error
         if not line.endswith(b"\n"):
@@ -60,18 +68,23 @@ class ControlLine:
             )
         return datetime.fromisoformat(str(told["now"]))
 
-    def hold_barriers(self, client_id: int) -> None:
-        """Take a client's questions for the time as barriers, each answered by an `advance` that names it.
+    def served(self) -> ServedMarket:
+        """The market behind the gateway; raises `ConfigurationError` for one that does not tell it."""
+        return ServedMarket.parse(self.ask("status")["market"])
 
-        Raises `ConfigurationError` when the client is connected to another gateway than the one that is controlled.
-        """
+    def hold_barriers(self, client_id: int) -> None:
+        """Take a client's questions for the time as barriers, each answered by an `advance` that names it."""
+        self.ask("hold_barriers", client_id=client_id)
+
+    def say(self, client_id: int, text: str) -> None:
+        """Tell a client something; raises `ConfigurationError` when the gateway has no such client."""
         clients = self.ask("status")["clients"]
         if not isinstance(clients, list) or client_id not in clients:
             raise ConfigurationError(
                 f"expected client {client_id} at the gateway behind the control interface, found {clients}: the control "
                 "port is of another gateway than the one that orders would go to; nothing was sent"
             )
-        self.ask("hold_barriers", client_id=client_id)
+        self.ask("error", client_id=client_id, code=_REMARK, text=text)
 
     def close(self) -> None:
         """Hang up."""

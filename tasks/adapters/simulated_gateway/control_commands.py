@@ -209,11 +209,12 @@ def _clear(server: GatewayServer, asked: Asked) -> Told:
 
 
 def _status(server: GatewayServer, asked: Asked) -> Told:
-    """The account, the gateway's time and its clients."""
+    """The account, the gateway's time, its clients and its ``market``: seed and first date, or a store's digest."""
     gateway = server.gateway
+    served = gateway.world.served
     clients = sorted(s.client_id for s in gateway.sessions.values() if s.client_id is not None)
     return {"account": gateway.broker.account, "now": gateway.now.isoformat(), "clients": clients,
-            "virtual": gateway.is_virtual}  # fmt: skip
+            "virtual": gateway.is_virtual, "market": None if served is None else served.told()}  # fmt: skip
 
 
 def _orders(server: GatewayServer, asked: Asked) -> Told:

@@ -26,6 +26,7 @@ from tasks.adapters.simulated_gateway.order_book import PlacedOrders
 from tasks.adapters.simulated_gateway.order_reading import OrderReader
 from tasks.adapters.simulated_gateway.orders import OrderDesk
 from tasks.adapters.simulated_gateway.questions import OF_THE_ACCOUNT, Question, Questions
+from tasks.adapters.simulated_gateway.served import ServedMarket
 from tasks.adapters.simulated_gateway.sessions import (
     MARKET_REQUESTS,
     NO_REQUEST,
@@ -58,7 +59,8 @@ class Barrier:
 class GatewayWorld:
     """What the gateway is made of. ``clock`` is ``None`` on virtual time, where the account's own time holds.
 
-    Messages that came at once are worked ``together``: what they change is durable when that ends.
+    Messages that came at once are worked ``together``: what they change is durable when that ends. ``served`` names the
+    market to whoever asks the control interface.
     """
 
     broker: SimulatedBroker
@@ -69,6 +71,7 @@ class GatewayWorld:
     market: Market | None = None
     pence_executions: bool = True
     together: Callable[[], AbstractContextManager[None]] = nullcontext
+    served: ServedMarket | None = None
 
 
 class Gateway:

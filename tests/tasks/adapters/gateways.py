@@ -36,6 +36,7 @@ from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.market import GatewayMarket
 from tasks.adapters.simulated_gateway.order_book import PlacedOrders
 from tasks.adapters.simulated_gateway.references import References, references_of
+from tasks.adapters.simulated_gateway.served import ServedMarket
 from tasks.adapters.simulated_gateway.server import GatewayServer
 from tasks.adapters.simulated_gateway.sessions import Market
 from tasks.adapters.simulated_gateway.tape import Tape
@@ -45,7 +46,7 @@ ACCOUNT = "DU1234567"
 OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
 """A Friday on which London, Frankfurt, New York and the futures trade."""
 
-SEED = 7
+SEED, FIRST = 7, date(2026, 9, 1)
 
 
 @lru_cache(maxsize=1)
@@ -53,8 +54,8 @@ def small_world() -> tuple[Universe, SessionTable, PanelFacts]:
     """Universe, sessions and facts, made once for all tests of a process."""
     universe = universe_of(_settings())
     cache = Path(tempfile.mkdtemp(prefix="gateway-sessions-"))
-    sessions = session_table(date(2026, 9, 1), date(2027, 12, 31), cache)
-    panel = generate_panel(universe, sessions, date(2026, 9, 1), date(2026, 11, 30), SEED)
+    sessions = session_table(FIRST, date(2027, 12, 31), cache)
+    panel = generate_panel(universe, sessions, FIRST, date(2026, 11, 30), SEED)
     return universe, sessions, PanelFacts(panel=panel, universe=universe, sessions=sessions, seed=SEED)
 
 
@@ -108,7 +109,7 @@ def make_gateway(
         GatewayWorld(
             broker=broker, listing=listing, facts=facts, placed=placed, clock=clock,
             market=small_market() if market is None else market,
-            pence_executions=pence_executions,
+            pence_executions=pence_executions, served=ServedMarket(seed=SEED, first=FIRST),
         )
     )  # fmt: skip
 
@@ -161,7 +162,7 @@ def running(make: Callable[[], Gateway] = make_gateway, **options: Any) -> Itera
         await asyncio.sleep(0.01)
 
     server, control_port = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
-    line = ControlLine(control_port)
+    line = ControlLine(control_port, timeout=30)
     try:
         yield RunningGateway(server.gateway, server, server.port, control_port, line, loop)
     finally:
