@@ -110,8 +110,8 @@ class DoubtStore(JobStore):
                 found[unit] += amount
         return found
 
-    def _is_passage_free(self) -> bool:
-        return self._database.latch(self._account).was_free(PASSAGE_SECONDS)
+    def _is_passage_free(self, patience_seconds: float = PASSAGE_SECONDS) -> bool:
+        return self._database.latch(self._account).was_free(patience_seconds)
 
     def _require_doubt(self, connection: Connection, order_ref: str) -> None:
         """Hold the order and refuse one that somebody else has settled."""

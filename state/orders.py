@@ -92,8 +92,12 @@ class OrderStore(DoubtStore):
         return self._database.latch(self._account).shared()
 
     def is_passage_free(self) -> bool:
-        """Whether no process is between a claim and the line; see `state.latch`."""
-        return self._is_passage_free()
+        """Whether no process is between a claim and the line; see `state.latch`.
+
+        Asked at every look for an order in doubt, so it does not wait: the next look asks again, and the loop has other
+        orders to work.
+        """
+        return self._is_passage_free(patience_seconds=0)
 
     def over(self, client_id: int) -> OrderStore:
         """The same book, for a run that sends over the connection of a client id, which each order keeps."""

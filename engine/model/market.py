@@ -261,7 +261,9 @@ class Dividend:
     amount: Decimal
 
     def __post_init__(self) -> None:
-        require_finite(self.amount, f"the dividend of {self.ex_date}", subject=self.instrument_id)
+        require_finite(
+            self.amount, f"the amount of the dividend of {self.ex_date}", subject=self.instrument_id
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
