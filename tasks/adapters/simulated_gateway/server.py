@@ -14,9 +14,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import cast
 
+from engine.errors import ConfigurationError
 from tasks.adapters.simulated_gateway.framing import FrameReader, WireError, agreed_version, frame, split
 from tasks.adapters.simulated_gateway.gateway import Gateway
-from tasks.adapters.simulated_gateway.messages import LOWEST_VERSION, SPOKEN_VERSION, answer
+from tasks.adapters.simulated_gateway.messages import (
+    HIGHEST_VERSION,
+    LOWEST_VERSION,
+    SPOKEN_VERSION,
+    answer,
+)
 from tasks.adapters.simulated_gateway.sessions import Effect, Hangup, Moved, Say, Session
 
 LOG = logging.getLogger("fund.gateway")
@@ -136,9 +142,16 @@ class Connection(asyncio.Protocol):
 
 
 class GatewayServer:
-    """The gateway on a port of this machine. ``speed`` is how many seconds of the clock pass in one."""
+    """The gateway on a port of this machine. ``speed`` is how many seconds of the clock pass in one.
+
+    Raises `ConfigurationError` for a protocol version that the catalogue of messages does not have.
+    """
 
     def __init__(self, gateway: Gateway, *, version: int = SPOKEN_VERSION, speed: float = 1.0) -> None:
+        if not LOWEST_VERSION <= version <= HIGHEST_VERSION:
+            raise ConfigurationError(
+                f"expected a protocol version from {LOWEST_VERSION} to {HIGHEST_VERSION}, found {version}"
+            )
         self.gateway, self.version, self.speed = gateway, version, speed
         self.connections: set[Connection] = set()
         self.frozen = False

@@ -1,6 +1,7 @@
 """A session of the ib_async client against a gateway; run in its own environment with a port, it prints what it saw.
 
-It knows nothing of ours: it connects, reads the account, names contracts, looks at quotes, trades, cancels.
+It knows nothing of ours: it connects, reads the account, names contracts, looks at quotes, trades, cancels. With a
+price behind the port it only buys at that limit.
 """
 
 import importlib.util
@@ -73,6 +74,30 @@ def main(port: int) -> dict[str, Any]:
     return seen
 
 
+def one_order(port: int, limit: float) -> dict[str, Any]:
+    """One order that fills, and what the gateway lists of it."""
+    ib = IB()
+    ib.RaiseRequestErrors = True
+    ib.connect("127.0.0.1", port, clientId=22, timeout=PATIENCE)
+    [cspx] = ib.qualifyContracts(Stock("CSPX", "SMART", "USD", primaryExchange="LSEETF"))
+    assert cspx is not None
+    bought = ib.placeOrder(cspx, LimitOrder("BUY", 7, limit, tif="DAY", orderRef="SECOND.3"))
+    wait(ib, lambda: bought.isDone() and all(fill.commissionReport.execId for fill in bought.fills))
+    seen = {
+        "version": ib.client.serverVersion(),
+        "bought": told(bought),
+        "executions": [
+            [fill.execution.orderRef, fill.execution.pendingPriceRevision] for fill in ib.reqExecutions()
+        ],
+        "completed": [
+            [trade.order.orderRef, trade.order.account, trade.orderStatus.status]
+            for trade in ib.reqCompletedOrders(apiOnly=False)
+        ],
+    }
+    ib.disconnect()
+    return seen
+
+
 def ticks(ib: IB, contract: Contract) -> Callable[[float], float]:
     """A rounding down to the contract's price grid, which changes with the price."""
     [details] = ib.reqContractDetails(contract)
@@ -109,4 +134,5 @@ def wait(ib: IB, holds: Any) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]))))
+    number, *price = sys.argv[1:]
+    print(json.dumps(one_order(int(number), float(price[0])) if price else main(int(number))))

@@ -31,15 +31,16 @@ def session(python: Path) -> tuple[dict[str, Any], Decimal]:
     small_world()
     clock = scaled_clock(OPENED, 1.0)
     with running(lambda: make_gateway(clock=clock)) as gateway:
-        answer = subprocess.run(
-            [python, "-I", SCRIPT, str(gateway.port)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert answer.returncode == 0, answer.stderr
-        return json.loads(answer.stdout), paid(gateway)
+        return seen_by(python, gateway), paid(gateway)
+
+
+def seen_by(python: Path, gateway: RunningGateway, *more: str) -> dict[str, Any]:
+    """What the client's session prints."""
+    command = [python, "-I", SCRIPT, str(gateway.port), *more]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
 
 
 def paid(gateway: RunningGateway) -> Decimal:
@@ -101,3 +102,17 @@ def test_order_fills_another_is_cancelled_and_the_account_paid_for_it(
     before, after = Decimal(seen["cash_before"]), Decimal(seen["cash_after"])
     # The wire tells cash to the cent.
     assert abs(before - after - cost) <= Decimal("0.01")
+
+
+@pytest.mark.parametrize("version", [177, 178])
+def test_order_trades_at_the_versions_that_only_this_client_knows(python: Path, version: int) -> None:
+    clock = scaled_clock(OPENED, 1.0)
+    quote = small_world()[2].quote("CSPX", OPENED)
+    assert quote is not None
+    limit = f"{quote.mid * Decimal('1.02'):.0f}"  # whole dollars are on every grid of prices
+    with running(lambda: make_gateway(clock=clock), version=version) as gateway:
+        seen = seen_by(python, gateway, limit)
+    status, filled, _ = seen["bought"]
+    assert (seen["version"], status, filled) == (version, "Filled", 7)
+    assert {ref for ref, _ in seen["executions"]} == {"SECOND.3"}
+    assert seen["completed"] == [["SECOND.3", ACCOUNT, "Filled"]]
