@@ -436,7 +436,9 @@ def test_moment_books_executions_then_states_in_one_transaction(database: Databa
     assert booked == ["trade:0001.01", "trade:0002.01"]
 
 
-@pytest.mark.parametrize("broken", ["an unknown order", "other figures", "no reference", "another contract"])
+@pytest.mark.parametrize(
+    "broken", ["an unknown order", "other figures", "no reference", "another contract", "no price"]
+)
 def test_execution_that_can_not_be_booked_takes_nothing_else_of_its_moment_down(
     database: Database, broken: str
 ) -> None:
@@ -448,6 +450,7 @@ def test_execution_that_can_not_be_booked_takes_nothing_else_of_its_moment_down(
         "other figures": make_fill(other, 6, "0009.01"),
         "no reference": replace(make_fill(child, 1, "0001.01"), order_ref=None),
         "another contract": replace(make_fill(child, 1, "0001.01"), contract_id="MSFT"),
+        "no price": make_fill(child, 1, "0001.01", price="0"),
     }[broken]
     moment = [make_fill(child, 10, "0002.01"), wrong, make_fill(child, 20, "0003.01")]
     changes = [
@@ -684,6 +687,24 @@ def test_execution_with_other_figures_under_the_same_id_is_refused(database: Dat
     store.record_fill(make_fill(child, 40))
     with pytest.raises(InvariantError, match="other figures"):
         store.record_fill(make_fill(child, 41))
+
+
+@pytest.mark.parametrize("price", ["0", "-0.01", "-37.63"])
+def test_execution_without_a_positive_price_is_refused_and_leaves_nothing(
+    database: Database, price: str
+) -> None:
+    """Every contract of the fund has a price above 0: none of its futures is of a good that costs money to keep."""
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    with pytest.raises(InvariantError, match=rf"0001\.01: expected a price above 0, found {price}"):
+        store.record_fill(make_fill(child, 40, price=price))
+    store.record_fill(make_fill(child, 40, "0002.01"))
+    with pytest.raises(InvariantError, match="price above 0"):  # nor in place of what is booked
+        store.record_fill(make_fill(child, 40, "0002.02", price=price))
+    held = LedgerStore(database).portfolio(ACCOUNT, later(9999))
+    # 40 bought once at 190, and 1 of commission.
+    assert (held.quantity("AAPL"), held.cash["USD"]) == (D(40), D(-7601))
+    assert [fill.execution_id for fill in store.fills()] == ["0002.01"]
 
 
 def test_late_fill_of_a_cancelled_child_is_booked(database: Database) -> None:

@@ -70,6 +70,21 @@ def test_each_leg_is_booked_under_its_own_parent_and_split_over_its_sleeves(data
     }  # fmt: skip
 
 
+def test_spread_below_nought_is_booked_by_the_prices_of_its_legs(database: Database) -> None:
+    store, (near, far) = open_orders(database), parents()
+    store.save_intents(DAY, (near, far))
+    leg = NearLeg(intent_id="near", contract_id=OLD, arrival_mid=D("1.18"))
+    child = replace(make_child(far, 1, "5", "-0.0050"), near=leg, arrival_mid=D("1.175"))
+    assert store.claim(child, D(1000), NOW) is GateOutcome.CLAIMED
+    store.record_fill(replace(leg_fill(child, NEW, "5", 1), price=D("1.1751"), commission=None))
+    store.record_fill(replace(leg_fill(child, OLD, "5", 2), price=D("1.1801"), commission=None))
+    # Far 1.1751 less near 1.1801 is -0.0050, the limit; no execution has that price.
+    assert [(fill.contract_id, fill.price) for fill in store.fills()] == [
+        (NEW, D("1.1751")),
+        (OLD, D("1.1801")),
+    ]
+
+
 def test_children_of_both_parents_show_the_spread_and_what_it_filled_of_each(database: Database) -> None:
     store, child = sent(database)
     store.record_fill(leg_fill(child, NEW, "5", 1))

@@ -142,5 +142,8 @@ def test_version_outside_of_those_that_the_gateway_speaks_is_hung_up_on(
 
 @pytest.mark.parametrize("version", [156, 179])
 def test_gateway_of_a_version_without_a_catalogue_is_refused(version: int) -> None:
-    with closing(make_gateway()) as gateway, pytest.raises(ConfigurationError, match=rf"157 to 178, found {version}"):
+    with (
+        closing(make_gateway()) as gateway,
+        pytest.raises(ConfigurationError, match=rf"157 to 178, found {version}"),
+    ):
         GatewayServer(gateway, version=version)
