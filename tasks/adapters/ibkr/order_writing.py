@@ -6,7 +6,7 @@ from ib_insync.contract import Contract as WireContract
 from ib_insync.order import Order
 from ib_insync.util import formatIBDatetime
 
-from engine.errors import ConfigurationError, InvariantError, UnknownContract
+from engine.errors import BrokerError, ConfigurationError, InvariantError, UnknownContract
 from engine.model.orders import ChildOrder, OrderType
 from tasks.adapters.ibkr.contracts import ContractDesk
 from tasks.adapters.ibkr.errors import NotWritten
@@ -16,12 +16,15 @@ from tasks.adapters.ibkr.units import WireUnits, plain
 def written_order(
     child: ChildOrder, contracts: ContractDesk, units: WireUnits, account: str
 ) -> tuple[WireContract, Order]:
-    """Contract and order of a child; raises `NotWritten` for a contract that is not known at the broker."""
+    """Contract and order of a child.
+
+    Raises `NotWritten` for a contract that is not known at the broker, or that it would not name.
+    """
     try:
         known = contracts.qualified(child.contract_id)
         near = child.near
         wire = known.wire if near is None else contracts.spread(child.contract_id, near.contract_id)
-    except (UnknownContract, ConfigurationError) as error:
+    except (UnknownContract, ConfigurationError, BrokerError) as error:
         raise NotWritten(f"{child.order_ref} was not written: {error}") from error
     if not child.quantity.is_finite() or child.quantity <= 0:
         raise InvariantError(f"{child.order_ref}: expected a positive quantity, found {child.quantity}")

@@ -21,6 +21,7 @@ from engine.model.market import Quote
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder, TransportEvent
 from tasks.adapters.ibkr.contracts import ContractDesk
+from tasks.adapters.ibkr.errors import NotWritten
 from tasks.adapters.ibkr.order_news import OrderNews, side_of
 from tasks.adapters.ibkr.order_writing import written_order
 from tasks.adapters.ibkr.policy import SessionState
@@ -88,7 +89,10 @@ class IbkrTransport:
         if self._news.is_known(child.order_ref):
             raise InvariantError(f"expected each order once, found {child.order_ref} again")
         wire, order = written_order(child, self._contracts, self._units, self._session.policy.account)
-        self._take_in()
+        try:
+            self._take_in()
+        except BrokerUnavailable as error:
+            raise NotWritten(f"{child.order_ref} was not written: {error}") from error
 
         def write(ib: IB, number: int) -> None:
             ib.client.placeOrder(number, wire, order)

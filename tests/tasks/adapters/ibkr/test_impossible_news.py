@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BrokerUnavailable
-from engine.model.orders import ChildStatus
+from engine.model.orders import ChildOrder, ChildStatus, OrderType, Side
 from tasks.adapters.ibkr.account import IbkrAccount
+from tasks.adapters.ibkr.errors import NotWritten
 from tasks.adapters.ibkr.orders import IbkrTransport
 from tasks.adapters.ibkr.policy import SessionState
 from tasks.adapters.ibkr.records import News
 from tasks.adapters.simulated_gateway import server
+from tasks.adapters.simulated_gateway.messages import Request
 from tests.tasks.adapters.gateways import ACCOUNT
 from tests.tasks.adapters.ibkr.booked import LEASE, BookedWindow, booked_window, intent
 from tests.tasks.adapters.ibkr.conftest import Connect, eventually
@@ -262,6 +264,36 @@ def market() -> Iterator[MarketGateway]:
 def of_a_contract(market: MarketGateway) -> Record:
     """An execution of a contract that the desk did not qualify yet."""
     return {**EXECUTION, "con_id": str(market.listing.number("CSPX")), "currency": "USD", "order_ref": ""}
+
+
+@pytest.mark.parametrize("told_before", [True, False], ids=["beside an execution", "of its own contract"])
+def test_order_is_known_as_not_written_where_the_broker_would_not_name_a_contract(
+    market: MarketGateway, session: Connect, monkeypatch: pytest.MonkeyPatch, told_before: bool
+) -> None:
+    one = session(port=market.port)
+    transport = IbkrTransport(one, contract_desk(one), lambda name: None)
+    known = market._details
+    asked = ChildOrder(
+        order_ref="AF1.B.1", intent_id="b", attempt=1, contract_id="AAPL" if told_before else "CSPX", side=Side.BUY,
+        quantity=Decimal(1), order_type=OrderType.LIMIT, limit_price=Decimal(100), time_in_force="DAY",
+        good_till=transport.now() + timedelta(minutes=20),
+    )  # fmt: skip
+
+    def details(request: Request) -> list[Reply]:
+        is_apple = "AAPL" in (request.record["symbol"], request.record["local_symbol"])
+        return known(request) if is_apple else [fails(321, "Busy")]
+
+    monkeypatch.setattr(market, "_details", details)
+    if told_before:
+        market.say(("execution", of_a_contract(market)))
+        one.ping()
+    with pytest.raises(NotWritten, match=rf"{asked.order_ref} was not written: .*321"):
+        transport.send(asked)
+    assert market.named("place_order") == []
+    monkeypatch.setattr(market, "_details", known)
+    transport.send(asked)  # nothing of the first try is left
+    market.wait_for("place_order")
+    assert [order.record["order_ref"] for order in market.named("place_order")] == [asked.order_ref]
 
 
 def test_execution_whose_contract_the_broker_would_not_name_is_told_when_it_does(
