@@ -129,7 +129,8 @@ class OrderLimits:
 class Sender:
     """The run that asks to send; ``epoch`` is that of its claim, ``None`` for a person's work without a run.
 
-    ``client_id`` is that of the connection over which it sends.
+    ``client_id`` is that of the connection over which it sends. ``has_leave`` is whether a person's leave holds, where
+    one is needed.
     """
 
     account: str
@@ -137,6 +138,7 @@ class Sender:
     epoch: int | None
     limits: OrderLimits
     client_id: int | None = None
+    has_leave: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,16 +156,17 @@ class GateFacts:
     notional: int
     orders_today: int
     turnover_today: int
+    has_leave: bool = True
 
 
 def judge(facts: GateFacts, limits: OrderLimits) -> GateOutcome:
-    """The gate's answer; only CLAIMED lets an order leave. A missing control row means HALTED."""
+    """The gate's answer; only CLAIMED lets an order leave. A missing control row, or no leave, means HALTED."""
     control = facts.control
     if control is not None and control.epoch != facts.epoch:
         return GateOutcome.STALE_EPOCH
     if facts.status is not ChildStatus.PLANNED:
         return GateOutcome.ALREADY_CLAIMED
-    if control is None or control.state is ControlState.HALTED:
+    if control is None or control.state is ControlState.HALTED or not facts.has_leave:
         return GateOutcome.HALTED
     if control.state is ControlState.REDUCING and not facts.reduce_only:
         return GateOutcome.REDUCE_ONLY
@@ -213,6 +216,7 @@ def claim_child(
         notional=to_micros(notional_usd),
         orders_today=orders_today,
         turnover_today=turnover_today,
+        has_leave=sender.has_leave,
     )
     outcome = judge(facts, sender.limits)
     if outcome is GateOutcome.ALREADY_CLAIMED and not is_same:

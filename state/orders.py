@@ -6,7 +6,7 @@ execution; a correction takes the earlier version back and books the new one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -86,6 +86,7 @@ class OrderStore(DoubtStore):
         self._sender = Sender(account=account, run_id=run_id, epoch=epoch, limits=limits)
         self._books = FillBooks(account=account, contracts=contracts, taxes=taxes)
         self._spent: frozenset[str] | None = None
+        self._leave: Callable[[], bool] | None = None
 
     def passage(self) -> AbstractContextManager[Holding]:
         """Hold the account's latch while an order is claimed and written; see `state.latch`."""
@@ -104,6 +105,11 @@ class OrderStore(DoubtStore):
         self._sender = replace(self._sender, client_id=client_id)
         return self
 
+    def under(self, leave: Callable[[], bool]) -> OrderStore:
+        """The same book, for a run that needs leave to send: without it the gate is closed as under a halt."""
+        self._leave = leave
+        return self
+
     def claim(self, child: ChildOrder, notional_usd: Decimal, now: datetime) -> GateOutcome:
         """Plan a child and ask the send gate for it; see `state.gate`. What it answers is committed.
 
@@ -114,8 +120,9 @@ class OrderStore(DoubtStore):
             raise InvariantError(
                 f"{child.order_ref} is the name of an order that this database has lost; a new order needs another"
             )
+        sender = self._sender if self._leave is None else replace(self._sender, has_leave=self._leave())
         with self._database.transaction() as connection:
-            outcome = claim_child(connection, self._sender, child, notional_usd, now)
+            outcome = claim_child(connection, sender, child, notional_usd, now)
             if outcome is GateOutcome.CLAIMED:
                 claimed = StatusChange(child.order_ref, ChildStatus.SENDING, "claimed")
                 # Nothing is noted of a child before its claim.
@@ -224,7 +231,7 @@ class OrderStore(DoubtStore):
             return tuple(child_record(row) for row in found)
 
     def permission(self) -> Permission:
-        """What the control state lets leave; a run that is no longer the one that sends is superseded."""
+        """What control state and leave let leave; a run that is no longer the one that sends is superseded."""
         found = self._control()
         if found is None:
             return Permission.HALTED
@@ -232,6 +239,8 @@ class OrderStore(DoubtStore):
             return Permission.SUPERSEDED
         if found.stops_everything:
             return Permission.STOPPED
+        if self._leave is not None and not self._leave():
+            return Permission.HALTED
         return _PERMISSIONS[found.state]
 
     def fills(self, since: datetime | None = None, account: str | None = None) -> tuple[Fill, ...]:

@@ -10,18 +10,19 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from engine.composition.stages import PreviousDay
 from engine.errors import ConfigurationError, HaltError, InvariantError, NonFiniteValue, SupersededError
-from engine.model.context import DayContext, RunKey, RunKind, RunStatus
+from engine.model.context import DayContext, Mode, RunKey, RunKind, RunStatus
 from engine.model.encoding import decode, digest_bytes, encode
 from engine.model.impossible import impossible, impossible_figure
 from engine.model.money import ZERO, round_money
 from state.gate import OrderLimits
 from state.orders import OrderStore
 from state.runs import ClaimOutcome, RunClaim
+from tasks.leave import Leave
 from tasks.runtime import World
 
 Value = TypeVar("Value")
@@ -106,7 +107,7 @@ class TradingDay:
             max_order_usd=round_money(nav * guard.gate_order_pct_nav),
             max_turnover_usd=round_money(nav * Decimal(str(self.policy.risk.gross_leverage_max))),
         )
-        return OrderStore(
+        book = OrderStore(
             self.world.database,
             self.key.account,
             self.run_id,
@@ -115,6 +116,9 @@ class TradingDay:
             self.world.contracts,
             self.policy.costs.transaction_taxes,
         ).over(self.world.client_id)
+        if self.key.mode is not Mode.LIVE:
+            return book
+        return book.under(Leave(self.world.require_leave, partial(self.alert, "CRITICAL")))
 
     # ------------------------------------------------------------ journal
 

@@ -13,6 +13,17 @@ from engine.ports import OrderTransport
 from tasks.adapters.ibkr.errors import NotWritten
 
 
+def refusal_of(permit: Callable[[], object]) -> str | None:
+    """Why nothing may leave, ``None`` where it may; what can not be asked gives no leave."""
+    try:
+        permit()
+    except RefusedError as error:
+        return str(error)
+    except Exception as error:  # its text may hold what no log should
+        return f"leave could not be asked for ({type(error).__name__})"
+    return None
+
+
 class GuardedTransport:
     """An `OrderTransport` over another one; ``permit`` raises where nothing may leave, whatever it raises."""
 
@@ -21,16 +32,9 @@ class GuardedTransport:
 
     def send(self, child: ChildOrder) -> None:
         """Write one order once; raises `NotWritten` where there is no leave for it."""
-        try:
-            self._permit()
-        except RefusedError as error:
-            raise NotWritten(f"{child.order_ref} was not written: {error}") from error
-        except (
-            Exception
-        ) as error:  # what can not be asked gives no leave; the text may hold what no log should
-            raise NotWritten(
-                f"{child.order_ref} was not written: leave could not be asked for ({type(error).__name__})"
-            ) from error
+        refusal = refusal_of(self._permit)
+        if refusal is not None:
+            raise NotWritten(f"{child.order_ref} was not written: {refusal}")
         self._line.send(child)
 
     def cancel(self, order_ref: str) -> None:

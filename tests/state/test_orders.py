@@ -201,6 +201,21 @@ def test_missing_control_row_closes_the_gate(database: Database) -> None:
     assert store.permission() is Permission.HALTED
 
 
+def test_gate_is_closed_while_there_is_no_leave_also_for_reductions(database: Database) -> None:
+    given = [False]
+    store = open_orders(database).under(lambda: given[0])
+    intents = (make_intent(), make_intent("less", side=Side.SELL, reduce_only=True))
+    store.save_intents(DAY, intents)
+    for intent in intents:
+        child = make_child(intent)
+        assert store.claim(child, D(19_000), NOW) is GateOutcome.HALTED
+        assert store.child(child.order_ref).status is S.PLANNED
+    assert store.permission() is Permission.HALTED
+    given[0] = True
+    assert store.permission() is Permission.ALL
+    assert store.claim(make_child(intents[0]), D(19_000), NOW) is GateOutcome.CLAIMED
+
+
 def test_reducing_lets_only_reductions_leave(database: Database) -> None:
     store = open_orders(database)
     opening = planned(store)

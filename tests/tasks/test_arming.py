@@ -17,6 +17,7 @@ from tasks.adapters.guarded_transport import GuardedTransport
 from tasks.adapters.ibkr.errors import NotWritten
 from tasks.arming import Wanted, arm, arm_path, require_armed
 from tasks.broker_place import BrokerPlace
+from tasks.leave import Leave
 
 NOW = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 UNTIL = NOW + timedelta(hours=20)
@@ -203,3 +204,19 @@ def test_leave_is_given_for_real_money_and_a_month_at_most(wanted: Wanted) -> No
     with pytest.raises(ConfigurationError, match="the paper account DU1234567"):
         arm(paper, UNTIL, NOW)
     assert not (wanted.home / "arm").exists()
+
+
+def test_end_of_leave_is_told_once_each_time_that_it_ends(wanted: Wanted) -> None:
+    now, told = [NOW], list[str]()
+    arm(wanted, UNTIL, NOW)
+    leave = Leave(lambda: require_armed(wanted, now[0]), told.append)
+    assert (leave(), told) == (True, [])
+    now[0] = UNTIL
+    assert [leave(), leave()] == [False, False]
+    assert len(told) == 1
+    assert "what works is taken back: expected leave to trade U7654321 live on port 4001" in told[0]
+    arm(wanted, UNTIL + timedelta(hours=1), UNTIL)
+    assert leave()
+    arm_path(wanted.home, "U7654321").unlink()
+    assert not leave()
+    assert len(told) == 2

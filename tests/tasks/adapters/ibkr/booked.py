@@ -40,6 +40,7 @@ from engine.model.orders import (
 )
 from engine.model.universe import ContractBook
 from engine.model.windows import ExecutionStyle, LiquidityWindow
+from engine.ports import OrderTransport
 from engine.simulation.account import FaultKind
 from engine.simulation.interventions import distort_report
 from state.database import Database, open_database
@@ -48,8 +49,9 @@ from state.order_reading import account_fills, account_orders
 from state.orders import OrderStore
 from state.processes import ProcessToken
 from state.runs import RunStore
-from tasks.adapters.ibkr.orders import IbkrTransport
+from tasks.adapters.guarded_transport import GuardedTransport
 from tasks.execute import JobObserver, jobs_of_date
+from tasks.leave import Leave
 from tests.engine.execution.market import execution_policy, safety_policy
 from tests.simulation.order_days.drawing import WIDE, ProcessDeath
 from tests.tasks.adapters.gateways import ACCOUNT, OPENED, RunningGateway, make_gateway, running, small_world
@@ -75,7 +77,7 @@ def contract_book() -> ContractBook:
 class Interrupted:
     """The adapter's transport; tells what was done and heard, as soon as it was."""
 
-    def __init__(self, line: IbkrTransport, told: Callable[[str], None]) -> None:
+    def __init__(self, line: OrderTransport, told: Callable[[str], None]) -> None:
         self._line, self._told = line, told
 
     def now(self) -> datetime:
@@ -124,6 +126,7 @@ class BookedWindow:
     attempts: int = 0
     request_timeout: float = 5.0
     desk: Desk | None = None
+    require_leave: Callable[[], object] | None = None
 
     def ask(self, command: str, **fields: object) -> dict[str, object]:
         """A command of the control interface."""
@@ -214,10 +217,11 @@ class BookedWindow:
         runs = RunStore(self.database, token)
         claim = runs.claim(_key(RunKind.EXECUTION), desk.transport.now(), "code", "config")
         assert claim.is_owner
-        orders, line = (
-            store(self.database, claim.run_id, claim.epoch),
-            Interrupted(desk.transport, self._happened),
-        )
+        orders, wire = store(self.database, claim.run_id, claim.epoch), desk.transport
+        line = Interrupted(wire, self._happened)
+        if self.require_leave is not None:
+            orders = orders.under(Leave(self.require_leave, self.alarms.append))
+            line = Interrupted(GuardedTransport(wire, self.require_leave), self._happened)
         self.alarms += [f"blocked: {name}" for name in recover(orders, line).blocked]
         world = SimpleNamespace(now=desk.transport.now(), observer=self._observe)
         watched = SimpleNamespace(orders=orders, trade_date=OPENED.date(), world=world)
