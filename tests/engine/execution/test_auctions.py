@@ -12,6 +12,7 @@ from engine.execution.recovery import recover
 from engine.execution.ticket import FinishReason
 from engine.model.context import ControlState
 from engine.model.instruments import VenueGroup
+from engine.model.market import Quote
 from engine.model.orders import (
     ChildOrder,
     ChildStatus,
@@ -175,6 +176,32 @@ def test_late_start_follows_the_rule_of_its_style(
     assert [child.order_type for child in broker.sent] == types, why
     assert [result.status for result in report.jobs] == [status]
     assert bool(report.alarms) is (status is not JobStatus.DONE)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "types", "why"),
+    [
+        (None, [], "nothing is left to trade in"),
+        (MIDDAY, [OrderType.LIMIT], "MIDDAY is open for five minutes more"),
+    ],
+)
+def test_quote_that_is_told_after_the_cutoff_makes_no_auction_order(
+    fallback: LiquidityWindow | None, types: list[OrderType], why: str
+) -> None:
+    def slow(broker: ScriptedTransport, book: MemoryOrderBook) -> None:
+        FILLED(broker, book)  # type: ignore[operator]
+        quoted = broker.quote_at
+
+        def two_seconds_later(name: str, at: datetime) -> Quote | None:
+            broker.clock = at + timedelta(seconds=2)
+            return quoted(name, broker.clock)
+
+        broker.quote_at = two_seconds_later
+
+    start = utc(DAY, "19:45") - timedelta(seconds=1)  # asked at 19:44:59, told at 19:45:01
+    report, broker, _ = lived(job(CLOSE, fallback), start, slow)
+    assert [child.order_type for child in broker.sent] == types, why
+    assert [result.status for result in report.jobs] == [JobStatus.DONE]
 
 
 def test_europe_s_close_has_no_window_to_fall_back_to() -> None:

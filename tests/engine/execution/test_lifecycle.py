@@ -65,6 +65,15 @@ def test_quote_becomes_a_child_that_asks_the_send_gate() -> None:
     assert (ticket.state.phase, ticket.reserved) == (t.Phase.CLAIMING, 100)
 
 
+def test_quote_that_is_told_after_the_window_makes_no_child() -> None:
+    end = fresh().core.window_end
+    ticket, _ = step(fresh(), t.Start(), end - timedelta(seconds=1), POLICY)
+    late = t.QuoteArrived(quote(at=end))
+    ticket, commands = step(ticket, late, end, POLICY)
+    assert [type(command) for command in commands] == [t.Finish]
+    assert (ticket.state.finish, ticket.reserved) == (t.FinishReason.WINDOW_CLOSED, 0)
+
+
 def test_nothing_is_modified_in_place() -> None:
     ticket, _ = after(*SENT)
     ticket, _ = step(ticket, told(TransportEventKind.ACKNOWLEDGED, ticket), NOON, POLICY)
