@@ -36,7 +36,7 @@ _UNDER_WAY = (
     .join(runs, runs.c.run_id == run_attempts.c.run_id)
     .where(
         runs.c.account == bindparam("account"),
-        run_attempts.c.status.in_((RunStatus.CLAIMED.value, RunStatus.RUNNING.value)),
+        run_attempts.c.status.in_([status.value for status in RunStatus if status.is_held]),
     )
     .order_by(run_attempts.c.claimed_at.desc())
 )

@@ -81,6 +81,7 @@ class JobStore:
     def save_intents(self, trade_date: date, wanted: Sequence[OrderIntent]) -> tuple[OrderIntent, ...]:
         """Freeze parents: what was committed first stays, and is what comes back."""
         with self._database.transaction() as connection:
+            self._refuse_superseded(connection, share=True)
             return self._freeze(connection, trade_date, wanted)
 
     def intents(self, trade_date: date) -> tuple[OrderIntent, ...]:
@@ -97,9 +98,11 @@ class JobStore:
         """Store jobs with their frozen parents and say what holds for each.
 
         A PENDING job with another content is superseded by a new version; a job that was begun, finished or given
-        up stays as it is, and so does one with the same content.
+        up stays as it is, and so does one with the same content. Raises `SupersededError` when another run took over:
+        its own decision holds.
         """
         with self._database.transaction() as connection:
+            self._refuse_superseded(connection, share=True)
             return tuple(self._save(connection, job) for job in wanted)
 
     def jobs(self, trade_date: date | None = None, run_id: str | None = None) -> tuple[JobRecord, ...]:
@@ -146,7 +149,7 @@ class JobStore:
             way = (JobStatus.RECOVERING, status) if recovering else (status,)
             _move(connection, current, way, now, note)
 
-    def _refuse_superseded(self, connection: Connection) -> None:
+    def _refuse_superseded(self, connection: Connection, *, share: bool = False) -> None:
         """Raise `SupersededError` for a run that another took over; a store without a run's epoch has nothing to lose."""
 
     def _save(self, connection: Connection, job: ExecutionJob) -> JobRecord:

@@ -116,14 +116,21 @@ class Journal:
         """Store what a run read, replacing what an earlier attempt read; returns the digest."""
         return self.record_inputs(run_id, {name: payload})[name]
 
-    def record_inputs(self, run_id: str, payloads: Mapping[str, bytes]) -> Mapping[str, str]:
-        """Store everything that a run read, by name, in one transaction; returns the digests, as `record_input`."""
+    def record_inputs(
+        self, run_id: str, payloads: Mapping[str, bytes], attempt: int | None = None
+    ) -> Mapping[str, str]:
+        """Store everything that a run read, by name, in one transaction; returns the digests, as `record_input`.
+
+        With ``attempt`` one that was taken over is refused: what it read late is not what the run decided on.
+        """
         digests = {name: digest_bytes(payload) for name, payload in payloads.items()}
         rows = [
             {"run_id": run_id, "name": name, "digest": digests[name], "payload": payload}
             for name, payload in payloads.items()
         ]
         with self._database.transaction() as connection:
+            if attempt is not None:
+                _claimed_status(connection, run_id, attempt)
             insert_or_replace(connection, run_inputs, rows)
         return digests
 
@@ -166,6 +173,14 @@ def _step_record(row: Row[tuple[object, ...]]) -> StepRecord:
 
 def _enter(connection: Connection, run_id: str, attempt: int) -> None:
     """Refuse a fenced attempt; the first step of an attempt makes the run RUNNING."""
+    current = _claimed_status(connection, run_id, attempt)
+    if current is not RunStatus.RUNNING:
+        run_transition(current, RunStatus.RUNNING, run_id)
+        connection.execute(update(runs).where(runs.c.run_id == run_id).values(status=RunStatus.RUNNING.value))
+
+
+def _claimed_status(connection: Connection, run_id: str, attempt: int) -> RunStatus:
+    """Status of a run, which is held until the caller commits; refuses an attempt that was taken over."""
     found = connection.execute(_RUN, {"run_id": run_id}).one_or_none()
     if found is None:
         raise InvariantError(f"expected a claimed run, found none called {run_id}")
@@ -173,7 +188,4 @@ def _enter(connection: Connection, run_id: str, attempt: int) -> None:
         raise RefusedError(
             f"{run_id}: attempt {attempt} was taken over by attempt {found.attempt}; it must stop"
         )
-    current = RunStatus(found.status)
-    if current is not RunStatus.RUNNING:
-        run_transition(current, RunStatus.RUNNING, run_id)
-        connection.execute(update(runs).where(runs.c.run_id == run_id).values(status=RunStatus.RUNNING.value))
+    return RunStatus(found.status)

@@ -133,7 +133,8 @@ class TradingDay:
             POLICY: self.world.record_of(self.setup.policy),
             name: payload,
         }
-        for read, digest in self.world.runs.record_inputs(self.run_id, payloads).items():
+        told_by = self.claim.attempt
+        for read, digest in self.world.runs.record_inputs(self.run_id, payloads, told_by).items():
             self._chain = chained(self._chain, read, digest)
         return told
 
@@ -182,7 +183,7 @@ class TradingDay:
             raise SupersededError(
                 f"{self.run_id}: attempt {self.claim.attempt} was taken over by attempt {run.attempt}; it has stopped"
             )
-        if run.status in (RunStatus.CLAIMED, RunStatus.RUNNING):
+        if run.status.is_held:
             self.finish(RunStatus.FAILED, b"")
 
     # ------------------------------------------------------------ memories

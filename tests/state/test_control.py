@@ -124,6 +124,12 @@ def test_process_that_may_still_send_is_named(database: Database) -> None:
     assert f"{run} attempt 1" in holder
 
 
+def test_process_of_a_later_attempt_that_may_still_send_is_named_too(database: Database) -> None:
+    run = run_id(database)
+    RunStore(database).claim(make_key(), later(61), "code", "config")
+    assert f"{run} attempt 2" in ControlStore(database).may_be_sending(ACCOUNT)[0]
+
+
 def test_kill_switch_halts_and_its_release_gives_the_set_state_back(database: Database) -> None:
     store = ControlStore(database)
     store.set_state(ACCOUNT, ControlState.REDUCING, "margin", "risk", NOW)

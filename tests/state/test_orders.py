@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from engine.accounting.ledger import EntryKind
 from engine.errors import IllegalTransition, InvariantError, SupersededError
@@ -18,7 +19,7 @@ from engine.model.portfolio import Sleeve
 from engine.ports import GateOutcome, OrderBook, Permission, StatusChange
 from state.control import ControlStore, HaltSeverity
 from state.database import Database, open_database
-from state.gate import GateFacts, OrderLimits, counted_notional, judge
+from state.gate import GateFacts, OrderLimits, Sender, claim_child, counted_notional, judge
 from state.ledger import LedgerStore
 from state.orders import OrderStore
 from state.runs import RunStore
@@ -159,6 +160,21 @@ def test_racing_children_of_one_parent_never_exceed_it(database: Database) -> No
     assert sorted(outcome.value for outcome in outcomes) == ["claimed"] + ["over_reserved"] * 3
 
 
+def test_claim_holds_what_may_leave_against_changes_until_it_commits(database: Database) -> None:
+    child = planned(open_orders(database))
+    sender = Sender(account=ACCOUNT, run_id="run", epoch=1, limits=LIMITS)
+    patience = {"options": "-c lock_timeout=100"} if database.is_postgresql else {"timeout": 0.1}
+    impatient = create_engine(database.engine.url, connect_args=patience)
+    halted = text("UPDATE control SET kill_switch = true")
+    with database.transaction() as connection:
+        assert claim_child(connection, sender, child, D(1), NOW) is GateOutcome.CLAIMED
+        with pytest.raises(OperationalError, match="lock"), impatient.begin() as other:
+            other.execute(halted)
+    with impatient.begin() as other:
+        other.execute(halted)
+    impatient.dispose()
+
+
 def test_halt_closes_the_gate_and_its_resolution_opens_it(database: Database) -> None:
     store = open_orders(database)
     child = planned(store)
@@ -241,6 +257,12 @@ def test_older_epoch_changes_no_state_of_orders_and_jobs(database: Database) -> 
         store.record_status(child.order_ref, S.CANCEL_PENDING, NOW, "zombie")
     with pytest.raises(SupersededError, match="another run took over"):
         store.begin_job("job", NOW)
+    with pytest.raises(SupersededError, match="another run took over"):
+        store.save_jobs((make_job("job of an older decision", make_intent("older")),))
+    with pytest.raises(SupersededError, match="another run took over"):
+        store.save_intents(DAY, (make_intent("older"),))
+    assert [intent.intent_id for intent in store.intents(DAY)] == [child.intent_id]
+    assert store.jobs(DAY) == ()
     with pytest.raises(SupersededError, match="another run took over"):
         store.record([make_fill(child, 1)], [StatusChange(child.order_ref, S.FILLED, "zombie")], NOW)
     assert [fill.quantity for fill in store.fills()] == [1]  # an execution is true whoever tells it

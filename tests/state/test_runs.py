@@ -247,6 +247,15 @@ def test_inputs_of_the_latest_attempt_win_and_an_altered_one_is_seen(database: D
     assert not store.inputs(run_id)["market"].is_intact
 
 
+def test_overtaken_attempt_leaves_what_the_run_read_as_it_is(database: Database) -> None:
+    old, new = RunStore(database, OTHER_HOST), RunStore(database)
+    first, second = claim(old), claim(new, seconds=60)
+    new.record_inputs(second.run_id, {"market": b"what was decided on"}, second.attempt)
+    with pytest.raises(RefusedError, match="attempt 1 was taken over by attempt 2"):
+        old.record_inputs(first.run_id, {"market": b"read late"}, first.attempt)
+    assert new.inputs(second.run_id)["market"].payload == b"what was decided on"
+
+
 def test_memory_of_the_date_itself_is_never_read(database: Database) -> None:
     store = RunStore(database)
     for day, payload in ((0, b"monday"), (1, b"tuesday"), (0, b"monday again")):
