@@ -211,11 +211,25 @@ def quote_arrived(
     core: OrderCore, state: TicketState, offered: QuoteArrived, now: datetime, policy: ExecutionPolicy
 ) -> Result:
     """Make the next child at this quote, or decide whether the working one gets a new price."""
-    phase = state.phase
-    if phase not in (Phase.QUOTING, Phase.WORKING):
+    if state.phase not in (Phase.QUOTING, Phase.WORKING):
         return state, ()
-    if phase is Phase.QUOTING and now >= _last_send(core, state):
+    last_send = core.ends(state) if state.auction is None else state.auction.cutoff
+    if state.phase is Phase.QUOTING and now >= last_send:
         return _too_late(core, state, now, policy)
+    return _priced(core, state, offered, now, policy)
+
+
+def _too_late(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
+    """The market's answer took until nothing may leave any more."""
+    if state.auction is not None:
+        return leave_auction(core, state, now, policy, "the auction's cut-off passed")
+    return finish(state, FinishReason.WINDOW_CLOSED, state.text)
+
+
+def _priced(
+    core: OrderCore, state: TicketState, offered: QuoteArrived, now: datetime, policy: ExecutionPolicy
+) -> Result:
+    phase = state.phase
     if state.is_spread and state.mids is None:
         state = state._replace(mids=arrival_mids(core, offered, now, policy))
     plan = state.plan if state.plan is not None else plan_of(core, state, offered, now, policy)
@@ -237,17 +251,6 @@ def quote_arrived(
         # It rested at its collar once; more orders that can not trade would only use up the day's count.
         return no_quote(core, state, "the market is outside the collar of the arrival", now, policy)
     return _new_child(core, state, plan, price)
-
-
-def _last_send(core: OrderCore, state: TicketState) -> datetime:
-    return core.ends(state) if state.auction is None else state.auction.cutoff
-
-
-def _too_late(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
-    """The market's answer took until nothing may leave any more."""
-    if state.auction is not None:
-        return leave_auction(core, state, now, policy, "the auction's cut-off passed")
-    return finish(state, FinishReason.WINDOW_CLOSED, state.text)
 
 
 def _retargeted(core: OrderCore, state: TicketState, plan: OrderPlan) -> Result:
