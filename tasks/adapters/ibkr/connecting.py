@@ -15,12 +15,14 @@ async def shake_hands(client: PacedClient, policy: SessionPolicy, refused: async
     shaking = asyncio.ensure_future(
         client.connectAsync(policy.host, policy.port, policy.client_id, policy.connect_timeout)
     )
-    await asyncio.wait({shaking, refused}, return_when=asyncio.FIRST_COMPLETED)
-    if refused.done() and not shaking.done():
+    try:
+        await asyncio.wait({shaking, refused}, return_when=asyncio.FIRST_COMPLETED)
+        if refused.done() and not shaking.done():
+            refused.result()
+        await shaking
+    finally:  # also when nobody waits any more: a greeting that is left alone would hold its socket and our client id
         shaking.cancel()
         await asyncio.gather(shaking, return_exceptions=True)
-        refused.result()
-    await shaking
     spoken, lowest, highest = client.serverVersion(), client.MinClientVersion, client.MaxClientVersion
     if not lowest <= spoken <= highest:  # the library takes any, and would read its messages wrongly
         raise ConnectionError(f"expected a gateway that speaks {lowest} to {highest}, found {spoken}")

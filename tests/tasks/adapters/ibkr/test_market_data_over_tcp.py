@@ -50,9 +50,9 @@ class Rig:
 def world() -> Iterator[Rig]:
     with trading() as line:
         terms = MarketTerms(
-            quality=QuoteQualityConfig(answer_seconds=0.4).in_virtual_time(),
+            quality=QuoteQualityConfig(answer_seconds=1.5).in_virtual_time(),
             borrow_fee_bps_annual=Decimal(150),
-            generic_seconds=0.4,
+            generic_seconds=1.5,
         )
         yield Rig(line, MarketDesk(line.session, line.contracts, *small_world()[:2], terms))
 

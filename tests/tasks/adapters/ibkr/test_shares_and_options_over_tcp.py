@@ -18,6 +18,8 @@ from tests.tasks.adapters.gateways import OPENED, small_world
 from tests.tasks.adapters.ibkr.desks import FEE
 from tests.tasks.adapters.ibkr.trading import Desk, trading
 
+ANSWERED = 2.5
+"""Seconds after which what nobody lends or pays is taken as not told; a busy machine needs more than a moment."""
 PUTS = OptionRange(right=OptionRight.PUT, first_day=20, last_day=70)
 
 
@@ -34,9 +36,9 @@ def rig() -> Iterator[Rig]:
     known = PointInTimeMarket(panel=world.panel, universe=universe, sessions=sessions)
     with trading() as line:
         terms = MarketTerms(
-            quality=QuoteQualityConfig(answer_seconds=0.4).in_virtual_time(),
+            quality=QuoteQualityConfig(answer_seconds=ANSWERED).in_virtual_time(),
             borrow_fee_bps_annual=FEE,
-            generic_seconds=0.4,
+            generic_seconds=ANSWERED,
         )
         desk = MarketDesk(line.session, line.contracts, universe, sessions, terms)
         yield Rig(line, desk, known.inputs(OPENED.date(), OPENED, (), {"SPX_OPT": PUTS}))
