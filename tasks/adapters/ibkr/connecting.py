@@ -1,13 +1,16 @@
-"""How a connection begins: greeting and account."""
+"""How a connection begins: greeting, account, and where somebody else holds the clock, that it is one gateway."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 
 from engine.errors import ConfigurationError
+from tasks.adapters.ibkr.asking import Asking
 from tasks.adapters.ibkr.listening import PacedClient
 from tasks.adapters.ibkr.policy import SessionPolicy
+from tasks.adapters.ibkr.records import ErrorShown, News
 
 
 async def shake_hands(client: PacedClient, policy: SessionPolicy, refused: asyncio.Future[None]) -> None:
@@ -39,4 +42,23 @@ def check_account(managed: Sequence[str], policy: SessionPolicy) -> None:
             f"expected the account {policy.account} alone at {policy.host}:{policy.port}, found "
             f"{', '.join(managed) or 'none'}; check the account, the port and who is logged in: a login that manages "
             "several accounts, as an adviser's does, is not traded over"
+        )
+
+
+async def require_same_gateway(
+    say: Callable[[str], None], asking: Asking, heard: Sequence[News], policy: SessionPolicy
+) -> None:
+    """Raise `ConfigurationError` unless what ``say`` tells our client through another line is ``heard`` over this one.
+
+    It says a word that nobody else knows.
+    """
+    word = secrets.token_hex(16)
+    await asyncio.to_thread(say, word)
+    # Any answer that comes after it: a question for the time may wait for time to move.
+    await asking.ask("positions", policy.request_timeout)
+    if not any(isinstance(news, ErrorShown) and news.text == word for news in heard):
+        raise ConfigurationError(
+            f"expected the gateway at {policy.host}:{policy.port} behind the control interface, found another one, which "
+            f"has a client {policy.client_id} too: FUND_IB_CONTROL_PORT and FUND_IB_PORT are of different gateways; "
+            "nothing was sent"
         )

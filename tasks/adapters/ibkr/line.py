@@ -6,17 +6,17 @@ the way before it goes on; on the real clock it waits.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from config.settings import Settings
-from engine.errors import ConfigurationError, UnknownContract
+from engine.errors import UnknownContract
 from engine.model.market import Quote
 from engine.model.portfolio import BrokerSnapshot
 from engine.model.universe import ContractBook, Universe
@@ -30,7 +30,6 @@ from tasks.adapters.ibkr.pinning import pin_contracts
 from tasks.adapters.ibkr.pins import Pin, load_pins, pins_path, save_pins
 from tasks.adapters.ibkr.policy import SessionPolicy, SteadyClock
 from tasks.adapters.ibkr.quote_quality import QuoteQualityConfig
-from tasks.adapters.ibkr.records import ErrorShown, News
 from tasks.adapters.ibkr.session import IbkrSession
 from tasks.adapters.ibkr.virtual_time import VenueLine, VirtualClock
 from tasks.broker_place import BrokerPlace
@@ -109,8 +108,8 @@ class IbkrLine:
         self._clock = None if venue is None else VirtualClock(venue, policy.client_id, venue.started())
         self._now = SteadyClock().now if self._clock is None else self._clock.now
         self._session = IbkrSession(policy, now=self._now)
-        self._word, self._was_heard = "", False
-        self._session.listen(self._listen)
+        if venue is not None:
+            self._session.prove_by(partial(venue.say, policy.client_id))
         self._pins = pins_path(world.pins, policy.account)
         self._known = load_pins(self._pins)
         self.contracts = ContractDesk(self._session, world.book, self._known)
@@ -130,25 +129,8 @@ class IbkrLine:
         if not self._is_open:
             self._session.connect()
             if self._venue is not None:
-                self._require_same_gateway(self._venue)
                 self._venue.hold_barriers(self.policy.client_id)
             self._is_open = True
-
-    def _require_same_gateway(self, venue: SimulatedVenue) -> None:
-        """What the control interface tells our client has to come in on our own connection: a word nobody else knows."""
-        self._word, self._was_heard = secrets.token_hex(16), False
-        venue.say(self.policy.client_id, self._word)
-        self._session.positions()  # any answer that comes after it: a question for the time may wait for time to move
-        if not self._was_heard:
-            raise ConfigurationError(
-                f"expected the gateway at {self.policy.host}:{self.policy.port} behind the control interface, found another "
-                f"one, which has a client {self.policy.client_id} too: FUND_IB_CONTROL_PORT and FUND_IB_PORT are of "
-                "different gateways; nothing was sent"
-            )
-
-    def _listen(self, news: News) -> None:
-        if isinstance(news, ErrorShown) and news.text == self._word:
-            self._was_heard = True
 
     def now(self) -> datetime:
         """Time at the broker, UTC."""

@@ -19,19 +19,12 @@ from ib_insync import IB
 
 from engine.errors import BrokerUnavailable, ConfigurationError
 from engine.model.absence import LinkState
-from tasks.adapters.ibkr.connecting import check_account, shake_hands
+from tasks.adapters.ibkr.asking import Asking
+from tasks.adapters.ibkr.connecting import check_account, require_same_gateway, shake_hands
 from tasks.adapters.ibkr.errors import LINK_LOST, LINK_RESTORED, NotWritten
 from tasks.adapters.ibkr.listening import listening_ib
 from tasks.adapters.ibkr.policy import AccountAnswer, OpenList, SessionPolicy, SessionState, SteadyClock
-from tasks.adapters.ibkr.questions import (
-    FIRST_READS,
-    QUESTIONS,
-    Barrier,
-    account_answer,
-    ask_account,
-    held_in,
-    open_list,
-)
+from tasks.adapters.ibkr.questions import Barrier, account_answer, held_in, open_list
 from tasks.adapters.ibkr.records import ErrorShown, LinkChanged, News, OrderShown, PositionShown, Shown
 from tasks.adapters.ibkr.thread import OwnerThread
 
@@ -61,8 +54,7 @@ class IbkrSession:
         self._last_sent: int | None = None
         self._early: list[News] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asking = asyncio.Lock()
-        self._times_asked = 0
+        self._say: Callable[[str], None] | None = None
         self._thread = OwnerThread("ibkr", self._prepare)
         self._thread.start()
 
@@ -72,10 +64,14 @@ class IbkrSession:
         """Hear every message about orders and the link, on the session's thread: put it away and return."""
         self._listeners.append(listener)
 
+    def prove_by(self, say: Callable[[str], None]) -> None:
+        """Let every connection show that it is to the gateway through which ``say`` tells our client a word."""
+        self._say = say
+
     def connect(self) -> None:
         """Connect and read everything; raises `BrokerUnavailable` naming what did not answer.
 
-        Raises `ConfigurationError` when the account is not the one that is expected.
+        Raises `ConfigurationError` when the account, or the gateway, is not the one that is expected.
         """
         waits = self.policy.connect_timeout + self.policy.request_timeout
         self._thread.wait(self._open(), waits)
@@ -136,11 +132,15 @@ class IbkrSession:
 
     def begin_barrier(self) -> Barrier:
         """Ask for the time without waiting for the answer."""
-        return self._thread.wait(self._begun_barrier(), self.policy.request_timeout)
+        return self._thread.wait(self._asking.begin_barrier(), self.policy.request_timeout)
 
     def end_barrier(self, barrier: Barrier) -> None:
         """Wait until the broker came to a barrier: all that it sent before has been heard then."""
         self._thread.wait(barrier.reached(), self.policy.request_timeout)
+
+    def _ask(self, name: str) -> list[Shown]:
+        timeout = self.policy.request_timeout
+        return self._thread.wait(self._asking.ask(name, timeout), 2 * timeout)
 
     @property
     def is_ready(self) -> bool:
@@ -167,6 +167,7 @@ class IbkrSession:
         self._client.MaxRequests = self.policy.messages_per_second
         self.ib.disconnectedEvent += self._disconnected
         self._client.apiError += self._refuse
+        self._asking = Asking(self._client, self._ears, account, self._require_connection, self._cut)
         self._refused: asyncio.Future[None] = self._thread.loop.create_future()
 
     async def _called(self, request: Callable[[IB], Awaitable[T] | T]) -> T:
@@ -199,43 +200,6 @@ class IbkrSession:
         if not self.is_ready:
             raise NotWritten(f"the connection to the broker is {self.state.value}: nothing was written")
 
-    # ------------------------------------------------------------ questions
-
-    def _ask(self, name: str) -> list[Shown]:
-        timeout = self.policy.request_timeout
-        return self._thread.wait(self._asked(name, timeout), 2 * timeout)
-
-    async def _asked(self, name: str, timeout: float) -> list[Shown]:
-        """One question at a time, and an answer in time or the end of the connection."""
-        async with self._asking:
-            self._require_connection()
-            question = self._ears.ask(name)
-            self._pose(name)
-            try:
-                await asyncio.wait_for(question.answered, timeout)
-            except TimeoutError as error:
-                text = f"{name} was not answered in {timeout:g} seconds"
-                self._cut(text)
-                raise BrokerUnavailable(text) from error
-            return question.rows
-
-    def _pose(self, name: str) -> None:
-        if name == "time":
-            self._times_asked += 1
-        ask = ask_account(self.policy.account) if name == "account" else QUESTIONS[name]
-        ask(self._client)
-
-    async def _begun_barrier(self) -> Barrier:
-        self._require_connection()
-        question = self._ears.ask("time")
-        self._pose("time")
-        return Barrier(self._times_asked, question)
-
-    async def _read_everything(self) -> None:
-        """Positions, orders, executions and the account, each really answered; raises naming what did not."""
-        for name in (*FIRST_READS, "account"):
-            await self._asked(name, self.policy.request_timeout)
-
     # ------------------------------------------------------------ connecting
 
     async def _open(self) -> None:
@@ -244,12 +208,14 @@ class IbkrSession:
         self.state, policy = SessionState.CONNECTING, self.policy
         self._early.clear()
         self._ears.begin(policy.client_id)
-        self._times_asked = 0
+        self._asking.begin()
         self._refused = asyncio.get_running_loop().create_future()
         try:
             await shake_hands(self._client, policy, self._refused)
             check_account(self._client.getAccounts(), policy)
-            await self._read_everything()
+            if self._say is not None:
+                await require_same_gateway(self._say, self._asking, self._early, policy)
+            await self._asking.ask_everything(policy.request_timeout)
             self._client.reqMarketDataType(LIVE_QUOTES)
         except BaseException as error:  # also when nobody waits any more: half a connection is none
             self._end_socket()
@@ -279,7 +245,7 @@ class IbkrSession:
             if self._connected_at is not since:
                 return  # a newer connection has a heartbeat of its own
             try:
-                await self._asked("time", policy.heartbeat_timeout)
+                await self._asking.ask("time", policy.heartbeat_timeout)
             except BrokerUnavailable:
                 return
 
@@ -310,7 +276,7 @@ class IbkrSession:
     async def _restored(self) -> None:
         """The gateway found its broker again: read everything, then send again."""
         try:
-            await self._read_everything()
+            await self._asking.ask_everything(self.policy.request_timeout)
         except BrokerUnavailable as error:
             self._cut(str(error))
             return

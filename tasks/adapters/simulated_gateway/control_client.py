@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from datetime import UTC, datetime, timedelta
 
 from engine.errors import BrokerUnavailable, ConfigurationError
@@ -16,7 +17,10 @@ _REMARK = 2108
 
 
 class ControlLine:
-    """One connection to the control port; every call waits for its answer, at most ``timeout`` seconds."""
+    """One connection to the control port; every call waits for its answer, at most ``timeout`` seconds.
+
+    Several threads may ask: one moves the time while another makes a lost connection anew.
+    """
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", timeout: float = 10.0) -> None:
         try:
@@ -26,6 +30,7 @@ class ControlLine:
                 f"expected the gateway's control interface on {host}:{port}, found {error}"
             ) from error
         self.timeout, self._lines = timeout, self._socket.makefile("rb")
+        self._one_at_a_time = threading.Lock()
 
     def ask(self, command: str, **fields: object) -> dict[str, object]:
         """The answer to a command.
@@ -33,8 +38,9 @@ class ControlLine:
         Raises `ConfigurationError` when it is refused, `BrokerUnavailable` when there is none in time.
         """
         try:
-            self._socket.sendall(json.dumps({"command": command, **fields}).encode() + b"\n")
-            line = self._lines.readline()
+            with self._one_at_a_time:
+                self._socket.sendall(json.dumps({"command": command, **fields}).encode() + b"\n")
+                line = self._lines.readline()
         except TimeoutError as error:
             raise BrokerUnavailable(
                 f"expected the gateway's control interface to answer {command} in {self.timeout:g} seconds, found nothing: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from config.settings import load_settings
 from engine.errors import BrokerUnavailable, ConfigurationError
 from flows.commands.__main__ import main
 from tasks.adapters.ibkr.line import IbkrLine, LineWorld, broker_line
+from tasks.adapters.ibkr.policy import SessionState
 from tasks.adapters.simulated_gateway import served
 from tasks.adapters.simulated_gateway.control_client import ControlLine
 from tasks.adapters.simulated_gateway.served import ServedMarket
@@ -32,6 +34,7 @@ from tests.tasks.adapters.gateways import (
     small_world,
 )
 from tests.tasks.adapters.ibkr.booked import contract_book
+from tests.tasks.adapters.ibkr.conftest import eventually
 from tests.tasks.adapters.ibkr.test_whole_day import listen, point_to
 
 DAY, SEED = date(2026, 11, 20), 7
@@ -182,6 +185,55 @@ def test_control_port_of_another_gateway_is_refused_though_it_has_the_same_clien
         assert _asks_barriers(gateway) is _asks_barriers(other) is False
         if ib is not None:
             ib.disconnect()
+
+
+@pytest.mark.parametrize("has_same_client", [False, True])
+def test_reconnection_that_lands_at_another_gateway_is_no_connection(
+    tmp_path: Path, has_same_client: bool
+) -> None:
+    client = load_settings("paper").broker.client_id
+    with (
+        running() as gateway,
+        running() as other,
+        library_loop(),
+        line_of(tmp_path, gateway, gateway) as line,
+    ):
+        line.come_to(OPENED + timedelta(seconds=1))
+        session, alarms = line._session, list[str]()
+        session._alarm = alarms.append
+        session.policy = replace(session.policy, port=other.port, reconnect_delays=(0.02, 0.02))
+        gateway.control.ask("freeze")  # its port lets nobody in, and another's stands in its place
+        gateway.control.ask("reset")
+        eventually(lambda: session.state is not SessionState.READY)
+        gateway.control.ask("thaw")
+        ib = connected(gateway, client) if has_same_client else None
+        eventually(lambda: session.state is SessionState.FAILED)
+        assert "behind the control interface" in session.failure
+        assert len([text for text in alarms if "behind the control interface" in text]) == 2
+        with pytest.raises(BrokerUnavailable, match="behind the control interface"):
+            line.transport.next_event(OPENED + timedelta(seconds=2))
+        assert (gateway.gateway.now, other.gateway.now) == (OPENED + timedelta(seconds=1), OPENED)
+        assert other.control.ask("orders")["orders"] == []
+        if ib is not None:
+            ib.disconnect()
+
+
+def test_reconnection_to_the_same_gateway_proves_itself_and_time_goes_on(tmp_path: Path) -> None:
+    with running() as gateway, line_of(tmp_path, gateway, gateway) as line:
+        line.come_to(OPENED + timedelta(seconds=1))
+        session, words = line._session, list[str]()
+        session.policy = replace(session.policy, reconnect_delays=(0.02, 0.02))
+        say = session._say
+        assert say is not None
+
+        def noted(word: str) -> None:
+            words.append(word)
+            say(word)
+
+        session.prove_by(noted)
+        gateway.control.ask("reset")
+        eventually(lambda: len(words) == 1 and session.is_ready)
+        assert line.come_to(OPENED + timedelta(seconds=2)) == OPENED + timedelta(seconds=2)
 
 
 def _asks_barriers(gateway: RunningGateway) -> bool:
