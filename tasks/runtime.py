@@ -6,13 +6,11 @@ Nothing here decides. A world is the configuration, the fund's database and the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from functools import cached_property
 from typing import TypeVar
 
@@ -26,7 +24,6 @@ from engine.model.absence import AbsencePolicy
 from engine.model.context import Mode, RunKind
 from engine.model.encoding import canonical, decode, digest_bytes, encode
 from engine.model.market import MarketInputs, OptionRange
-from engine.model.orders import Fill
 from engine.model.policy import FundPolicy
 from engine.model.universe import ContractBook, Universe
 from engine.ports import OrderTransport
@@ -34,14 +31,6 @@ from engine.sessions import SessionTable
 from engine.simulation.broker import AccountOpening, SimulatedBroker
 from engine.simulation.facts import PanelFacts
 from engine.simulation.panel import MarketPanel
-from state.control import ControlStore
-from state.copying import copy_book
-from state.database import Database, open_database
-from state.halts import HaltStore
-from state.ledger import LedgerStore
-from state.order_reading import account_fills, order_references
-from state.records import RecordStore
-from state.runs import RunStore
 from tasks.adapters.broker_outside import BrokerOutside
 from tasks.adapters.calendars import session_table
 from tasks.adapters.guarded_transport import GuardedTransport, ReadingTransport
@@ -52,6 +41,7 @@ from tasks.adapters.simulated_outside import SimulatedOutside
 from tasks.adapters.store_world import past_begins
 from tasks.arming import Wanted, require_armed
 from tasks.broker_place import BrokerPlace, broker_place
+from tasks.fund_book import FundBook
 from tasks.options import (
     BROKER_MODES,
     WorldOptions,
@@ -77,8 +67,8 @@ Value = TypeVar("Value")
 Observer = Callable[[str, str], None]
 
 
-class World:
-    """Everything of one account, opened. Close it, or use `open_world`."""
+class World(FundBook):
+    """Everything of one account, opened: its book, and the outside. Close it, or use `open_world`."""
 
     def __init__(self, options: WorldOptions) -> None:
         self.options = options
@@ -92,17 +82,18 @@ class World:
         self.universe: Universe = canonical(universe_of(self.configuration.settings))
         require_market(options, self.universe)
         require_past(options, self.place)
-        if self.mode is Mode.DRY_RUN:  # it has a copy of the book and pages of its own
+        is_dry = self.mode is Mode.DRY_RUN  # it has a copy of the book and pages of its own
+        if is_dry:
             self.options = replace(options, home=options.home / DRY_RUN_FOLDER)
         self.config_digest = effective_digest(self.configuration.settings)
-        self.account = (
+        account = (
             f"SIM-{options.profile}-{market_name(options)}" if self.place is None else self.place.account
         )
+        super().__init__(self.options.home, account, options.home if is_dry else None)
         self.observer: Observer = lambda step, fact: None
         self._policies: dict[date, FundPolicy] = {}
         self._records: dict[int, tuple[object, bytes]] = {}
         self._recorded: dict[str, object] = {}
-        self._database: Database | None = None
         self._outside: SimulatedOutside | BrokerOutside | None = None
 
     @cached_property
@@ -135,40 +126,6 @@ class World:
         return value
 
     @cached_property
-    def database(self) -> Database:
-        """The fund's book."""
-        url = os.environ.get("FUND_DATABASE_URL")
-        if self.mode is Mode.DRY_RUN:
-            copy_book(url, self.options.home.parent, self.options.home)
-        self._database = open_database(url, self.options.home)
-        return self._database
-
-    @cached_property
-    def runs(self) -> RunStore:
-        """Runs, journal and memories."""
-        return RunStore(self.database)
-
-    @cached_property
-    def control(self) -> ControlStore:
-        """Control state and kill switch."""
-        return ControlStore(self.database)
-
-    @cached_property
-    def halts(self) -> HaltStore:
-        """Halts and their resolutions."""
-        return HaltStore(self.database)
-
-    @cached_property
-    def ledger(self) -> LedgerStore:
-        """The ledger: the only source of the portfolio."""
-        return LedgerStore(self.database)
-
-    @cached_property
-    def records(self) -> RecordStore:
-        """Rows for reports and questions."""
-        return RecordStore(self.database)
-
-    @cached_property
     def venues(self) -> VenueBook:
         """Venues and the broker's maintenance windows."""
         return load_venues()
@@ -181,19 +138,6 @@ class World:
     def configuration_text(self) -> bytes:
         """The effective settings, for the audit trail and for replay."""
         return encode(self.configuration.settings.model_dump(mode="python", by_alias=True))
-
-    def order_refs(self, among: Collection[str] | None = None) -> frozenset[str]:
-        """References of orders that this account planned: all that it ever did, or those among some."""
-        return order_references(self.database, self.account, among)
-
-    def fills(self, roots: Collection[str] | None = None) -> tuple[Fill, ...]:
-        """Executions that were booked through our own orders: all of them, or those of some execution roots."""
-        return account_fills(self.database, self.account, roots)
-
-    def latest_nav(self) -> Decimal | None:
-        """NAV of the last valuation, in USD."""
-        newest = self.records.latest("nav_history", "trade_date", account=self.account)
-        return Decimal(str(newest[0]["nav"])) if newest else None
 
     @cached_property
     def world_first(self) -> date:
@@ -360,8 +304,7 @@ class World:
         if self._outside is not None:
             self._outside.close()
             self._outside = None
-        if self._database is not None:
-            self._database.close()
+        self.close_book()
 
 
 def day_start(day: date) -> datetime:
