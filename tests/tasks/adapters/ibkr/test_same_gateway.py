@@ -204,10 +204,10 @@ def test_reconnection_that_lands_at_another_gateway_is_no_connection(
         session.policy = replace(session.policy, port=other.port, reconnect_delays=(0.02, 0.02))
         gateway.control.ask("freeze")  # its port lets nobody in, and another's stands in its place
         gateway.control.ask("reset")
-        eventually(lambda: session.state is not SessionState.READY)
+        eventually(lambda: session.state is not SessionState.READY, 30)
         gateway.control.ask("thaw")
         ib = connected(gateway, client) if has_same_client else None
-        eventually(lambda: session.state is SessionState.FAILED)
+        eventually(lambda: session.state is SessionState.FAILED, 30)
         assert "behind the control interface" in session.failure
         assert len([text for text in alarms if "behind the control interface" in text]) == 2
         with pytest.raises(BrokerUnavailable, match="behind the control interface"):
@@ -232,7 +232,7 @@ def test_reconnection_to_the_same_gateway_proves_itself_and_time_goes_on(tmp_pat
 
         session.prove_by(noted)
         gateway.control.ask("reset")
-        eventually(lambda: len(words) == 1 and session.is_ready)
+        eventually(lambda: len(words) == 1 and session.is_ready, 30)
         assert line.come_to(OPENED + timedelta(seconds=2)) == OPENED + timedelta(seconds=2)
 
 
