@@ -8,11 +8,12 @@ import os
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.fund_script import load_fund
-from tests.shared_data import REPOSITORY
+from tests.shared_data import REPOSITORY, miss
 
 LOCK = "requirements-ib-async.lock"
 FAST_REFUSAL = {"PIP_RETRIES": "1", "PIP_DEFAULT_TIMEOUT": "20"}
@@ -21,6 +22,8 @@ FAST_REFUSAL = {"PIP_RETRIES": "1", "PIP_DEFAULT_TIMEOUT": "20"}
 
 def second_client_python() -> Path:
     """Interpreter of that environment; skips with the installer's words where no package index can be reached.
+
+    Under FUND_REQUIRE_IB_ASYNC=1 that is a failure.
 
     It lies in the user's cache, under the digest of its lock, and is made by the installers of ``./fund``.
     """
@@ -51,9 +54,10 @@ def _make(fund: object, descriptor: int) -> None:
     fund.write_stamp(LOCK)  # type: ignore[attr-defined]
 
 
-def _refuse(told: str) -> None:
+def _refuse(told: str) -> NoReturn:
     """A lock that is wrong is a failure; a machine that reaches no package index is not."""
     if "DO NOT MATCH THE HASHES" in told or "Hashes are required" in told:
         pytest.fail(f"{LOCK} can not be installed: {told}")
     last = next((line for line in reversed(told.splitlines()) if "ERROR" in line or "error:" in line), "")
-    pytest.skip(f"ib_async can not be installed here, no package index has it ({last.strip()[:160]})")
+    reason = f"ib_async can not be installed here, no package index has it ({last.strip()[:160]})"
+    miss("FUND_REQUIRE_IB_ASYNC", reason)

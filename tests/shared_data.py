@@ -1,7 +1,7 @@
-"""Things that a test needs from outside the repository: the shared market data and a browser.
+"""Things that a test needs from outside the repository: the shared market data, a browser, a second client library.
 
 A test without them is skipped and says why. Where they must be there (FUND_REQUIRE_SHARED=1,
-FUND_REQUIRE_BROWSER=1) it fails instead.
+FUND_REQUIRE_BROWSER=1, FUND_REQUIRE_IB_ASYNC=1) it fails instead.
 """
 
 import os
@@ -25,7 +25,7 @@ def require_shared_folder() -> Path:
     """Return the shared folder, or skip (fail under FUND_REQUIRE_SHARED=1) and name the place looked at."""
     folder = shared_folder()
     if folder is None:
-        _miss("FUND_REQUIRE_SHARED", f"no market_data folder in {_shared_candidate()} (FUND_SHARED)")
+        miss("FUND_REQUIRE_SHARED", f"no market_data folder in {_shared_candidate()} (FUND_SHARED)")
     return folder
 
 
@@ -39,7 +39,7 @@ def require_browser() -> Path:
     """Return the system's chromium, or skip (fail under FUND_REQUIRE_BROWSER=1)."""
     path = browser_path()
     if path is None:
-        _miss("FUND_REQUIRE_BROWSER", f"no browser on PATH ({', '.join(BROWSERS)})")
+        miss("FUND_REQUIRE_BROWSER", f"no browser on PATH ({', '.join(BROWSERS)})")
     return path
 
 
@@ -47,7 +47,8 @@ def _shared_candidate() -> Path:
     return Path(os.environ.get("FUND_SHARED") or REPOSITORY.parent / "shared").resolve()
 
 
-def _miss(variable: str, reason: str) -> NoReturn:
+def miss(variable: str, reason: str) -> NoReturn:
+    """Skip a test for want of something, or fail it where a variable says that it must be there."""
     if os.environ.get(variable) == "1":
         pytest.fail(f"{reason}, and {variable}=1 says that it must be there")
     pytest.skip(reason)

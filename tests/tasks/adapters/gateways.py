@@ -46,6 +46,9 @@ ACCOUNT = "DU1234567"
 OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
 """A Friday on which London, Frankfurt, New York and the futures trade."""
 
+LONGEST_WAIT = 600
+"""Seconds in which a gateway begins and ends at the latest: its market may be made anew, on a machine that is busy."""
+
 SEED, FIRST = 7, date(2026, 9, 1)
 
 
@@ -161,13 +164,13 @@ def running(make: Callable[[], Gateway] = make_gateway, **options: Any) -> Itera
             await asyncio.wait(serving, timeout=1)
         await asyncio.sleep(0.01)
 
-    server, control_port = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
+    server, control_port = asyncio.run_coroutine_threadsafe(begin(), loop).result(LONGEST_WAIT)
     line = ControlLine(control_port, timeout=30)
     try:
         yield RunningGateway(server.gateway, server, server.port, control_port, line, loop)
     finally:
         line.close()
-        asyncio.run_coroutine_threadsafe(end(server), loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(server), loop).result(LONGEST_WAIT)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
