@@ -252,6 +252,27 @@ def test_first_price_must_be_near_what_the_index_future_implies(
     assert ("expected a price within 5.0% of" in parent.text) is not is_sent
 
 
+def test_market_that_shows_next_to_nothing_is_not_believed_at_a_mid_far_away() -> None:
+    made, broker, _ = world(intent())
+    broker.quote_at = lambda name, at: quote(
+        name, "0.01", "10000", at
+    )  # two-sided and positive, 5,000.005 in between
+    sent, parent, _ = worked(made, broker, intent())
+    assert sent == []
+    assert "expected a price within 5.0% of" in parent.text
+
+
+def test_market_that_shows_next_to_nothing_is_never_paid_beyond_the_collar() -> None:
+    made, broker, _ = world(intent())
+    broker.quote_at = lambda name, at: quote(
+        name, "0.01", "1467.99", at
+    )  # 734 in between, where the market was
+    worked(made, broker, intent())
+    # An ETF's collar is 10 bps of the mid on arrival: 734 · 1.001 = 734.734, on the tick below it 734.730.
+    assert broker.sent
+    assert max(child.limit_price for child in broker.sent) <= D("734.734")
+
+
 def test_price_that_comes_back_is_worked_in_the_same_window() -> None:
     made, broker, _ = market("-0.25", "-0.01")
     wild = broker.quote_at
