@@ -13,6 +13,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 
+from engine.accounting.uncharged import NavEstimate
+
 NOT_COMPARED = "not compared"
 """Stands for the broker's figure where the fact is no difference from the broker."""
 
@@ -353,7 +355,10 @@ class HistoryPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayReport:
-    """Everything a day says. ``nav`` is the valuation at the decision; ``closing_nav`` the one at the close, if any."""
+    """Everything a day says. ``nav`` is the valuation at the decision; ``closing_nav`` the one at the close, if any.
+
+    ``estimate`` and ``closing_estimate`` say why they are estimates, ``None`` where they are exact.
+    """
 
     run_id: str
     account: str
@@ -387,6 +392,8 @@ class DayReport:
     closing_reconciliation: ReconciliationView | None
     comparisons: tuple[ComparisonRow, ...] = ()
     rolls: tuple[RollRow, ...] = ()
+    estimate: NavEstimate | None = None
+    closing_estimate: NavEstimate | None = None
     halts: tuple[HaltView, ...]
     flagged_prices: tuple[FlaggedPrice, ...]
     notes: tuple[str, ...]

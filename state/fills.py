@@ -14,7 +14,15 @@ from sqlalchemy import BigInteger, Connection, and_, bindparam, func, insert, se
 
 from engine.accounting.book import allocate
 from engine.accounting.charges import transaction_tax
-from engine.accounting.ledger import LedgerEntry, commission, entry_ids, reverse, trade
+from engine.accounting.ledger import (
+    EXPECTED_COMMISSION_PREFIX,
+    REVERSAL_PREFIX,
+    LedgerEntry,
+    commission,
+    entry_ids,
+    reverse,
+    trade,
+)
 from engine.errors import InvariantError
 from engine.model.encoding import encode, from_json
 from engine.model.money import ZERO, from_micros
@@ -245,7 +253,7 @@ def fill_of(row: StoredRow) -> Fill:
 
 
 def _repeat(connection: Connection, account: str, fill: Fill, before: StoredRow, at: datetime) -> None:
-    """A known execution again: nothing, or the commission that was missing."""
+    """A known execution again: nothing, or the commission that was missing, in the place of what was expected."""
     if fill.execution_id != before.execution_id:
         return
     if (fill.quantity, fill.price) != (before.quantity, before.price):
@@ -254,7 +262,9 @@ def _repeat(connection: Connection, account: str, fill: Fill, before: StoredRow,
         )
     if not fill.is_charged or before.commission is not None:
         return
-    post_entries(connection, account, [commission(fill, at)])
+    expected = _standing(connection, account, (EXPECTED_COMMISSION_PREFIX + fill.execution_id,))
+    undone = [reverse(entry, max(at, entry.booked_at)) for entry in expected]
+    post_entries(connection, account, [*undone, commission(fill, at)])
     connection.execute(
         update(fills)
         .where(fills.c.account == account, fills.c.execution_id == fill.execution_id)
@@ -264,14 +274,19 @@ def _repeat(connection: Connection, account: str, fill: Fill, before: StoredRow,
 
 def take_back(connection: Connection, account: str, execution_id: str, at: datetime) -> None:
     """Reverse an execution's postings and mark it superseded, inside the caller's transaction."""
-    names = entry_ids(execution_id)
-    booked = entries_by_id(connection, account, names)
-    post_entries(connection, account, [reverse(booked[name], at) for name in names if name in booked])
+    standing = _standing(connection, account, entry_ids(execution_id))
+    post_entries(connection, account, [reverse(entry, at) for entry in standing])
     connection.execute(
         update(fills)
         .where(fills.c.account == account, fills.c.execution_id == execution_id)
         .values(superseded=True)
     )
+
+
+def _standing(connection: Connection, account: str, names: Sequence[str]) -> list[LedgerEntry]:
+    """Those of some entries that are booked and were not taken back, in the given order."""
+    booked = entries_by_id(connection, account, [*names, *(REVERSAL_PREFIX + name for name in names)])
+    return [booked[name] for name in names if name in booked and REVERSAL_PREFIX + name not in booked]
 
 
 def _split(

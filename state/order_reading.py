@@ -10,6 +10,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, bindparam, select
 
 from engine.model.encoding import decode
+from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
 from engine.ports import ChildRecord
 from state.database import Database
@@ -28,6 +29,13 @@ _ALL_FILLS, _SOME_FILLS = (
     Prepared(wanted)
     for wanted in (_FILLS, _FILLS.where(fills.c.root.in_(bindparam("names", expanding=True))))
 )
+_WITHOUT_COMMISSION = _FILLS.where(
+    fills.c.order_ref.in_(
+        _FILLS.with_only_columns(fills.c.order_ref).where(
+            fills.c.commission.is_(None), fills.c.quantity != ZERO
+        )
+    )
+).order_by(fills.c.executed_at, fills.c.execution_id)
 _REFERENCES = select(orders.c.order_ref).where(orders.c.account == bindparam("account"))
 _ALL_REFERENCES, _SOME_REFERENCES = (
     Prepared(wanted)
@@ -59,6 +67,12 @@ def account_fills(database: Database, account: str, roots: Collection[str] | Non
     with database.read() as connection:
         found = _among(connection, account, roots, _ALL_FILLS, _SOME_FILLS)
     return tuple(fill_of(row) for row in sorted(found, key=lambda row: (row.executed_at, row.execution_id)))
+
+
+def uncharged_orders(database: Database, account: str) -> tuple[Fill, ...]:
+    """Valid executions of the orders of which any has no commission, in the order of their times."""
+    with database.read() as connection:
+        return tuple(fill_of(row) for row in connection.execute(_WITHOUT_COMMISSION, {"account": account}))
 
 
 def with_fills(connection: Connection, records: Collection[ChildRecord]) -> tuple[ChildRecord, ...]:

@@ -313,6 +313,13 @@ fills = Table(
 )
 Index(None, fills.c.account, fills.c.root)
 Index(None, fills.c.intent_id)
+_NOT_CHARGED = fills.c.commission.is_(None)
+Index(
+    "ix_fills_without_commission",
+    fills.c.account,
+    sqlite_where=_NOT_CHARGED,
+    postgresql_where=_NOT_CHARGED,
+)
 
 # ---------------------------------------------------------------- ledger
 ledger_entries = Table(

@@ -125,7 +125,8 @@ def evidence_cells(row: BreakRow) -> Mapping[str, str]:
 def summary_text(report: DayReport) -> str:
     """The day's figures as markdown."""
     nav = report.closing_nav if report.closing_nav is not None else report.nav
-    shown = "not valued" if nav is None else f"{nav:,.2f} USD"
+    estimate = report.closing_estimate if report.closing_nav is not None else report.estimate
+    shown = "not valued" if nav is None else f"{nav:,.2f} USD{'' if estimate is None else ' (an estimate)'}"
     return (
         f"**{report.trade_date}** {report.status} - NAV {shown}, gross {report.gross_exposure:,.0f} USD, "
         f"net {report.net_exposure:,.0f} USD, traded {report.costs.traded_usd:,.0f} USD, "

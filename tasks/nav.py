@@ -9,6 +9,7 @@ from engine.model.halts import HaltKind
 from tasks.day import TradingDay
 from tasks.doubtful import doubtful_prices
 from tasks.step import step
+from tasks.uncharged import flag_estimate
 
 
 @step("compute NAV")
@@ -17,6 +18,7 @@ def compute_nav(day: TradingDay, inputs: DayInputs) -> ValuedFund:
     fund = day.decide("nav", ValuedFund, lambda: value_fund(day.setup, inputs))
     peak = inputs.memory.risk.closing.peak_unit_price
     day.world.records.save_valuation(day.run_id, day.key.account, inputs.portfolio, fund.valuation, peak)
+    flag_estimate(day, inputs)
     if fund.bridge is not None and not fund.bridge.closes:
         raise HaltError(
             HaltKind.BRIDGE_RESIDUAL.value,

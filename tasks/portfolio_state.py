@@ -23,6 +23,7 @@ from engine.risk.decision import drawdown_of
 from state.record_values import Record
 from state.runs import run_identifier
 from tasks.day import TradingDay, run_key
+from tasks.uncharged import is_estimate
 
 FILE = "portfolio_state.json"
 SCHEMA_VERSION = 1
@@ -49,12 +50,14 @@ class PortfolioExport:
     """The fund at the end of a day. Money in USD except ``cash_by_ccy``; returns and drawdowns are fractions.
 
     ``max_drawdown`` is since inception, ``max_drawdown_one_year`` from close to close within 365 days. ``exposures`` are long, short, gross and net, and the notional of the currency hedge. ``pnl_history`` holds the
-    result of each business day by ISO date; capital that came or went is no result.
+    result of each business day by ISO date; capital that came or went is no result. ``nav_is_estimate``: executions
+    stood without a commission.
     """
 
     schema_version: int
     account: str
     nav: Decimal
+    nav_is_estimate: bool
     cash_by_ccy: Mapping[str, Decimal]
     initial_capital: Decimal
     exposures: Mapping[str, Decimal]
@@ -121,6 +124,7 @@ def portfolio_export(day: TradingDay, inputs: DayInputs, fund: ValuedFund) -> Po
         schema_version=SCHEMA_VERSION,
         account=account,
         nav=valuation.nav,
+        nav_is_estimate=is_estimate(day),
         cash_by_ccy=dict(inputs.portfolio.cash),
         initial_capital=policy.initial_capital,
         exposures={

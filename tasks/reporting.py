@@ -22,6 +22,7 @@ from state.halts import HaltRecord
 from state.order_reading import account_orders
 from tasks.adapters.report_json import to_result_json
 from tasks.adapters.report_page import render_page
+from tasks.adapters.report_text import estimate_text
 from tasks.reporting_positions import exposure_rows, position_rows
 from tasks.reporting_prices import flagged_prices, price_notes, rate_notes
 from tasks.reporting_rolls import roll_rows
@@ -102,6 +103,8 @@ def build_report(world: World, trade_date: date) -> DayReport:
         as_of=world.decision_time(trade_date),
         nav=None if decision.fund is None else decision.fund.valuation.nav,
         closing_nav=None if close is None or close.fund is None else close.fund.valuation.nav,
+        estimate=decision.estimate,
+        closing_estimate=None if close is None else close.estimate,
         unit_price=None if valued is None else valued.valuation.unit_price,
         cash_by_currency={} if seen is None else dict(seen.portfolio.cash),
         gross_exposure=valued.valuation.gross_exposure if valued is not None else _ZERO,
@@ -123,7 +126,7 @@ def build_report(world: World, trade_date: date) -> DayReport:
         comparisons=comparison_rows(world.records, tuple(runs.values())),
         halts=halt_views(world, trade_date),
         flagged_prices=flagged_prices(decision.fund, world.contracts),
-        notes=report_notes(world, decision),
+        notes=(*estimate_notes(decision, close), *report_notes(world, decision)),
         operator_acts=operator_acts(world, trade_date),
         history=history_points(world, trade_date),
         next_run=next_run(world, trade_date),
@@ -136,6 +139,16 @@ _ZERO = Decimal(0)
 def _rates(world: World, trade_date: date, seen: DayInputs | None) -> FxRates:
     """Rates that the day's last run read; none where none did, and then nothing was traded either."""
     return FxRates(as_of=world.close_time(trade_date), rates={}) if seen is None else seen.market.fx
+
+
+def estimate_notes(decision: RunView, close: RunView | None) -> tuple[str, ...]:
+    """What is to be said of a NAV that is an estimate."""
+    runs = (("the NAV at the decision", decision), ("the NAV at the close", close))
+    return tuple(
+        estimate_text(name, run.estimate)
+        for name, run in runs
+        if run is not None and run.estimate is not None
+    )
 
 
 def report_notes(world: World, decision: RunView) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from engine.accounting.fx_rates import FxVerdict
 from engine.accounting.reconciliation import ReconciliationReport
+from engine.accounting.uncharged import NavEstimate
 from engine.composition.stages import DayInputs, RiskStep, TailStep, TargetStep, ValuedFund
 from engine.composition.trading import TradeListDecision, Wishes
 from engine.execution.jobs import JobPlan
@@ -29,6 +30,7 @@ class RunView:
     inputs: DayInputs | None
     rates: FxVerdict | None
     fund: ValuedFund | None
+    estimate: NavEstimate | None
     reconciliation: ReconciliationReport | None
     rolls: RollPlan | None
     risk: RiskStep | None
@@ -50,6 +52,7 @@ def run_view(world: World, record: RunRecord) -> RunView:
         inputs=None if recorded is None else world.recorded(DayInputs, recorded.payload),
         rates=_step(steps, "fx", FxVerdict),
         fund=_step(steps, "nav", ValuedFund),
+        estimate=_estimate(steps),
         reconciliation=_step(steps, "reconcile", ReconciliationReport),
         rolls=_step(steps, "roll", RollPlan),
         risk=_step(steps, "risk", RiskStep),
@@ -61,6 +64,14 @@ def run_view(world: World, record: RunRecord) -> RunView:
         safety=_step(steps, "safety", SafetyVerdict),
         jobs=_step(steps, "jobs", JobPlan),
     )
+
+
+def _estimate(steps: dict[str, StepRecord]) -> NavEstimate | None:
+    """Why the NAV is an estimate; what an earlier attempt said of an earlier NAV does not count."""
+    found, valued = steps.get("estimate"), steps.get("nav")
+    if found is None or valued is None or found.attempt != valued.attempt:
+        return None
+    return decode(NavEstimate, found.output)
 
 
 def _step(steps: dict[str, StepRecord], name: str, kind: type[Value]) -> Value | None:

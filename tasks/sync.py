@@ -28,6 +28,7 @@ from tasks.runtime import World
 from tasks.settling import settle_calendar
 from tasks.step import step
 from tasks.tables import ask_about
+from tasks.uncharged import expect_commissions
 
 
 @step("advance the market")
@@ -52,6 +53,7 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     """Book the calendar's entries, read broker and market; raises `NonFiniteValue` on a figure that is no number."""
     world, as_of = day.world, day.context.as_of
     book_money(day)
+    expect_commissions(world, day.policy.costs, as_of)
     settle_calendar(world, as_of)
     book = world.ledger.portfolio(world.account, as_of)
     broker, previous = world.outside.snapshot(as_of), day.previous()

@@ -33,6 +33,7 @@ from tasks.known import known_orders, own_orders
 from tasks.reconcile import STEP_NAME, keep_comparison, reconciliation_text
 from tasks.runtime import World
 from tasks.sync import live_quotes
+from tasks.uncharged import expect_commissions
 from tasks.window_risk import judge_window
 
 ON_ITS_WAY = timedelta(minutes=1)
@@ -42,8 +43,11 @@ ON_ITS_WAY = timedelta(minutes=1)
 def check_window(day: TradingDay, inputs: DayInputs, at: datetime) -> WindowVerdict:
     """Compare book and broker at a time, then look at what the market left of the decision.
 
+    The broker's cash holds commissions that it has not told yet: our book holds what they are expected to be.
+
     Raises `HaltError` where book and broker differ or the broker's answer is not known.
     """
+    expect_commissions(day.world, day.policy.costs, at)
     try:
         report = compare_at(day, inputs, at)
     except DataError as error:

@@ -10,11 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.accounting.ledger import POSITION_PREFIX, REVERSAL_PREFIX, EntryKind, LedgerEntry
+from engine.accounting.ledger import (
+    EXPECTED_COMMISSION_PREFIX,
+    POSITION_PREFIX,
+    REVERSAL_PREFIX,
+    EntryKind,
+    LedgerEntry,
+)
 from engine.model.money import ZERO, round_money
 from engine.model.portfolio import Portfolio, Sleeve
 
-_COSTS_OF_A_TRADE = ("commission:", "tax:")
+_COSTS_OF_A_TRADE = ("commission:", EXPECTED_COMMISSION_PREFIX, "tax:")
 CASH_ALONE: Mapping[Sleeve, Decimal] = {Sleeve.CASH: Decimal(1)}
 """What belongs to no holding belongs to the cash sleeve."""
 

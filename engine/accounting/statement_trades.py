@@ -13,7 +13,15 @@ from decimal import Decimal
 
 from engine.accounting.adoption import missed_splits
 from engine.accounting.differences import MissedExecution
-from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, book_execution, pair, reverse
+from engine.accounting.ledger import (
+    CASH,
+    EXPECTED_COMMISSION_PREFIX,
+    EntryKind,
+    LedgerEntry,
+    book_execution,
+    pair,
+    reverse,
+)
 from engine.accounting.statement import Statement, StatementTrade, TradeKind
 from engine.accounting.statement_findings import BookSide, Finding, StatementLine, is_covered
 from engine.errors import UnknownContract
@@ -25,7 +33,13 @@ from engine.model.spreads import leg_parent
 
 TRADE_PREFIX, COMMISSION_PREFIX, TAX_PREFIX = "trade:", "commission:", "tax:"
 COMMISSION_TRUE_UP, TAX_TRUE_UP = "statement-commission:", "statement-tax:"
-CHARGE_PREFIXES = (COMMISSION_PREFIX, TAX_PREFIX, COMMISSION_TRUE_UP, TAX_TRUE_UP)
+CHARGE_PREFIXES = (
+    COMMISSION_PREFIX,
+    EXPECTED_COMMISSION_PREFIX,
+    TAX_PREFIX,
+    COMMISSION_TRUE_UP,
+    TAX_TRUE_UP,
+)
 _MOST_SECONDS_APART = 2.0
 
 
@@ -191,11 +205,15 @@ def _same_execution(
 
 
 def _charge_lines(book: BookSide, ledger: _Ledger, row: StatementTrade) -> Iterator[StatementLine]:
-    """Commission and transaction tax of a booked execution where they are not those of the statement."""
+    """Commission and transaction tax of a booked execution where they are not those of the statement.
+
+    A commission that nobody told before is booked with its execution, in the place of what was expected.
+    """
     fill, commission, tax = row.fill, -row.commission, -row.taxes
     known = ledger.charged(fill.execution_id, EntryKind.COMMISSION)
-    if commission != known:
-        is_late = known == 0 and fill.execution_id in book.fills
+    ours = book.fills.get(fill.execution_id)
+    is_late = ours is not None and not ours.is_charged
+    if commission != known or is_late:
         entry = _charge_entry(book, row, COMMISSION_TRUE_UP, commission - known)
         text = f"{_words(fill)}: a commission of {commission} {row.commission_currency}, booked are {known}"
         yield _line(

@@ -10,7 +10,7 @@ from engine.accounting.charges import tax_due
 from engine.errors import InvariantError
 from engine.model.instruments import CollarClass, Instrument
 from engine.model.market import FxRates
-from engine.model.money import ZERO, decimal_from_float
+from engine.model.money import decimal_from_float
 from engine.model.orders import Side
 from engine.model.policy import CostPolicy
 
@@ -117,7 +117,4 @@ def expected_cost(size: TradeSize, instrument: Instrument, costs: CostPolicy, fx
 
 def commission(quantity: Decimal, notional: Decimal, kind: CollarClass, costs: CostPolicy) -> Decimal:
     """Commission of an unsigned quantity, in the currency of ``notional``."""
-    if quantity == 0:
-        return ZERO
-    proportional = quantity * costs.commission_per_unit[kind] + notional * costs.commission_bps[kind] / _BPS
-    return max(costs.commission_minimum[kind], proportional)
+    return costs.commission(kind, quantity, notional)

@@ -254,6 +254,13 @@ class CostPolicy:
     commission_minimum: Mapping[CollarClass, Decimal]
     transaction_taxes: tuple[TransactionTax, ...]
 
+    def commission(self, kind: CollarClass, quantity: Decimal, notional: Decimal) -> Decimal:
+        """Commission of an order's unsigned quantity, in the currency of ``notional``; 0 where nothing traded."""
+        if quantity == 0:
+            return Decimal(0)
+        charge = quantity * self.commission_per_unit[kind] + notional * self.commission_bps[kind] / 10_000
+        return max(self.commission_minimum[kind], charge)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyPolicy:

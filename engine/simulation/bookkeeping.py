@@ -60,11 +60,7 @@ def commission(costs: CostPolicy, instrument: Instrument, quantity: Decimal, not
 
     max(minimum, quantity × per unit + notional × bps/10⁴), rounded once.
     """
-    if quantity == 0:
-        return ZERO
-    kind = instrument.collar_class
-    charge = quantity * costs.commission_per_unit[kind] + notional * costs.commission_bps[kind] / 10_000
-    return round_money(max(costs.commission_minimum[kind], charge))
+    return round_money(costs.commission(instrument.collar_class, quantity, notional))
 
 
 def book_trade(state: AccountState, instrument: Instrument, fill: Fill) -> None:

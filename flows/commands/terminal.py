@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from itertools import groupby
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from engine.accounting.uncharged import NavEstimate
 from engine.report import DayReport, HaltView, PositionRow, ReconciliationView
 from flows.commands.drawing import MOST_ROWS, Cells, drawn_table, flagged_part, heading, indented, more, pairs
 from flows.commands.progress import DayProgress, StepLine
@@ -122,8 +124,8 @@ def _header(report: DayReport) -> Iterator[Text | Table]:
 
 def _summary(report: DayReport) -> Iterator[tuple[str, str]]:
     nav, risk, costs, bridge = report.nav, report.risk, report.costs, report.bridge
-    yield "NAV at the decision", "not yet valued" if nav is None else usd(nav)
-    yield "NAV at the close", "not yet valued" if report.closing_nav is None else usd(report.closing_nav)
+    yield "NAV at the decision", _nav(nav, report.estimate)
+    yield "NAV at the close", _nav(report.closing_nav, report.closing_estimate)
     change = None if bridge is None else bridge.closing_nav - bridge.opening_nav
     unchanged = "not yet valued" if nav is None else "no earlier valuation"
     yield "Change of NAV", unchanged if change is None else usd(change, signed=True)
@@ -135,6 +137,12 @@ def _summary(report: DayReport) -> Iterator[tuple[str, str]]:
     yield "Costs", usd(costs.total_usd)
     view = report.reconciliation
     yield "Reconciliation", "not yet compared" if view is None else _verdict(view)
+
+
+def _nav(nav: Decimal | None, estimate: NavEstimate | None) -> str:
+    if nav is None:
+        return "not yet valued"
+    return usd(nav) if estimate is None else f"{usd(nav)}, an estimate"
 
 
 def _verdict(view: ReconciliationView) -> str:

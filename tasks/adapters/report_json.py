@@ -79,6 +79,8 @@ def _context(report: DayReport) -> dict[str, Json]:
         "generated": report.generated,
         "as_of": to_json(report.as_of),
         "closing_nav": to_json(report.closing_nav),
+        "estimate": to_json(report.estimate),
+        "closing_estimate": to_json(report.closing_estimate),
         "unit_price": to_json(report.unit_price),
         "bridge": to_json(report.bridge),
         "closing_reconciliation": to_json(report.closing_reconciliation),

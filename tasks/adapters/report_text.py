@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+from engine.accounting.uncharged import NavEstimate
 from engine.errors import NonFiniteValue
 from engine.model.halts import CHOICE_MEANINGS, HALT_NAMES, HaltChoice
 from engine.report import (
@@ -25,6 +26,7 @@ from engine.report import (
     RiskView,
 )
 
+MOST_ORDERS_NAMED = 5
 MINUS = "\u2212"
 NO_BREAK = "\u00a0"
 _MOST_DECIMALS = 6
@@ -269,6 +271,19 @@ def paragraph(text: str) -> str:
 def counted(number: int, what: str) -> str:
     """A number of things: one line, two lines."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def estimate_text(name: str, estimate: NavEstimate) -> str:
+    """Why a NAV is an estimate: how many executions of which orders stand without a commission, and what was taken."""
+    rows = estimate.uncharged
+    orders = sorted({row.order_ref for row in rows})
+    more = f" and {len(orders) - MOST_ORDERS_NAMED} more" if len(orders) > MOST_ORDERS_NAMED else ""
+    notional, expected = sum(row.notional_usd for row in rows), sum(row.expected_usd for row in rows)
+    return (
+        f"{name} is an estimate: {counted(len(rows), 'execution')} for {usd(Decimal(notional))} without a commission, "
+        f"of {', '.join(orders[:MOST_ORDERS_NAMED])}{more}; {usd(Decimal(expected))} are taken for it until the "
+        "broker tells it"
+    )
 
 
 def day_text(day: date) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
+from engine.accounting.uncharged import NavEstimate
 from engine.model.encoding import Json
 from engine.report import DayReport, ReconciliationView
 from tasks.adapters.report_html import Html, element, join
@@ -95,9 +96,17 @@ def _nav_tile(report: DayReport, result: Mapping[str, Json]) -> Html:
     """The latest NAV of the day, which is the one that the change beside it leads to."""
     if report.closing_nav is None:
         value = _money(result, "nav", report.nav, "not yet valued")
-        return _tile("NAV at the decision", value, "not yet valued at the close")
+        return _tile(
+            f"NAV at the decision{_estimated(report.estimate)}", value, "not yet valued at the close"
+        )
     decided = join("at the decision ", _money(result, "nav", report.nav, "not valued"))
-    return _tile("NAV at the close", _money(result, "closing_nav", report.closing_nav), decided)
+    title = f"NAV at the close{_estimated(report.closing_estimate)}"
+    return _tile(title, _money(result, "closing_nav", report.closing_nav), decided)
+
+
+def _estimated(estimate: NavEstimate | None) -> str:
+    """A mark on a NAV that is an estimate; the notes say why."""
+    return "" if estimate is None else ", an estimate"
 
 
 def _change_fraction(result: Mapping[str, Json]) -> Html | str:

@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
+from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.exc import IntegrityError
 
 from engine.errors import ConfigurationError
@@ -49,10 +50,16 @@ def shape(database: Database) -> Shape:
                 "foreign": sorted(map(str, inspector.get_foreign_keys(table))),
                 "unique": sorted(map(str, inspector.get_unique_constraints(table))),
                 "checks": sorted(map(str, inspector.get_check_constraints(table))),
-                "indexes": sorted(map(str, inspector.get_indexes(table))),
+                "indexes": sorted(map(_index_text, inspector.get_indexes(table))),
             }
             for table in sorted(inspector.get_table_names())
         }
+
+
+def _index_text(index: ReflectedIndex) -> str:
+    """An index of some rows in words: the condition is an object that is like no other."""
+    options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+    return f"{index['name']} {index['column_names']} {index['unique']} {options}"
 
 
 def to_version(database: Database, version: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from engine.accounting.ledger import EntryKind
+from engine.accounting.ledger import EntryKind, commission
 from engine.errors import IllegalTransition, InvariantError, SupersededError
 from engine.model.context import ControlState, RunKind
 from engine.model.order_states import CHILD_TRANSITIONS, JOB_TRANSITIONS
@@ -21,6 +21,7 @@ from state.control import ControlStore, HaltSeverity
 from state.database import Database, open_database
 from state.gate import GateFacts, OrderLimits, Sender, claim_child, counted_notional, judge
 from state.ledger import LedgerStore
+from state.order_reading import uncharged_orders
 from state.orders import OrderStore
 from state.runs import RunStore
 from tests.state.builders import (
@@ -516,6 +517,57 @@ def test_correction_and_late_commission_come_in_one_moment_with_their_execution(
     portfolio = LedgerStore(database).portfolio(ACCOUNT, later(9999))
     # 30 bought at 190, and 1 of commission.
     assert (portfolio.quantity("AAPL"), portfolio.cash["USD"]) == (D(30), D(-5701))
+
+
+def expected_commission(database: Database, store: OrderStore, amount: str) -> None:
+    """What the open execution is expected to cost, booked as a day books it before its NAV."""
+    [fill] = store.fills()
+    entry = commission(replace(fill, commission=D(amount), commission_currency="USD"), later(3600))
+    name = f"commission-expected:{fill.execution_id}"
+    LedgerStore(database).post(ACCOUNT, [replace(entry, entry_id=name)])
+
+
+def test_commission_that_comes_takes_the_place_of_what_was_expected(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    store.record_fill(make_fill(child, 40, "0001.01", commission=None))
+    expected_commission(database, store, "1.75")
+    ledger = LedgerStore(database)
+    # 40 at 190 are 7,600
+    assert ledger.portfolio(ACCOUNT, later(9999)).cash["USD"] == D("-7601.75")
+    store.record_fill(make_fill(child, 40, "0001.01"), later(7200))
+    store.record_fill(make_fill(child, 40, "0001.01"), later(7300))
+    assert ledger.portfolio(ACCOUNT, later(9999)).cash["USD"] == D(-7601)
+    assert {entry.entry_id for entry in ledger.entries(ACCOUNT) if "commission" in entry.entry_id} == {
+        "commission-expected:0001.01",
+        "reversal:commission-expected:0001.01",
+        "commission:0001.01",
+    }
+    assert uncharged_orders(database, ACCOUNT) == ()
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_correction_takes_back_what_was_expected_of_the_version_before_it_once(
+    database: Database, is_told: bool
+) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    store.record_fill(make_fill(child, 40, "0001.01", commission=None))
+    expected_commission(database, store, "1.75")
+    if is_told:
+        store.record_fill(make_fill(child, 40, "0001.01"), later(7200))
+    store.record_fill(make_fill(child, 30, "0001.02"), later(7300))
+    # 30 at 190 are 5,700, and 1 of commission
+    assert LedgerStore(database).portfolio(ACCOUNT, later(9999)).cash["USD"] == D(-5701)
+
+
+def test_executions_of_an_order_with_an_open_commission_are_listed_and_no_others(database: Database) -> None:
+    store = open_orders(database)
+    child, other = claimed(store, intent=make_intent("one")), claimed(store, intent=make_intent("two"))
+    store.record_fill(make_fill(child, 10, "0001.01"))
+    store.record_fill(make_fill(child, 20, "0002.01", commission=None))
+    store.record_fill(make_fill(other, 5, "0003.01"))
+    assert [fill.execution_id for fill in uncharged_orders(database, ACCOUNT)] == ["0001.01", "0002.01"]
 
 
 def test_crash_before_the_commit_of_a_moment_leaves_nothing_of_it(

@@ -24,7 +24,7 @@ from tests.factories import DAYS, days_run, new_world, step_outputs, valued
 
 D = Decimal
 KEYS = {
-    "schema_version", "account", "nav", "cash_by_ccy", "initial_capital", "exposures", "realized_vol_annual",
+    "schema_version", "account", "nav", "nav_is_estimate", "cash_by_ccy", "initial_capital", "exposures", "realized_vol_annual",
     "current_drawdown", "max_drawdown", "max_drawdown_one_year", "daily_pnl", "daily_return", "total_pnl", "last_update", "inception_date",
     "positions", "pnl_history",
 }  # fmt: skip

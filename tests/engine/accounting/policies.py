@@ -16,7 +16,7 @@ from engine.model.carry import (
     WithholdingTax,
 )
 from engine.model.instruments import CollarClass, InstrumentType
-from engine.model.policy import FxPolicy, MarkPolicy, ReconciliationPolicy, RollPolicy
+from engine.model.policy import CostPolicy, FxPolicy, MarkPolicy, ReconciliationPolicy, RollPolicy
 from engine.model.portfolio import CashBasis
 
 D = Decimal
@@ -97,3 +97,14 @@ CARRY = CarryPolicy(
     settlement=settles_at_once("NYSE", "NASDAQ", "LSE", "XETRA", "XNYS"),
 )
 ROLL = RollPolicy(days_before=3, overrides={}, critical_days=1)
+
+NIL = {kind: D(0) for kind in CollarClass}
+COSTS = CostPolicy(
+    half_spread_bps=NIL,
+    impact_coefficient=NIL,
+    commission_per_unit={**NIL, CollarClass.STK: D("0.005"), CollarClass.FUT: D("2.25")},
+    commission_bps=NIL,
+    commission_minimum={**NIL, CollarClass.STK: D(1)},
+    transaction_taxes=(),
+)
+"""Shares 0.005 each and at least 1 an order, futures 2.25 a contract, the rest nothing."""

@@ -28,6 +28,7 @@ from engine.accounting.statement_events import event_lines
 from engine.accounting.statement_findings import Finding, StatementLine, StatementPolicy
 from engine.accounting.statement_orders import order_fates
 from engine.accounting.statement_trades import trade_lines
+from engine.accounting.uncharged import expected_commissions
 from engine.carry.postings import unpaid_accruals
 from engine.model.market import Dividend
 from engine.model.orders import ChildOrder, ChildStatus, OrderIntent, OrderType, Reason, Side, Urgency
@@ -35,6 +36,7 @@ from engine.model.portfolio import Position, Sleeve
 from engine.model.universe import ContractBook
 from engine.ports import ChildRecord
 from tests.engine.accounting.builders import BOOK, bought, make_fill
+from tests.engine.accounting.policies import COSTS
 from tests.engine.accounting.statement_rows import (
     CLOSED,
     DAY,
@@ -140,6 +142,25 @@ def test_commission_is_trued_up_to_the_micro_unit() -> None:
         statement((executed("AAPL", "10", "100", commission="1.25"),)), book(*booked(), *line.entries)
     )
     assert again.finding is Finding.MATCHED
+
+
+@pytest.mark.parametrize("charge", ["1.25", "0"])
+def test_commission_that_nobody_told_is_booked_with_its_execution_whatever_was_expected(charge: str) -> None:
+    """1.00 was expected; the execution has no commission until the statement's is booked under its own id."""
+    known = make_fill("AAPL", "10", "100")
+    expected = expected_commissions((known,), BOOK, COSTS, NOW, NOW)
+    side = book(*booked(commission=None), *expected, fills=(known,))
+    (line,) = trade_lines(statement((executed("AAPL", "10", "100", commission=charge),)), side)
+    assert (line.finding, line.entries, line.amount) == (Finding.COMMISSION, (), D(1) - D(charge))
+    assert line.fill is not None
+    assert (line.fill.commission, line.fill.commission_currency) == (D(charge), "USD")
+
+
+def test_commission_of_nothing_that_was_told_is_trued_up_by_an_entry() -> None:
+    known = make_fill("AAPL", "10", "100", commission="0")
+    side = book(*booked(commission=None), fills=(known,))
+    (line,) = trade_lines(statement((executed("AAPL", "10", "100", commission="1.25"),)), side)
+    assert (line.finding, line.fill, cash_of(line)) == (Finding.COMMISSION, None, {"USD": D("-1.25")})
 
 
 def test_transaction_tax_that_the_book_lacks_is_booked_beside_the_trade() -> None:

@@ -13,20 +13,24 @@ from pathlib import Path
 
 import pytest
 
+from engine.accounting.uncharged import expected_commissions
+from engine.model.instruments import CollarClass
 from engine.model.orders import Fill
+from engine.model.policy import CostPolicy
 from engine.simulation.account import FaultKind
 from state.ledger import LedgerStore
-from state.order_reading import account_fills
+from state.order_reading import account_fills, uncharged_orders
 from tasks.adapters.simulated_gateway import server
 from tasks.adapters.simulated_gateway.messages import answer
 from tests.simulation.order_days.drawing import ProcessDeath
 from tests.tasks.adapters.gateways import ACCOUNT, OPENED, connected, library_loop, settle
-from tests.tasks.adapters.ibkr.booked import LEASE, BookedWindow, booked_window, intent
+from tests.tasks.adapters.ibkr.booked import LEASE, BookedWindow, booked_window, contract_book, intent
 from tests.tasks.adapters.ibkr.window_comparison import CAPITAL
 from tests.tasks.adapters.simulated_gateway.test_gateway import buy
 
 FILLED = ("fill", 1)
 LAG = "lag"
+D = Decimal
 Open = Callable[..., BookedWindow]
 
 
@@ -182,20 +186,26 @@ def test_worth_that_lags_stops_the_window_until_it_agrees(a_window: Open) -> Non
 # ---------------------------------------------------------------- commissions that come late
 
 
-def test_commission_that_comes_with_the_next_attempt_makes_the_book_exact(
-    a_window: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first attempt dies after its second fill and has heard no commission, the next one hears both."""
+def tell_no_commissions(patch: pytest.MonkeyPatch) -> None:
+    """The gateway's commissions come as what is not set."""
 
     def not_set(name: str, record: Mapping[str, object], version: int) -> list[str]:
         told = {**record, "commission": "1.7976931348623157E308"} if name == "commission" else record
         return answer(name, told, version)
 
-    def die(_: BookedWindow) -> None:
-        raise ProcessDeath
+    patch.setattr(server, "answer", not_set)
 
+
+def die(_: BookedWindow) -> None:
+    raise ProcessDeath
+
+
+def test_commission_that_comes_with_the_next_attempt_makes_the_book_exact(
+    a_window: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt dies after its second fill and has heard no commission, the next one hears both."""
     window = a_window(mishaps={("fill", 2): die})
-    monkeypatch.setattr(server, "answer", not_set)
+    tell_no_commissions(monkeypatch)
     assert not window.attempt()
     [booked] = account_fills(window.database, ACCOUNT)
     assert not booked.is_charged
@@ -205,3 +215,35 @@ def test_commission_that_comes_with_the_next_attempt_makes_the_book_exact(
     window.pass_by(LEASE.total_seconds())
     all_is_bought_once(window)
     assert {fill.is_charged for fill in account_fills(window.database, ACCOUNT)} == {True}
+
+
+def test_what_was_expected_of_a_commission_is_given_back_when_the_commission_comes(
+    a_window: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a valuation between both attempts takes for it is wrong by 2.50, and gone to the last digit afterwards."""
+    window = a_window(mishaps={("fill", 2): die})
+    tell_no_commissions(monkeypatch)
+    assert not window.attempt()
+    monkeypatch.undo()
+    [booked] = uncharged_orders(window.database, ACCOUNT)
+    [charge] = [fill.commission for fill in window.executions() if fill.root == booked.root]
+    assert charge is not None
+    ledger = LedgerStore(window.database)
+    [expected] = expected_commissions(
+        (booked,), contract_book(), one_price(charge + D("2.50")), OPENED, OPENED
+    )
+    ledger.post(ACCOUNT, [expected])
+    cash = ledger.portfolio(ACCOUNT, OPENED + timedelta(days=1)).cash["USD"]
+    assert cash == CAPITAL - booked.quantity * booked.price - charge - D("2.50")
+    window.pass_by(LEASE.total_seconds())
+    all_is_bought_once(window)
+    assert uncharged_orders(window.database, ACCOUNT) == ()
+
+
+def one_price(amount: Decimal) -> CostPolicy:
+    """A cost model of one price an order."""
+    nil = dict.fromkeys(CollarClass, D(0))
+    return CostPolicy(
+        half_spread_bps=nil, impact_coefficient=nil, commission_per_unit=nil, commission_bps=nil,
+        commission_minimum=dict.fromkeys(CollarClass, amount), transaction_taxes=(),
+    )  # fmt: skip
