@@ -355,10 +355,7 @@ class HistoryPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayReport:
-    """Everything a day says. ``nav`` is the valuation at the decision; ``closing_nav`` the one at the close, if any.
-
-    ``estimate`` and ``closing_estimate`` say why they are estimates, ``None`` where they are exact.
-    """
+    """Everything a day says: ``nav`` at the decision, ``closing_nav`` at the close, ``estimate`` why either is one."""
 
     run_id: str
     account: str

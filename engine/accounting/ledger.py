@@ -38,8 +38,7 @@ MARKET_PREFIX = "market:"
 ACCRUAL_PREFIX = "accrual:"
 INTEREST_ACCRUAL = f"{ACCRUAL_PREFIX}interest"
 REVERSAL_PREFIX = "reversal:"
-EXPECTED_COMMISSION_PREFIX = "commission-expected:"
-CORRECTION_MARK = "#"
+CORRECTION_MARK, EXPECTED_COMMISSION_PREFIX = "#", "commission-expected:"
 
 
 class EntryKind(Enum):
@@ -256,15 +255,8 @@ def book_execution(
 
 def entry_ids(execution_id: str) -> tuple[str, ...]:
     """Ids of all entries that an execution can have; a correction of it takes back those that are booked."""
-    kinds = (
-        "trade:",
-        "commission:",
-        EXPECTED_COMMISSION_PREFIX,
-        "tax:",
-        "statement-commission:",
-        "statement-tax:",
-    )
-    return tuple(f"{kind}{execution_id}" for kind in kinds)
+    kinds = ("trade:", "commission:", EXPECTED_COMMISSION_PREFIX, "tax:")
+    return tuple(f"{kind}{execution_id}" for kind in (*kinds, "statement-commission:", "statement-tax:"))
 
 
 def tax_ids(execution_id: str) -> tuple[str, ...]:
