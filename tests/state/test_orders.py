@@ -17,9 +17,10 @@ from engine.model.order_states import CHILD_TRANSITIONS, JOB_TRANSITIONS
 from engine.model.orders import ChildOrder, ChildStatus, ExecutionJob, JobStatus, OrderIntent, Side
 from engine.model.portfolio import Sleeve
 from engine.ports import GateOutcome, OrderBook, Permission, StatusChange
+from state import orders
 from state.control import ControlStore, HaltSeverity
 from state.database import Database, open_database
-from state.gate import GateFacts, OrderLimits, Sender, claim_child, counted_notional, judge
+from state.gate import GateFacts, OrderLimits, claim_child, counted_notional, judge
 from state.ledger import LedgerStore
 from state.order_reading import uncharged_orders
 from state.orders import OrderStore
@@ -147,7 +148,27 @@ def test_racing_claims_let_one_order_leave(database: Database) -> None:
 def test_racing_children_of_one_parent_never_exceed_it(database: Database) -> None:
     store = open_orders(database)
     children = [planned(store, attempt=number, quantity="60") for number in (1, 2, 3, 4)]
-    barrier, outcomes = threading.Barrier(4), list[GateOutcome]()
+    assert raced(store, children) == ["claimed"] + ["over_reserved"] * 3
+
+
+def test_order_that_waits_for_another_ones_claim_counts_it_towards_the_day(database: Database) -> None:
+    store = open_orders(database, replace(LIMITS, max_orders=2))
+    first, second, third = (planned(store, make_intent(name)) for name in ("one", "two", "three"))
+    assert store.claim(first, D(1), NOW) is GateOutcome.CLAIMED
+    told: list[GateOutcome] = []
+    other = threading.Thread(target=lambda: told.append(store.claim(third, D(1), NOW)))
+    with database.transaction() as connection:
+        assert claim_child(connection, store._sender, second, D(1), NOW) is GateOutcome.CLAIMED
+        other.start()
+        other.join(timeout=0.3)
+        assert told == []
+    other.join()
+    assert told == [GateOutcome.LIMIT]
+
+
+def raced(store: OrderStore, children: list[ChildOrder]) -> list[str]:
+    """What the send gate answers to orders that come to it at once."""
+    barrier, outcomes = threading.Barrier(len(children)), list[GateOutcome]()
 
     def race(child: ChildOrder) -> None:
         barrier.wait()
@@ -158,21 +179,43 @@ def test_racing_children_of_one_parent_never_exceed_it(database: Database) -> No
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcome.value for outcome in outcomes) == ["claimed"] + ["over_reserved"] * 3
+    return sorted(outcome.value for outcome in outcomes)
 
 
 def test_claim_holds_what_may_leave_against_changes_until_it_commits(database: Database) -> None:
-    child = planned(open_orders(database))
-    sender = Sender(account=ACCOUNT, run_id="run", epoch=1, limits=LIMITS)
+    store = open_orders(database)
+    child = planned(store)
     patience = {"options": "-c lock_timeout=100"} if database.is_postgresql else {"timeout": 0.1}
     impatient = create_engine(database.engine.url, connect_args=patience)
     halted = text("UPDATE control SET kill_switch = true")
     with database.transaction() as connection:
-        assert claim_child(connection, sender, child, D(1), NOW) is GateOutcome.CLAIMED
+        assert claim_child(connection, store._sender, child, D(1), NOW) is GateOutcome.CLAIMED
         with pytest.raises(OperationalError, match="lock"), impatient.begin() as other:
             other.execute(halted)
     with impatient.begin() as other:
         other.execute(halted)
+    impatient.dispose()
+
+
+def test_no_run_takes_over_while_a_moment_is_recorded(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    patience = {"options": "-c lock_timeout=100"} if database.is_postgresql else {"timeout": 0.1}
+    impatient = create_engine(database.engine.url, connect_args=patience)
+    refused: list[str] = []
+    record = orders.record_moment
+
+    def meanwhile(*args: object, **options: object) -> object:
+        with pytest.raises(OperationalError, match="lock") as met, impatient.begin() as other:
+            other.execute(text("UPDATE control SET epoch = epoch + 1"))
+        refused.append(str(met.value))
+        return record(*args, **options)
+
+    monkeypatch.setattr(orders, "record_moment", meanwhile)
+    store.record((), [StatusChange(child.order_ref, S.CANCEL_PENDING, "")], NOW)
+    assert len(refused) == 1
     impatient.dispose()
 
 

@@ -263,6 +263,8 @@ def test_late_fill_after_a_cancel_is_booked_once_and_shrinks_the_next_child() ->
     assert only(report).filled == 40
     # The second child was out for 100 when the late fill came: it is cancelled, the third asks for 60.
     assert [c.quantity for c in broker.sent[:3]] == [D(100), D(100), D(60)]
+    # At once, two seconds after the first cancel, and not when its price is looked at again 15 seconds on.
+    assert broker.cancel_times[1][0] - broker.cancel_times[0][0] == timedelta(seconds=2)
     assert any("late fill" in alarm for alarm in report.alarms)
 
 

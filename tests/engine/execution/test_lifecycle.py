@@ -252,6 +252,34 @@ def test_overfill_commands_a_halt() -> None:
     assert isinstance(commands[0], t.Halt)
 
 
+def test_overfill_by_the_late_execution_of_a_child_that_ended_commands_a_halt() -> None:
+    """Each child within its own 100: 40 of the first came after its cancel and after the second had filled."""
+    ticket, _ = after(*SENT)
+    late = execution(ticket, "40", "E1.01")
+    ticket, _ = step(ticket, told(TransportEventKind.ACKNOWLEDGED, ticket), NOON, POLICY)
+    ticket, _ = step(ticket, t.HaltRequested(Permission.HALTED), NOON, POLICY)
+    ticket, rested = step(ticket, told(TransportEventKind.CANCELLED, ticket), NOON, POLICY)
+    at = next(command.at for command in rested if isinstance(command, t.SetDeadline))
+    for event in (
+        t.Deadline(t.DeadlineKind.QUOTE, at),
+        t.QuoteArrived(quote(at=at)),
+        t.ClaimResult(GateOutcome.CLAIMED),
+    ):
+        ticket, _ = step(ticket, event, at, POLICY)
+    ticket, _ = step(ticket, execution(ticket, "100", "E2.01"), at, POLICY)
+    _, commands = step(ticket, late, at, POLICY)
+    assert commands == (t.Halt("parent-1: filled 140 of 100"),)
+
+
+def test_child_that_trades_more_than_its_slice_commands_a_halt_though_its_parent_bears_it() -> None:
+    ticket = fresh(slices=Slices(quantity=D(10), interval_seconds=20))
+    for event in (t.Start(), market(), t.ClaimResult(GateOutcome.CLAIMED)):
+        ticket, _ = step(ticket, event, NOON, POLICY)
+    assert ticket.reserved == 10
+    _, commands = step(ticket, execution(ticket, "11", "E1.01"), NOON, POLICY)
+    assert [command.text for command in commands if isinstance(command, t.Halt)] != []
+
+
 EVENTS = st.one_of(
     st.sampled_from(["start", "quote", "old quote", "none", "window", "halt", "stop", "lost"]),
     st.sampled_from(list(t.DeadlineKind)),

@@ -271,6 +271,13 @@ def test_executions_of_a_netted_order_are_the_sleeves_wishes_to_the_micro(
         assert sold == made.quantity
 
 
+def test_least_size_is_asked_of_the_net_trade_and_of_no_part_of_it() -> None:
+    """At 734 USD two wishes for 3, 2,202 USD each, are 4,404 together; 100 and −98 are large, and 1,468 together."""
+    assert [made.quantity for made in net(wish("CSPX", 3, CORE), wish("CSPX", 3, SECTOR)).trades] == [D(6)]
+    small = net(wish("CSPX", 100, CORE), wish("CSPX", -98, SECTOR))
+    assert (small.trades, [dropped.quantity for dropped in small.dropped]) == ((), [D(2)])
+
+
 def test_dust_waits_until_it_is_worth_an_order() -> None:
     """3 of 734 are 2,202 USD and stay; with 1 more on another day the wish is 4, 2,936 USD, and goes whole."""
     assert net(wish("CSPX", 3)).dropped[0].quantity == 3
