@@ -6,10 +6,13 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, or_, select
+from sqlalchemy import BigInteger, BindParameter, bindparam, func, or_, select, type_coerce
 
 from engine.model.encoding import decode
+from engine.model.money import from_micros
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent
 from engine.model.spreads import near_leg_key
 from engine.ports import ChildRecord
@@ -44,6 +47,35 @@ _FILLS = (
     .where(intents.c.account == _ACCOUNT, intents.c.trade_date == _DATE, fills.c.superseded.is_(False))
     .order_by(fills.c.executed_at, fills.c.execution_id)
 )
+_FILLED = func.coalesce(
+    select(func.sum(type_coerce(orders.c.filled, BigInteger)))
+    .where(orders.c.intent_id == intents.c.intent_id)
+    .scalar_subquery(),
+    0,
+) + func.coalesce(
+    select(func.sum(type_coerce(orders.c.near_filled, BigInteger)))
+    .where(orders.c.near_intent_id == intents.c.intent_id)
+    .scalar_subquery(),
+    0,
+)
+_OVERFILLED = (
+    select(intents.c.intent_id, intents.c.contract_id, intents.c.quantity, _FILLED.label("filled"))
+    .where(
+        intents.c.account == _ACCOUNT,
+        intents.c.trade_date >= _DATE,
+        type_coerce(intents.c.quantity, BigInteger) < _FILLED,
+    )
+    .order_by(intents.c.intent_id)
+)
+
+
+class Overfilled(NamedTuple):
+    """A parent of which more was filled than it ordered, by its own orders and as the near leg of spreads."""
+
+    intent_id: str
+    contract_id: str
+    quantity: Decimal
+    filled: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,3 +159,12 @@ def parents_of(database: Database, account: str, references: Collection[str]) ->
             for row in connection.execute(other)
         }
     return found | legs
+
+
+def overfilled_parents(database: Database, account: str, since: date) -> tuple[Overfilled, ...]:
+    """Parents of trade dates from one on of which more was filled than ordered, by id."""
+    with database.read() as connection:
+        rows = connection.execute(_OVERFILLED, {"account": account, "trade_date": since}).all()
+    return tuple(
+        Overfilled(row.intent_id, row.contract_id, row.quantity, from_micros(int(row.filled))) for row in rows
+    )

@@ -5,28 +5,54 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerUnavailable, HaltError
 from engine.execution.inquiry import look_again, undecided_text
 from engine.execution.recovery import RecoveryReport, recover
 from engine.model.context import Mode, RunKind
+from engine.model.halts import HaltKind
 from engine.ports import OrderTransport
+from state.executions import overfilled_parents
 from tasks.day import TradingDay
+
+OVERFILLS_SINCE = timedelta(days=7)
+"""How long ago a parent may have been worked of which an execution is told late."""
 
 
 def find_orders(day: TradingDay) -> RecoveryReport:
     """Bring open orders up to what the broker knows; nothing is sent. A late execution is booked with an alarm.
 
     In the morning what is known of orders in doubt is noted once more; while a run works, it decides its own.
+
+    Raises
+    ------
+    HaltError
+        When more of a parent is booked than it ordered, and no halt has named it: whoever booked it may have ended
+        before it could stop the fund.
     """
     line = day.world.connect()
     report = recover(day.orders, line)
     note_numbers(day, line)
     for execution in report.late:
         day.alert("CRITICAL", f"late fill {execution}: it was booked after its order had ended")
+    _stop_at_overfill(day)
     if not report.blocked or day.key.kind is not RunKind.DECISION:
         return report
     settle_doubts(day)
     return replace(report, blocked=tuple(sorted(day.orders.blocked_contracts())))
+
+
+def _stop_at_overfill(day: TradingDay) -> None:
+    found = overfilled_parents(day.world.database, day.key.account, day.trade_date - OVERFILLS_SINCE)
+    if not found:
+        return
+    known = [h.message for h in day.world.halts.halts(day.key.account) if h.kind == HaltKind.OVERFILL.value]
+    told = "; ".join(
+        f"{row.contract_id}, {row.intent_id}: filled {row.filled.normalize():f} of {row.quantity.normalize():f}"
+        for row in found
+        if not any(row.intent_id in message for message in known)
+    )
+    if told:
+        raise HaltError(HaltKind.OVERFILL.value, f"more was filled than ordered: {told}")
 
 
 def note_numbers(day: TradingDay, line: OrderTransport) -> None:

@@ -1,5 +1,6 @@
 import threading
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from itertools import count, product
 
@@ -20,6 +21,7 @@ from engine.ports import GateOutcome, OrderBook, Permission, StatusChange
 from state import orders
 from state.control import ControlStore, HaltSeverity
 from state.database import Database, open_database
+from state.executions import overfilled_parents
 from state.gate import GateFacts, OrderLimits, claim_child, counted_notional, judge
 from state.ledger import LedgerStore
 from state.order_reading import uncharged_orders
@@ -845,6 +847,17 @@ def test_late_fill_of_a_cancelled_child_is_booked(database: Database) -> None:
     assert store.record_fill(make_fill(child, 5))
     record = store.children("parent")[0]
     assert (record.status, record.filled) == (S.CANCELLED, 5)
+
+
+def test_parent_of_which_more_is_filled_than_ordered_is_found_from_its_date_on(database: Database) -> None:
+    store = open_orders(database)
+    child = claimed(store, S.WORKING)
+    store.record_fill(make_fill(child, 100))
+    assert overfilled_parents(database, ACCOUNT, DAY) == ()
+    store.record_fill(make_fill(child, 1, "E2.01"))
+    (found,) = overfilled_parents(database, ACCOUNT, DAY)
+    assert (found.intent_id, found.quantity, found.filled) == (child.intent_id, 100, 101)
+    assert overfilled_parents(database, ACCOUNT, DAY + timedelta(days=1)) == ()
 
 
 def test_execution_of_nobody_is_refused(database: Database) -> None:
