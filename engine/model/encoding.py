@@ -12,13 +12,14 @@ import dataclasses
 import hashlib
 import json
 import math
+import operator
 import types
 import typing
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from engine.errors import InvariantError, NonFiniteValue
 
 Json: typing.TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = typing.TypeVar("T")
+_REMEMBERED = 4096
+"""Texts of times and amounts that are kept: the same few stand in record after record."""
 
 
 def significant(value: float) -> float:
@@ -39,6 +42,11 @@ def decimal_text(value: Decimal) -> str:
     """Shortest plain text of an exact number, without exponent or trailing zeros."""
     if not value.is_finite():
         raise NonFiniteValue(f"expected a finite number, found {value}")
+    return _plain_text(value)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _plain_text(value: Decimal) -> str:
     # Not normalize(): it rounds to the 28 digits of the context.
     text = format(value, "f")
     text = text.rstrip("0").rstrip(".") if "." in text else text
@@ -95,7 +103,13 @@ def _key_text(key: object) -> str:
 def _time_text(value: datetime) -> str:
     if value.tzinfo is None:
         raise InvariantError(f"expected a time with a zone, found {value!r}")
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return _utc_text(value if value.tzinfo is UTC else value.astimezone(UTC))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _utc_text(value: datetime) -> str:
+    # By the times of UTC only: two of a zone can be equal and yet differ, in the hour that comes twice.
+    return value.isoformat().replace("+00:00", "Z")
 
 
 def _array_to_json(array: np.ndarray) -> Json:
@@ -120,9 +134,74 @@ _PLAIN_WRITERS: tuple[tuple[type, Writer], ...] = (
 
 def encode(value: object) -> bytes:
     """Canonical UTF-8 bytes of a record."""
-    return json.dumps(
-        to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return canonical_text(value).encode()
+
+
+def canonical_text(value: object) -> str:
+    """The canonical bytes as text: what `json.dumps` makes of `to_json`, with sorted keys and no blanks."""
+    return _texts[type(value)](value)
+
+
+TextWriter: typing.TypeAlias = "Callable[[typing.Any], str]"
+
+
+class _TextWriters(dict[type, TextWriter]):
+    """How values of a type are written as text, each found out once: a day writes tens of thousands of records."""
+
+    def __missing__(self, cls: type) -> TextWriter:
+        writer = self[cls] = _text_writer(cls)
+        return writer
+
+
+_texts = _TextWriters()
+
+
+def _text_writer(cls: type) -> TextWriter:
+    if issubclass(cls, Enum):
+        texts = {member.value: _dumps(member.value) for member in cls}
+        return lambda value: texts[value._value_]
+    exact = _TEXT_WRITERS.get(cls)
+    if exact is not None:
+        return exact
+    if dataclasses.is_dataclass(cls):
+        return _record_text_writer(cls)
+    if issubclass(cls, Mapping):
+        return _mapping_text
+    if issubclass(cls, tuple | list):
+        return lambda value: f"[{','.join([_texts[type(item)](item) for item in value])}]"
+    return lambda value: _dumps(to_json(value))
+
+
+def _record_text_writer(cls: type) -> TextWriter:
+    """One template for a dataclass: its sorted names stand, its values are put in."""
+    names = sorted(_field_names(cls))
+    template = "{" + ",".join(f'"{name}":%s' for name in names) + "}"
+    if len(names) < 2:
+        return lambda value: template % tuple([canonical_text(getattr(value, name)) for name in names])
+    values_of, texts = operator.attrgetter(*names), _texts
+    return lambda record: template % tuple([texts[type(value)](value) for value in values_of(record)])
+
+
+def _mapping_text(value: Mapping[object, object]) -> str:
+    texts = {_key_text(key): canonical_text(item) for key, item in value.items()}
+    return "{" + ",".join([f"{_dumps(key)}:{texts[key]}" for key in sorted(texts)]) + "}"
+
+
+def _dumps(tree: Json) -> str:
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+_TEXT_WRITERS: Mapping[type, TextWriter] = {
+    type(None): lambda value: "null",
+    bool: lambda value: "true" if value else "false",
+    int: repr,
+    str: json.encoder.encode_basestring,
+    float: lambda value: repr(significant(value)),
+    Decimal: lambda value: f'"{decimal_text(value)}"',
+    datetime: lambda value: f'"{_time_text(value)}"',
+    date: lambda value: f'"{value.isoformat()}"',
+}
+"""Of exactly these types; what derives from one goes by way of its tree."""
 
 
 def digest(value: object) -> str:

@@ -1,18 +1,30 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InvariantError, NonFiniteValue
-from engine.model.encoding import canonical, decimal_text, decode, digest, digest_bytes, encode, significant
+from engine.model.encoding import (
+    canonical,
+    canonical_text,
+    decimal_text,
+    decode,
+    digest,
+    digest_bytes,
+    encode,
+    significant,
+    to_json,
+)
 
 
 class Colour(Enum):
@@ -76,6 +88,27 @@ def test_record_read_back_has_the_same_bytes(record: Record) -> None:
     again = decode(Record, data)
     assert encode(again) == data
     assert (again.by_name, again.inner, again.rows) == (record.by_name, record.inner, record.rows)
+
+
+@settings(max_examples=40)
+@given(record=RECORDS)
+def test_text_of_a_record_is_that_of_its_tree(record: Record) -> None:
+    tree = {"of": record, "by": {3: (True, None), "b": [record.inner]}, "at": frozenset(record.rows)}
+    told = json.dumps(
+        to_json(tree), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    assert canonical_text(tree) == told
+
+
+def test_hour_that_comes_twice_has_two_texts() -> None:
+    # In New York 01:30 comes at 05:30 and again at 06:30 UTC; Python holds the two for equal.
+    first = datetime(2025, 11, 2, 1, 30, tzinfo=ZoneInfo("America/New_York"))
+    again = first.replace(fold=1)
+    assert first == again
+    assert [canonical_text(first), canonical_text(again)] == [
+        '"2025-11-02T05:30:00Z"',
+        '"2025-11-02T06:30:00Z"',
+    ]
 
 
 @given(value=FINITE)
