@@ -6,6 +6,7 @@ belongs to the customer, quantities are signed, a short is negative.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,7 +15,8 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from engine.errors import InvariantError
-from engine.model.encoding import decode, encode
+from engine.model.encoding import canonical_text, decode
+from engine.model.market import FxRates
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, TransportEvent
 from engine.simulation.journal import BrokerRecord, RecordKind
@@ -213,6 +215,8 @@ class Table(Generic[T]):
         self.kind, self._type = kind, row_type
         self._rows: dict[str, T] = {}
         self._changed: dict[str, tuple[T, bool]] = {}
+        self.changes = 0
+        """How often a live row came, changed or went."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -229,12 +233,14 @@ class Table(Generic[T]):
         """Store a row."""
         self._rows[key] = row
         self._changed[key] = (row, True)
+        self.changes += 1
 
     def retire(self, key: str) -> None:
         """Keep a row in the history only; raises `InvariantError` when it does not exist."""
         if key not in self._rows:
             raise InvariantError(f"expected a {self.kind.value} record {key}, found none")
         self._changed[key] = (self._rows.pop(key), False)
+        self.changes += 1
 
     def archive(self, key: str, row: T) -> None:
         """Store a row that only the history needs."""
@@ -242,6 +248,7 @@ class Table(Generic[T]):
 
     def restore(self, record: BrokerRecord) -> None:
         """Read a row back from its record."""
+        self.changes += 1
         self._rows[record.key] = decode(self._type, record.body)
 
     def forget(self) -> None:
@@ -255,9 +262,18 @@ class Table(Generic[T]):
             return []
         changed, self._changed = self._changed, {}
         return [
-            BrokerRecord(kind=self.kind, key=key, body=encode(row).decode(), live=live)
+            BrokerRecord(kind=self.kind, key=key, body=canonical_text(row), live=live)
             for key, (row, live) in changed.items()
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownExcess:
+    """Excess liquidity as it was worked out last: for which time and which changes of the tables, at which rates."""
+
+    cause: tuple[datetime, int, int, int]
+    fx: FxRates
+    amount: Decimal
 
 
 class AccountState:
@@ -276,6 +292,8 @@ class AccountState:
         self.postings = Table(RecordKind.POSTING, Posting)
         self.unsettled = Table(RecordKind.UNSETTLED, UnsettledTrade)
         self._agenda: dict[str, datetime] = {}
+        self._dues: list[tuple[datetime, str]] = []
+        self.excess: KnownExcess | None = None
 
     @classmethod
     def load(cls, records: Iterable[BrokerRecord]) -> AccountState:
@@ -301,7 +319,7 @@ class AccountState:
 
     def pending_records(self) -> list[BrokerRecord]:
         """Every uncommitted record with the head last; calling it hands them over."""
-        body = encode(self.head).decode()
+        body = canonical_text(self.head)
         return [
             *self.cash.drain(), *self.positions.drain(), *self.orders.drain(), *self.executions.drain(),
             *self.inbox.drain(), *self.receivables.drain(), *self.depth.drain(),
@@ -334,16 +352,30 @@ class AccountState:
     @property
     def next_due(self) -> datetime | None:
         """When the next open order is due, ``None`` when none is open."""
-        return min(self._agenda.values(), default=None)
+        self._drop_old_dues()
+        return self._dues[0][0] if self._dues else None
 
     def due_orders(self, at: datetime) -> list[BrokerOrder]:
         """Open orders that are due at a time, in the order of their acceptance."""
-        keys = sorted(key for key, due in self._agenda.items() if due <= at)
+        due: set[tuple[datetime, str]] = set()
+        while self._dues and self._dues[0][0] <= at:
+            entry = heapq.heappop(self._dues)
+            if self._agenda.get(entry[1]) == entry[0]:
+                due.add(entry)
+        for entry in due:
+            heapq.heappush(self._dues, entry)
+        keys = sorted(key for _, key in due)
         return [order for key in keys if (order := self.orders.get(key)) is not None]
 
     def _note_due(self, order: BrokerOrder) -> None:
-        due = order.due
+        key, due = order.broker_order_id, order.due
         if due is None:
-            self._agenda.pop(order.broker_order_id, None)
-        else:
-            self._agenda[order.broker_order_id] = due
+            self._agenda.pop(key, None)
+        elif self._agenda.get(key) != due:
+            self._agenda[key] = due
+            heapq.heappush(self._dues, (due, key))
+
+    def _drop_old_dues(self) -> None:
+        """Let go of the first entries of the heap as long as their orders are due at another time by now."""
+        while self._dues and self._agenda.get(self._dues[0][1]) != self._dues[0][0]:
+            heapq.heappop(self._dues)

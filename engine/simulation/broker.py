@@ -4,11 +4,13 @@ It is the world, not the fund: it keeps its own account through its own journal 
 fund (`engine.simulation.settlement` states its day rules). Between two calls nothing happens; inside a call time
 moves from one thing that is due to the next: an order's match, cancel or expiry, midnight, the
 22:30 settlement. How a stretch of time is cut into calls changes nothing. Each state-changing call is one commit,
-made before the call returns.
+made before the call returns; calls that are made `together` share one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -43,6 +45,7 @@ class SimulatedBroker:
         self.terms, self.state = terms, state
         self.connections = 0
         self._journal = journal
+        self._is_together, self._owes_commit = False, False
 
     @classmethod
     def create(cls, terms: BrokerTerms, journal: BrokerJournal, opening: AccountOpening) -> SimulatedBroker:
@@ -153,8 +156,22 @@ class SimulatedBroker:
             self.advance(as_of)
         return account_snapshot(self.state, self.terms, as_of)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make all that changes meanwhile durable in one commit, before this ends; nobody may be told earlier."""
+        self._is_together = True
+        try:
+            yield
+        finally:
+            self._is_together = False
+            if self._owes_commit:
+                self.commit()
+
     def commit(self) -> None:
-        """Make every change durable in one transaction."""
+        """Make every change durable in one transaction: now, or with all that changes together."""
+        self._owes_commit = self._is_together
+        if self._is_together:
+            return
         head = self.state.head
         self.state.head = replace(head, commit=head.commit + 1)
         self._journal.append(self.state.head.commit, self.state.pending_records())

@@ -54,31 +54,26 @@ def accept(state: AccountState, terms: BrokerTerms, child: ChildOrder) -> None:
     now = state.head.virtual_time
     number = state.head.orders + 1
     state.head = replace(state.head, orders=number)
+    refused = refusal(child, state, terms)
+    arrival = now + latency(state.head.seed, f"wire|{number}", *_WIRE_MS)
+    planned = refused or schedule(child, terms.instrument(child.contract_id), terms, arrival)
+    taken = None if isinstance(planned, Rejection) else planned
     order = BrokerOrder(
         broker_order_id=sequence_key(number),
         child=child,
         status=ChildStatus.WORKING,
         accepted_at=now,
-        next_match=None,
-        expires_at=None,
-        auction_date=None,
+        next_match=None if taken is None else taken.first_match,
+        expires_at=None if taken is None else taken.expires_at,
+        auction_date=None if taken is None else taken.auction_date,
         cancel_at=None,
         last_event_at=now,
         completed_at=None,
     )
-    refused = refusal(child, state, terms)
-    arrival = now + latency(state.head.seed, f"wire|{number}", *_WIRE_MS)
-    planned = refused or schedule(child, terms.instrument(child.contract_id), terms, arrival)
     if isinstance(planned, Rejection):
         _complete(state, order, ChildStatus.REJECTED, TransportEventKind.REJECTED, planned.text)
-        return
-    working = replace(
-        order,
-        next_match=planned.first_match,
-        expires_at=planned.expires_at,
-        auction_date=planned.auction_date,
-    )
-    _report(state, working, TransportEventKind.ACKNOWLEDGED, None, "")
+    else:
+        _report(state, order, TransportEventKind.ACKNOWLEDGED, None, "")
 
 
 def request_cancel(state: AccountState, terms: BrokerTerms, order_ref: str) -> None:

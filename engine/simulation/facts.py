@@ -66,6 +66,8 @@ class PanelFacts:
     _keys: dict[str, int] = field(init=False, repr=False)
     _days: np.ndarray = field(init=False, repr=False)
     _spot_lines: dict[str, tuple[str, bool]] = field(init=False, repr=False)
+    _last_rates: FxRates | None = field(init=False, repr=False, default=None)
+    _last_quote: tuple[str, datetime, Quote | None] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         self._contracts = {
@@ -93,6 +95,13 @@ class PanelFacts:
 
     def quote(self, contract_id: str, at: datetime) -> Quote | None:
         """Two-sided quote at a time; ``None`` while the venue is closed or the contract is not listed."""
+        last = self._last_quote
+        if last is None or last[0] != contract_id or last[1] != at:
+            # Many orders in one contract look at it at one moment.
+            last = self._last_quote = (contract_id, at, self._quote_at(contract_id, at))
+        return last[2]
+
+    def _quote_at(self, contract_id: str, at: datetime) -> Quote | None:
         contract = self.contract(contract_id)
         instrument = self.universe[contract.instrument_id]
         session = self.sessions.in_session(instrument.venue, at)
@@ -117,6 +126,8 @@ class PanelFacts:
 
     def fx(self, at: datetime) -> FxRates:
         """Rates at a time: moving from Sunday to Friday 22:00 UTC, the last ones over the weekend."""
+        if self._last_rates is not None and self._last_rates.as_of == at:
+            return self._last_rates
         rates = {}
         for pair in sorted(self.panel.fx):
             known = self._fx_rate(pair, at)
@@ -124,7 +135,8 @@ class PanelFacts:
                 rates[pair] = known
         if not rates and self.panel.fx:
             raise MissingFxRate("any currency", "USD", tuple(sorted(self.panel.fx)))
-        return FxRates(as_of=at, rates=rates)
+        self._last_rates = FxRates(as_of=at, rates=rates)
+        return self._last_rates
 
     def dividends(self, ex_date: date) -> tuple[Dividend, ...]:
         """Dividends whose ex-date is this date."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from engine.model.instruments import CollarClass, Contract, Instrument
 from engine.model.market import FxRates
 from engine.model.money import ZERO, round_money
-from engine.simulation.account import AccountState
+from engine.simulation.account import AccountState, KnownExcess
 from engine.simulation.bookkeeping import is_currency_pair
 from engine.simulation.terms import BrokerTerms
 
@@ -94,6 +94,25 @@ def margin_total(
         )
         total += fx.to_base(required, instrument.currency)
     return round_money(total)
+
+
+def excess_at_closes(state: AccountState, terms: BrokerTerms, fx: FxRates) -> Decimal:
+    """What an order may take in margin: value less margin at the last official closes, USD.
+
+    The same figure while nothing is booked, no rate moves and no time passes: a thousand orders ask for it at once.
+    """
+    cause = (
+        state.head.virtual_time,
+        state.cash.changes,
+        state.positions.changes,
+        state.receivables.changes,
+    )
+    known = state.excess
+    if known is None or known.fx is not fx or known.cause != cause:
+        marks = closing_marks(state, terms)
+        amount = net_liquidation(state, terms, marks, fx) - margin_total(state, terms, marks, fx)
+        known = state.excess = KnownExcess(cause=cause, fx=fx, amount=amount)
+    return known.amount
 
 
 def closing_marks(state: AccountState, terms: BrokerTerms) -> dict[str, Decimal]:

@@ -20,7 +20,7 @@ from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, OrderType, Side
 from engine.sessions import Session
 from engine.simulation.account import AccountState, BrokerOrder, FaultKind
-from engine.simulation.margin import closing_marks, margin_requirement, margin_total, net_liquidation
+from engine.simulation.margin import excess_at_closes, margin_requirement
 from engine.simulation.terms import BrokerTerms
 
 REFRESH = timedelta(seconds=5)
@@ -239,8 +239,8 @@ def _unaffordable(
 def _short_of_margin(
     child: ChildOrder, instrument: Instrument, state: AccountState, terms: BrokerTerms
 ) -> Rejection | None:
-    marks, fx = closing_marks(state, terms), terms.facts.fx(state.head.virtual_time)
-    excess = net_liquidation(state, terms, marks, fx) - margin_total(state, terms, marks, fx)
+    fx = terms.facts.fx(state.head.virtual_time)
+    excess = excess_at_closes(state, terms, fx)
     change = child.quantity * child.side.sign
     if child.near is None or child.arrival_mid is None:
         legs = [(child.contract_id, change, child.limit_price)]
@@ -250,7 +250,7 @@ def _short_of_margin(
             (child.contract_id, change, child.arrival_mid),
             (near.contract_id, -change, near.arrival_mid),
         ]
-    added = sum((_added_margin(leg, instrument, state, terms, marks) for leg in legs), ZERO)
+    added = sum((_added_margin(leg, instrument, state, terms) for leg in legs), ZERO)
     needed = fx.to_base(added, instrument.currency)
     if needed <= excess:
         return None
@@ -262,12 +262,12 @@ def _added_margin(
     instrument: Instrument,
     state: AccountState,
     terms: BrokerTerms,
-    marks: Mapping[str, Decimal],
 ) -> Decimal:
     """Margin that a signed change of a contract at a price takes beyond what is held."""
     contract_id, change, price = leg
     contract, held = terms.facts.contract(contract_id), state.quantity(contract_id)
     added = margin_requirement(instrument, contract, held + change, price)
     if held != 0:
-        added -= margin_requirement(instrument, contract, held, marks[contract_id])
+        mark = terms.required_closing(contract_id, state.head.virtual_time)
+        added -= margin_requirement(instrument, contract, held, mark)
     return added
