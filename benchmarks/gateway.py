@@ -21,7 +21,7 @@ from tasks.adapters.ibkr.policy import SessionPolicy
 from tasks.adapters.ibkr.session import IbkrSession
 from tasks.adapters.simulated_gateway.gateway import Gateway
 from tasks.adapters.simulated_gateway.server import GatewayServer
-from tasks.gateway import PAPER_ACCOUNT, GatewayOptions, open_gateway
+from tasks.gateway import PAPER_ACCOUNT, GatewayOptions, open_gateway, spare_the_collector
 from tasks.options import ROOT
 
 OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
@@ -81,6 +81,7 @@ def _serving(holdings: int) -> Iterator[tuple[int, int, subprocess.Popen[str]]]:
 async def _served(holdings: int) -> None:
     gateway = open_gateway(GatewayOptions(first=OPENED, last=date(2026, 11, 27)))
     held = _fill_account(gateway, holdings)
+    spare_the_collector()
     server = GatewayServer(gateway)
     await server.start()
     print(server.port, held, flush=True)

@@ -132,12 +132,13 @@ async def _served(options: GatewayOptions, host: str, ports: tuple[int, int], *,
 
     from tasks.adapters.simulated_gateway.control import Control
     from tasks.adapters.simulated_gateway.server import GatewayServer
-    from tasks.gateway import open_gateway
+    from tasks.gateway import open_gateway, spare_the_collector
 
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     gateway = open_gateway(options)
+    spare_the_collector()
     server = GatewayServer(gateway, speed=options.speed or 1.0)
     try:
         await server.start(host, ports[0])

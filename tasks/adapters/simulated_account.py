@@ -96,11 +96,16 @@ class SqliteJournal:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         if self._is_broken:
-            raise StoreError(f"expected to store what came at once in {self.path}, found that a part failed")
+            raise self._part_failed()
+
+    def _part_failed(self) -> StoreError:
+        return StoreError(f"expected to store what came at once in {self.path}, found that a part failed")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """A transaction of its own, or a part of the one that is open."""
+        """A transaction of its own, or a part of the one that is open; raises `StoreError` after a part that failed."""
+        if self._is_together and self._is_broken:
+            raise self._part_failed()
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
         try:

@@ -93,6 +93,15 @@ def test_orders_that_came_at_once_are_kept_together_and_none_when_one_can_not_be
 
     with pytest.raises(StoreError, match="a part failed"):
         fail_in_part()
+
+    def place_after_a_part_failed() -> None:
+        with gateway.world.together():
+            with suppress(sqlite3.OperationalError):
+                gateway.world.placed._keep("INSERT INTO nowhere VALUES (?)", ("1",))
+            placed(gateway, session, (4,))
+
+    with pytest.raises(StoreError, match="a part failed"):
+        place_after_a_part_failed()
     gateway.close()
     again = open_gateway(OPTIONS)
     assert [order.child.quantity for order in again.broker.state.open_orders()] == [1, 1]

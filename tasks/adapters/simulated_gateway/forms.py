@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import islice
+from typing import cast
 
 from tasks.adapters.simulated_gateway.framing import WireError
 
@@ -144,7 +145,7 @@ def _read(form: Form, rest: Iterator[str], version: int, outer: Record) -> Recor
                 count = _count(_next(rest, name), name)
                 record[name] = tuple(_read(inner, rest, version, record) for _ in range(count))
             case When(name, _, inner):
-                if _holds(part, {**outer, **record}):
+                if _holds(part, record if name in record else outer):
                     record |= _read(inner, rest, version, {**outer, **record})
     return record
 
@@ -154,7 +155,7 @@ def _write(form: Form, record: Record, version: int) -> list[str]:
     for part in _plan(form, version):
         match part:
             case _Row(row, defaults):
-                said += [text(record, name, default) for name, default in zip(row, defaults, strict=True)]
+                said += _texts(record, row, defaults)
             case Many(name, inner):
                 rows = many(record, name)
                 said.append(str(len(rows)))
@@ -164,6 +165,13 @@ def _write(form: Form, record: Record, version: int) -> list[str]:
                 if _holds(part, record):
                     said += _write(inner, record, version)
     return said
+
+
+def _texts(record: Record, row: tuple[str, ...], defaults: tuple[str, ...]) -> list[str]:
+    found = list(map(record.get, row, defaults))
+    if set(map(type, found)) == {str}:
+        return cast("list[str]", found)
+    return [text(record, name, default) for name, default in zip(row, defaults, strict=True)]
 
 
 def _holds(part: When, record: Record) -> bool:

@@ -134,12 +134,11 @@ class Gateway:
         if self.is_virtual or self.next_due() > self.now:
             return []
         now, inbox = self.now, self.broker.state.inbox
-        self.broker.advance(now)
-        due = [(key, event) for key, event in inbox.items() if event.at <= now]
-        for key, _ in due:
-            inbox.retire(key)
-        if due:
-            self.broker.commit()
+        with self.broker.together():
+            self.broker.advance(now)
+            due = [(key, event) for key, event in inbox.items() if event.at <= now]
+            for key, _ in due:
+                inbox.retire(key)
         return [effect for _, event in due for effect in self._reported(event)]
 
     def ticks(self) -> list[Effect]:

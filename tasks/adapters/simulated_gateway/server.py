@@ -31,6 +31,9 @@ TICK_SECONDS = 0.25
 """How often streams of market data look at the time, on the real clock."""
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.001, 60.0
+READ_AT_ONCE = 1 << 14
+"""Bytes: some eighty orders."""
+
 _TURNS_OF_AN_ACCEPT = 3
 """Turns of the loop from the acceptance of a socket to its connection."""
 
@@ -38,11 +41,12 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 """Linger of zero seconds: closing resets the connection."""
 
 
-class Connection(asyncio.Protocol):
-    """One client's socket."""
+class Connection(asyncio.BufferedProtocol):
+    """One client's socket, read a little at a time: who sends much is answered while the rest waits."""
 
     def __init__(self, server: GatewayServer) -> None:
         self._server, self._reader = server, FrameReader()
+        self._read = bytearray(READ_AT_ONCE)
         self._greeted = False
         self._withheld: deque[bytes] = deque()
         self.transport: asyncio.Transport | None = None
@@ -62,10 +66,14 @@ class Connection(asyncio.Protocol):
         if self.session is not None:
             self._server.dispatch(self._server.gateway.close_session(self.session))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the next bytes go."""
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes of a client; what is no message of the protocol ends the connection."""
         try:
-            self._take(data)
+            self._take(bytes(self._read[:nbytes]))
         except WireError as error:
             LOG.warning("closing a connection of client %s: %s", self._client, error)
             self.hang_up(reset=False)
@@ -191,6 +199,7 @@ class GatewayServer:
         for handle in (self._due, self._tick):
             if handle is not None:
                 handle.cancel()
+        self._due = None
         servers, self._servers = self._servers, []
         loop = asyncio.get_running_loop()
         for server in servers:
@@ -248,16 +257,20 @@ class GatewayServer:
     # ------------------------------------------------------------ the real clock
 
     def _schedule(self) -> None:
-        """Wake when the broker has something to do next."""
+        """Wake when the broker has something to do next; what is due earlier stands, however much comes in meanwhile."""
         if self.gateway.is_virtual or not self._servers:
             return
-        if self._due is not None:
-            self._due.cancel()
         ahead = (self.gateway.next_due() - self.gateway.now).total_seconds() / self.speed
-        wait = min(max(ahead, SHORTEST_WAIT), LONGEST_WAIT)
-        self._due = asyncio.get_running_loop().call_later(wait, self._wake)
+        loop = asyncio.get_running_loop()
+        at = loop.time() + min(max(ahead, SHORTEST_WAIT), LONGEST_WAIT)
+        if self._due is not None:
+            if self._due.when() <= at:
+                return
+            self._due.cancel()
+        self._due = loop.call_at(at, self._wake)
 
     def _wake(self) -> None:
+        self._due = None
         self.dispatch(self.gateway.pump())
 
     def _ticks(self) -> None:

@@ -135,6 +135,11 @@ def error(code: int, text: str, request_id: int = NO_REQUEST) -> Answer:
     return Answer("error", {"request_id": str(request_id), "code": str(code), "text": text})
 
 
+def restated(told: Answer, status: str) -> Answer:
+    """The same of an order in another status."""
+    return Answer(told.name, {**told.record, "status": status})
+
+
 def plain(value: Decimal) -> str:
     """A number without exponent and without zeros at its end."""
     shown = f"{value:f}"

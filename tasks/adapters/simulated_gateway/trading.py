@@ -14,7 +14,7 @@ from tasks.adapters.simulated_gateway.forms import Record, flag, integer, number
 from tasks.adapters.simulated_gateway.order_book import KnownOrder, PlacedOrder
 from tasks.adapters.simulated_gateway.order_reading import OrderReader, OrderRefused
 from tasks.adapters.simulated_gateway.orders import OrderDesk
-from tasks.adapters.simulated_gateway.sessions import Answer, error
+from tasks.adapters.simulated_gateway.sessions import Answer, error, restated
 from tasks.adapters.simulated_gateway.what_if import preview
 
 _SAME = ("con_id", "symbol", "security_type", "last_trade_date", "strike", "right", "action")
@@ -137,17 +137,13 @@ class Trading:
     def _acknowledged(self, known: KnownOrder) -> list[Answer]:
         if known.permanent in self._silent:
             return []
-        first = [
+        shown, status = (
             self.desk.open_order(known, "PreSubmitted"),
             self.desk.order_status(known, "PreSubmitted", ZERO),
-        ]
+        )
         if known.order.auction_date is not None:
-            return first
-        return [
-            *first,
-            self.desk.open_order(known, "Submitted"),
-            self.desk.order_status(known, "Submitted", ZERO),
-        ]
+            return [shown, status]
+        return [shown, status, *(restated(told, "Submitted") for told in (shown, status))]
 
     def _filled(self, known: KnownOrder, event: TransportEvent, fill: Fill) -> list[Answer]:
         """An execution, the status that follows, and the commission; in another order where a fault wants it."""
