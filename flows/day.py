@@ -96,10 +96,10 @@ def trade(day: TradingDay) -> Outcome:
     if day.is_completed or day.is_held:
         return day_is_taken(day)
     try:
-        find_open_orders(day)
+        found = find_open_orders(day)
         join_open_halts(day)
         inputs = decision_inputs(day)
-        report = work_jobs(day, inputs, check_window)
+        report = work_jobs(day, inputs, check_window, found)
         record_executions(day, inputs)
         publish_fills(day)
     except STOPS as error:

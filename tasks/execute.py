@@ -43,8 +43,12 @@ def find_open_orders(day: TradingDay) -> RecoveryReport:
 
 
 @step("work jobs in their windows")
-def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> ExecutionReport:
+def work_jobs(
+    day: TradingDay, inputs: DayInputs, check_window: WindowCheck, found: RecoveryReport
+) -> ExecutionReport:
     """Run the executor over every job of the date that is not finished, each window after its check.
+
+    ``found`` is what recovery read at the broker before.
 
     Raises `InterruptedRun` when the process was asked to end: jobs that were begun are taken up again by the next attempt.
     """
@@ -66,6 +70,7 @@ def work_jobs(day: TradingDay, inputs: DayInputs, check_window: WindowCheck) -> 
             wanted=partial(_wanted, inputs, changes),
             futures=fund_futures(day.setup, inputs),
             finished=over,
+            strangers=found.strangers,
             control_poll_seconds=float(clocks.poll_interval_seconds),
             message_patience_seconds=float(clocks.poll_interval_seconds),
             reread_seconds=float(clocks.executions_poll_seconds),

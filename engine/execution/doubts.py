@@ -15,6 +15,7 @@ from engine.errors import BrokerUnavailable
 from engine.execution import ticket as t
 from engine.execution.absence import judge_absence, next_look
 from engine.execution.inquiry import Inquiry, missed_news, undecided_text
+from engine.execution.news import unheard
 from engine.execution.schedule import Action
 from engine.model.absence import AbsencePolicy
 from engine.model.orders import ChildOrder, ChildStatus, TransportEvent
@@ -105,7 +106,7 @@ class DoubtWatch:
         except BrokerUnavailable:
             look = None
         if look is not None:
-            self._call.deliver(missed_news(look, self._doubted, self._book.unbooked(look.executions)))
+            self._call.deliver(missed_news(look, self._doubted, unheard(look.executions, self._book)))
             for ref in self._doubted:
                 self._inquiry.add(ref, look)
         for ref in sorted(self._doubted):

@@ -29,6 +29,7 @@ from engine.execution.outcome import (
 )
 from engine.execution.quoting import Quoting
 from engine.execution.schedule import JobSchedule, in_order
+from engine.execution.strangers import refuse_strangers, stranger_text
 from engine.model.orders import ExecutionJob, Fill
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
@@ -40,7 +41,8 @@ def execute(jobs: Sequence[ExecutionJob], world: ExecutionWorld) -> ExecutionRep
     Raises
     ------
     HaltError
-        When more was filled than ordered; working orders are asked to cancel first.
+        When more was filled than ordered, or somebody else's order or trade shows up in the account; working orders are
+        asked to cancel first.
     InvariantError
         When something came that no state machine knows an arrow for, or anything else failed that nobody expected,
         with its text; the same is asked first.
@@ -149,13 +151,15 @@ class OrderManager:
 
     def _deliver(self, messages: Sequence[Message]) -> None:
         """What a look at the broker makes up for; orders that this run does not work are left to the next recovery."""
-        self._work([message for message in messages if self._inbox.parent_of(message.order_ref)])
+        wanted = [m for m in messages if not m.is_ours or self._inbox.parent_of(m.order_ref)]
+        self._work(wanted)
 
     def _work(self, messages: Sequence[Message], broken: BrokerUnavailable | None = None) -> None:
         told, fresh = self._read(messages)
         commands = self._journal(told)
         for fill in fresh:
             self._messenger.tell(ProgressKind.ORDER_FILLED, fill.order_ref or "", fill.contract_id)
+        refuse_strangers(messages, self._world.strangers)
         if broken is not None:
             raise broken
         self._obey(commands)
@@ -172,9 +176,8 @@ class OrderManager:
         counted = {fill.execution_id for fill in fresh}
         for message in messages:
             if not message.is_ours:
-                self._messenger.alarm(
-                    "", f"{message.kind.value} of an order that is not ours: {message.order_ref}"
-                )
+                if message.fill is None or message.fill.execution_id not in self._world.strangers:
+                    self._messenger.alarm("", stranger_text(message))
             elif message.kind is Kind.FILL and message.fill and message.fill.execution_id not in counted:
                 continue
             elif not self._inbox.put_message(message):

@@ -71,12 +71,11 @@ class Inquiry:
         )
 
 
-def missed_news(look: Look, doubted: Collection[str], unbooked: Sequence[Fill]) -> tuple[TransportEvent, ...]:
-    """Messages that a look makes up for: executions that are not booked, then where the doubted orders stand."""
-    executed = sorted(unbooked, key=lambda fill: (fill.executed_at, fill.execution_id))
+def missed_news(look: Look, doubted: Collection[str], unheard: Sequence[Fill]) -> tuple[TransportEvent, ...]:
+    """Messages that a look makes up for: executions of which nothing was heard, then where the doubted orders stand."""
     told = [
         TransportEvent(kind=TransportEventKind.FILL, at=look.at, order_ref=fill.order_ref, fill=fill)
-        for fill in executed
+        for fill in unheard
     ]
     listed = [order for order in look.orders if order.order_ref in doubted and order.status in _NEWS]
     return (*told, *(_standing(order, look.at) for order in listed))

@@ -7,15 +7,25 @@ Reading is free of effects: it may be asked as often as one likes, and an answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from engine.errors import BrokerUnavailable
 from engine.execution.outcome import ExecutionWorld
-from engine.model.orders import ORDER_REFERENCE_PREFIX, TransportEvent, TransportEventKind
+from engine.model.orders import Fill, TransportEvent, TransportEventKind
+from engine.ports import OrderBook
 
 MOST_AT_ONCE = 500
 """Messages that are taken, and journaled, together at most."""
+
+
+def unheard(listed: Sequence[Fill], book: OrderBook) -> list[Fill]:
+    """Of listed executions those of ours that are not booked, and all of somebody else's, in the order of their times."""
+    own, others = list[Fill](), list[Fill]()
+    for fill in listed:
+        (own if fill.is_ours else others).append(fill)
+    found = [*(book.unbooked(own) if own else ()), *others]
+    return sorted(found, key=lambda fill: (fill.executed_at, fill.execution_id))
 
 
 class News:
@@ -58,19 +68,13 @@ class News:
         except BrokerUnavailable as error:
             self._alarm("", f"the broker's executions could not be read: {error}")
             return []
-        new = [
-            fill
-            for fill in listed
-            if fill.execution_id not in self._seen
-            and (fill.order_ref or "").startswith(ORDER_REFERENCE_PREFIX)
-        ]
+        new = [fill for fill in listed if fill.execution_id not in self._seen]
         self._seen.update(fill.execution_id for fill in new)
-        unbooked = self._book.unbooked(new) if new else ()
         return [
             TransportEvent(
                 kind=TransportEventKind.FILL, at=now, order_ref=fill.order_ref, fill=fill, text="read"
             )
-            for fill in sorted(unbooked, key=lambda fill: (fill.executed_at, fill.execution_id))
+            for fill in unheard(new, self._book)
         ]
 
     def _is_due(self, now: datetime, *, working: bool, missing: bool) -> bool:

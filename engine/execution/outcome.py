@@ -84,6 +84,8 @@ class ExecutionWorld:
     ``before_window`` is asked before the first order of each window, ``wanted`` once of each contract; ``futures`` are
     those that say what an equity should cost by now. ``outages`` are the errors of a book that does not answer: they
     end the attempt and leave the rest to the next, while any other failure that nobody foresaw stops the fund. ``finished`` are the date's jobs that are over, by id: a hedge follows what they filled.
+    ``strangers`` are executions of somebody else's orders that were there before this run: the first window's check judges
+    them, and any other stops the run.
     ``absence`` is what a proof asks for that an order never reached the broker; without it an order in doubt stays so.
     """
 
@@ -99,6 +101,7 @@ class ExecutionWorld:
     wanted: WantedBy = not_known
     futures: IndexFutures = field(default_factory=dict)
     finished: Mapping[str, ExecutionJob] = field(default_factory=dict)
+    strangers: frozenset[str] = frozenset()
     absence: AbsencePolicy | None = None
     control_poll_seconds: float = 5.0
     drain_seconds: float = 60.0

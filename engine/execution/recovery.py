@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.execution.children import first_told, transition_path
+from engine.execution.strangers import stranger_executions
 from engine.model.absence import Look
 from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OpenOrder
@@ -34,13 +35,15 @@ class RecoveredChild:
 class RecoveryReport:
     """Children that were looked at, executions booked now, and contracts that are blocked until a person looks.
 
-    ``late`` are those of the executions whose orders had ended in the book.
+    ``late`` are those of the executions whose orders had ended in the book, ``strangers`` the ids of the listed
+    executions of orders that are not ours.
     """
 
     children: tuple[RecoveredChild, ...]
     booked: tuple[str, ...]
     late: tuple[str, ...]
     blocked: tuple[str, ...]
+    strangers: frozenset[str] = frozenset()
 
 
 def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
@@ -88,6 +91,7 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
         booked=tuple(booked),
         late=tuple(fill.execution_id for fill in late),
         blocked=tuple(sorted(unknown)),
+        strangers=stranger_executions(listed),
     )
 
 

@@ -22,6 +22,7 @@ from engine.execution.outcome import (
 from engine.execution.recovery import recover
 from engine.execution.ticket import FinishReason
 from engine.model.context import ControlState
+from engine.model.halts import HaltKind
 from engine.model.instruments import CollarClass
 from engine.model.market import Quote, Source
 from engine.model.orders import (
@@ -833,17 +834,65 @@ def run_script(
     return broker.sent, book.history, committed, arrival
 
 
-def test_message_about_a_foreign_order_is_an_alarm_and_never_booked() -> None:
+def _with_a_stranger(kind: TransportEventKind) -> tuple[ExecutionWorld, ScriptedTransport, MemoryOrderBook]:
+    """Somebody else's order TWS-7 shows up while ours works: it is acknowledged, or trades 5."""
     made, broker, book = world(intent())
 
     def foreign(b: ScriptedTransport, child: ChildOrder) -> None:
-        fakes.fill_all(b, child)
-        b.execute(replace(child, order_ref="TWS-7"), D(5), after=0.1, number=9)
+        fakes.acknowledge(b, child)
+        if kind is TransportEventKind.FILL:
+            b.execute(replace(child, order_ref="TWS-7"), D(5), after=1, number=9)
+        else:
+            b.report(kind, "TWS-7", after=1)
 
     broker.on_send = foreign
-    report = execute([job(intent())], made)
-    assert "not ours: TWS-7" in report.alarms[0]
-    assert len(book.fills) == 1
+    return made, broker, book
+
+
+def test_trade_of_somebody_else_stops_the_run_takes_back_what_works_and_is_never_booked() -> None:
+    made, broker, book = _with_a_stranger(TransportEventKind.FILL)
+    with pytest.raises(HaltError, match="fill of an order that is not ours: TWS-7, BUY 5 CSPX") as stopped:
+        execute([job(intent())], made)
+    assert stopped.value.kind == HaltKind.FOREIGN_POSITION.value
+    assert (len(broker.sent), broker.cancelled, book.fills) == (1, [broker.sent[0].order_ref], {})
+
+
+def test_order_of_somebody_else_stops_the_run_before_its_next_order() -> None:
+    made, broker, _ = _with_a_stranger(TransportEventKind.ACKNOWLEDGED)
+    with pytest.raises(HaltError, match="acknowledged of an order that is not ours: TWS-7") as stopped:
+        execute([job(intent())], made)
+    assert stopped.value.kind == HaltKind.UNKNOWN_ORDER.value
+    assert len(broker.sent) == 1
+
+
+def test_end_of_an_order_of_somebody_else_is_an_alarm() -> None:
+    made, broker, _ = _with_a_stranger(TransportEventKind.CANCELLED)
+    report = execute([job(intent(), minutes=5)], made)
+    assert report.alarms[0] == "cancelled of an order that is not ours: TWS-7"
+    assert len(broker.sent) > 1
+
+
+def test_trade_of_somebody_else_that_was_there_before_the_run_is_told_again_without_a_stop() -> None:
+    made, broker, _ = _with_a_stranger(TransportEventKind.FILL)
+    known = replace(made, strangers=frozenset({"ETWS-7-9.01"}))
+    report = execute([job(intent(), minutes=5)], known)
+    assert report.alarms == ()
+    assert len(broker.sent) > 1
+
+
+def test_trade_of_somebody_else_that_no_message_told_is_read_and_stops_the_run() -> None:
+    made, broker, _ = world(intent())
+
+
+    def unheard(b: ScriptedTransport, child: ChildOrder) -> None:
+        fakes.acknowledge(b, child)
+        b.execute(replace(child, order_ref="TWS-7"), D(5), after=0, number=9)
+        b.queue = [entry for entry in b.queue if entry[2].order_ref != "TWS-7"]
+
+    broker.on_send = unheard
+    with pytest.raises(HaltError, match="not ours: TWS-7"):
+        execute([job(intent())], made)
+    assert broker.clock <= NOON + timedelta(seconds=31)  # the list is read every 30 s
 
 
 def test_job_without_parents_is_done_at_once() -> None:

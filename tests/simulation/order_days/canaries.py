@@ -222,6 +222,38 @@ def _sends_again(right, self, jobs, world):
     right(self, jobs, replace(world, transport=_Retrying(world.transport)))
 
 
+def _only_tells_of_strangers(right, messages, known):
+    return None
+
+
+def _takes_strangers_for_ours(right, self, messages):
+    """A fill without our reference is that of our order in the same contract."""
+    alive = {
+        ticket.state.child.contract_id: ticket.state.child.order_ref
+        for ticket in self._inbox.tickets.values()
+        if ticket.state.child is not None
+    }
+
+    def ours(message):
+        ref = None if message.fill is None or message.is_ours else alive.get(message.fill.contract_id)
+        if ref is None:
+            return message
+        return replace(message, order_ref=ref, fill=replace(message.fill, order_ref=ref))
+
+    return right(self, [ours(message) for message in messages])
+
+
+def _is_deaf(right, self, jobs, world):
+    """SIGTERM is not heard."""
+    right(self, jobs, replace(world, is_ending=lambda: False))
+
+
+def _leaves_at_once(right, self, end_by):
+    """Its orders are asked to cancel, and nobody waits for the answers."""
+    self._left = True
+    return True
+
+
 # ---------------------------------------------------------------- recovery and books
 
 
@@ -306,4 +338,8 @@ CANARIES = (
     Canary("-1 is a price", (*_quotes(_takes_any_number), (revalidation.PriceReference, "refusal", _believes_every_price)), often(Fault.QUOTE_NEGATIVE)),
     Canary("a delayed quote is good enough", _quotes(_takes_any_quote), often(Fault.QUOTE_DELAYED)),
     Canary("a limit is rounded out of its collar", ((planning, "limit_price", _overshoots),), {}),
+    Canary("a stranger in the account is only told", ((executor, "refuse_strangers", _only_tells_of_strangers),), often(Fault.FOREIGN_ORDER, Fault.FOREIGN_TRADE)),
+    Canary("a stranger's trade is booked as ours", ((executor.OrderManager, "_read", _takes_strangers_for_ours),), often(Fault.FOREIGN_TRADE)),
+    Canary("a process works on though it was asked to end", ((executor.OrderManager, "__init__", _is_deaf),), often(Fault.TERMINATE)),
+    Canary("a process leaves before its cancels are confirmed", ((executor.OrderManager, "_leave", _leaves_at_once),), often(Fault.TERMINATE)),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from engine.simulation.broker import SimulatedBroker
 from state.database import Database
 from state.prepared import Prepared
 from state.tables import orders
+from tests.simulation.order_days.strangers import Strangers
 
 _ORDERS = Prepared(
     select(
@@ -28,7 +29,9 @@ _ORDERS = Prepared(
 _OPEN = frozenset(status.value for status in ChildStatus if status.holds_reservation)
 
 
-def compare(broker: SimulatedBroker, database: Database, account: str) -> WindowVerdict:
+def compare(
+    broker: SimulatedBroker, database: Database, account: str, strangers: Strangers
+) -> WindowVerdict:
     """Raise `HaltError` where a position differs or the broker works an order that the book does not know."""
     with database.read() as connection:
         rows = _ORDERS.all(connection, {"account": account})
@@ -41,6 +44,8 @@ def compare(broker: SimulatedBroker, database: Database, account: str) -> Window
             held[row.near_contract_id] -= row.near_filled * sign
         if row.status in _OPEN:
             undecided |= {row.contract_id, row.near_contract_id}
+    for name, quantity, side in strangers.held:
+        held[name] += quantity * side.sign  # type: ignore[assignment]
     theirs = {name: position.quantity for name, position in broker.state.positions.items()}
     converted: Counter[str] = Counter()
     latest = {fill.root: fill for fill in sorted(broker.executions(), key=lambda f: f.version)}.values()
@@ -51,7 +56,8 @@ def compare(broker: SimulatedBroker, database: Database, account: str) -> Window
             theirs[name] = converted[name]  # a conversion leaves cash and no position
         if name not in undecided and held[name] != theirs.get(name, 0):
             raise HaltError("position", f"{name}: book {held[name]}, broker {theirs.get(name, 0)}")
-    _require_known(broker, {row.order_ref for row in rows}, latest)
+    settled = {str(fill.order_ref) for fill in strangers.settled.values()}
+    _require_known(broker, settled | {row.order_ref for row in rows}, latest)
     return UNCHANGED
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,7 +22,6 @@ from engine.execution.outcome import ExecutionWorld
 from engine.execution.recovery import recover
 from engine.model.absence import AbsencePolicy
 from engine.model.context import ControlState, Mode, RunKey, RunKind, RunStatus
-from engine.model.orders import ChildStatus
 from engine.model.universe import ContractBook
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
@@ -37,6 +36,7 @@ from tests.engine.execution.market import execution_policy, safety_policy
 from tests.engine.simulation.exchange_world import CONTRACTS, UNIVERSE, World, broker_terms, opening
 from tests.simulation.order_days.comparing import compare
 from tests.simulation.order_days.drawing import Dice, DrawnDay, Fault, ProcessDeath
+from tests.simulation.order_days.endings import Ending, between_claim_and_line, left_alone
 from tests.simulation.order_days.faulted import (
     Far,
     FaultedDatabase,
@@ -47,6 +47,7 @@ from tests.simulation.order_days.faulted import (
     image,
 )
 from tests.simulation.order_days.mishaps import change_newest, fill_late, reject_newest
+from tests.simulation.order_days.strangers import is_ours
 
 ACCOUNT = "SIM-test-7"
 BOOK = ContractBook(universe=UNIVERSE, contracts=CONTRACTS)
@@ -78,6 +79,7 @@ class FaultedDay:
     resumed_at: int | None = None
     is_halted: bool = False
     is_asked_to_end: bool = False
+    endings: list[Ending] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
     ended: bool = False
     errors: list[str] = field(default_factory=list)
@@ -119,6 +121,8 @@ class FaultedDay:
             if self.attempt():
                 self.ended = True
                 break
+            if not self.dice.faults_on:
+                self.settle()
             self.broker.advance(self.broker.now + LEASE)
             self.perhaps_restore()
         self.calm_down()
@@ -136,6 +140,10 @@ class FaultedDay:
             control = ControlStore(self.database)
             control.release_kill_switch(ACCOUNT, "looked", "operator", self.now)
             control.set_state(ACCOUNT, ControlState.ACTIVE, "looked", "operator", self.now)
+
+    def settle(self) -> None:
+        """What the fund has told of strangers in the account a person settles."""
+        self.far.strangers.settle(self.broker, self.database, BOOK, self.alarms)
 
     def perhaps_restore(self) -> None:
         """Between two attempts a person may bring back the book of the morning, or that of the attempt's begin."""
@@ -163,10 +171,10 @@ class FaultedDay:
     def attempt(self) -> bool:
         """One attempt of the run in a process of its own; whether the run is over."""
         self.attempts += 1
-        self.dice.is_dead = self.is_asked_to_end = False
+        self.dice.is_dead = self.is_asked_to_end = self.far.is_signalled = False
         self.dice.note(f"attempt {self.attempts} at {self.now:%H:%M:%S}")
         try:
-            return self._run()
+            return self._end_of(self._run)
         except ProcessDeath:
             return False
         except (DatabaseError, BrokerUnavailable, SupersededError) as error:
@@ -184,6 +192,17 @@ class FaultedDay:
             self.errors.append(f"{type(error).__name__}: {error}")
             self.alarms.append(str(error))
             return False
+
+    def _end_of(self, run: Callable[[], bool]) -> bool:
+        """Live one process, and note where it ended if it was asked to."""
+        try:
+            return run()
+        finally:
+            self._note_the_end()
+
+    def _note_the_end(self) -> None:
+        if self.endings:
+            self.endings[-1].end(self.now, self.broker.state.head.orders)
 
     def _run(self) -> bool:
         runs = RunStore(
@@ -209,13 +228,14 @@ class FaultedDay:
                 transport=transport,
                 book=orders,
                 finished=over,
+                strangers=found.strangers,
                 prices=PriceBook(contracts=BOOK, prices={}, fx=self.broker.terms.facts.fx(self.now)),
                 execution=execution_policy(),
                 safety=safety_policy(),
                 liquidity=LiquidityEstimator(average_daily_volume={}),
                 observer=JobObserver(watched),  # type: ignore[arg-type]
                 absence=ABSENCE,
-                before_window=lambda at: compare(self.broker, self.database, ACCOUNT),
+                before_window=lambda at: compare(self.broker, self.database, ACCOUNT, self.far.strangers),
                 is_ending=lambda: self.is_asked_to_end,
             ),
         )
@@ -238,6 +258,11 @@ class FaultedDay:
         if self._nested or not self.dice.faults_on or self.dice.is_dead:
             return
         self._perhaps_halt()
+        if self.dice.strikes(Fault.TERMINATE) and not self.is_asked_to_end:
+            self._quietly(self.ask_to_end)
+        for fault in (Fault.FOREIGN_ORDER, Fault.FOREIGN_TRADE):
+            if self.dice.strikes(fault):
+                self.far.strangers.act(self.broker, self.dice, fault, BOOK)
         if self.dice.strikes(Fault.CORRECTION):
             is_price = self.dice.amount(Fault.CORRECTION, 0, 1) < HALF
             change_newest(self.broker, BOOK, Decimal(1) if is_price else Decimal("0.5"), ticks=is_price)
@@ -279,14 +304,19 @@ class FaultedDay:
         if ControlStore(self.database).control(ACCOUNT).is_effective:
             self.halted_at = self.broker.state.head.orders
 
+    def ask_to_end(self) -> None:
+        """The process gets SIGTERM: its next wait is broken off, and what is between claim and line may still be written."""
+        self.is_asked_to_end = self.far.is_signalled = True
+        records = [view.record for view in account_orders(self.database, ACCOUNT, self.drawn.day)]
+        claimed = between_claim_and_line(records)
+        self.endings.append(Ending(self.now, self.broker.state.head.orders, claimed))
+
     def _look_for_orders_left_alone(self) -> None:
-        """A process that ended in good order leaves nothing at the broker but what the book has in doubt."""
         views = account_orders(self.database, ACCOUNT, self.drawn.day)
         known = {view.record.child.order_ref: view.record.status for view in views}
-        for _, order in self.broker.state.orders.items():
-            status = known.get(order.child.order_ref)
-            if order.is_open and status is not ChildStatus.UNKNOWN:
-                self.left_alone.append(f"{order.child.order_ref} works at the broker, {status} in the book")
+        intents = {intent.intent_id: intent for job in self.drawn.jobs for intent in job.intents}
+        orders = [order for order in self.broker.state.open_orders() if is_ours(order.child.order_ref)]
+        self.left_alone += left_alone(orders, known, intents)
 
     def _halt(self, state: ControlState) -> None:
         """Under the kill switch no order may leave, while reducing those that only reduce."""
@@ -299,8 +329,11 @@ class FaultedDay:
         self._note_when_effective()
 
     def _second_writer(self) -> None:
+        self._note_the_end()  # what the process that was taken over may do is another rule's
+        asked = self.is_asked_to_end
         self.broker.advance(self.now + LEASE)
         self.attempt()
+        self.is_asked_to_end = asked
 
     def find_the_rest(self) -> None:
         """The evening: once more ask the broker what became of everything that is open."""
@@ -312,14 +345,24 @@ class FaultedDay:
         try:
             line = SimulatedTransport(self.broker, CLIENT)
             recover(orders, line)
+            self._compare_in_the_evening()
             found = look_again(orders, line, ABSENCE, self.now + timedelta(minutes=5))
             self.dice.note(f"decided in the evening {[row.verdict.missing for row in found]}")
-            compare(self.broker, self.database, ACCOUNT)
+            compare(self.broker, self.database, ACCOUNT, self.far.strangers)
         except HaltError as error:
             self.alarms.append(str(error))
             self.ended = False
         except Exception as error:
             self.errors.append(f"{type(error).__name__}: {error}")
+
+    def _compare_in_the_evening(self) -> None:
+        """What the fund finds of strangers a person settles; everything else that differs is found once more below."""
+        try:
+            compare(self.broker, self.database, ACCOUNT, self.far.strangers)
+        except HaltError as error:
+            if self.far.strangers.refs:
+                self.alarms.append(str(error))
+                self.settle()
 
     @property
     def size(self) -> Counter[str]:

@@ -74,22 +74,32 @@ class Fault(Enum):
     LATE_FILL = "an order trades after the broker said that it was cancelled"
     CORRECTION = "the broker corrects an execution"
     BUST = "the broker takes an execution back"
+    TERMINATE = "the process is asked to end (SIGTERM)"
+    FOREIGN_ORDER = "an order of somebody else works in the account"
+    FOREIGN_TRADE = "somebody else trades in the account"
 
 
 RATES = (0.003, 0.01, 0.03, 0.1)
 RARE = frozenset(
     {
         Fault.SECOND_WRITER, Fault.HALT, Fault.REDUCING, Fault.CLOCK_STEP, Fault.CLOCK_BACK, Fault.DISCONNECT,
-        Fault.HALF_OPEN, Fault.STATEMENT, Fault.MIDNIGHT, Fault.REJECT_LATE, Fault.LATE_FILL,
+        Fault.HALF_OPEN, Fault.STATEMENT, Fault.MIDNIGHT, Fault.REJECT_LATE, Fault.LATE_FILL, Fault.TERMINATE,
+        Fault.FOREIGN_ORDER, Fault.FOREIGN_TRADE,
     }
 )  # fmt: skip
 """Faults with many occasions a day: they are drawn ten times more rarely."""
+
+LATER: Mapping[Fault, float] = {Fault.TERMINATE: 0.3, Fault.FOREIGN_ORDER: 0.15, Fault.FOREIGN_TRADE: 0.15}
+"""Faults that came after the first recorded days, and on which share of the days each may strike.
+
+Each is drawn from numbers of its own, so that the days that it leaves alone stay what they were.
+"""
 
 STOPS = frozenset({Fault.HALT, Fault.REDUCING})
 
 OFTEN = 0.1
 
-_BUYABLE = ("AAA", "PEN", "EUR.USD", FUTURE, EURO)
+BUYABLE = ("AAA", "PEN", "EUR.USD", FUTURE, EURO)
 _FIRST_DAY, _DAYS = date(2024, 3, 4), 8
 
 
@@ -128,8 +138,12 @@ def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
     day = _FIRST_DAY + timedelta(days=chance.randrange(_DAYS))
     while day.weekday() > 4:
         day += timedelta(days=1)
-    faults = [fault for fault in Fault if chance.random() < 0.3]
-    rates = {fault: chance.choice(RATES) * (0.1 if fault in RARE else 1.0) for fault in faults}
+    faults = [fault for fault in Fault if fault not in LATER and chance.random() < 0.3]
+    rates = {fault: _rate(fault, chance) for fault in faults}
+    for fault, share in LATER.items():
+        own = random.Random(f"{seed}|{fault.name}|rate")
+        if own.random() < share:
+            rates[fault] = _rate(fault, own)
     if only is not None:
         rates = dict(only)
     return DrawnDay(
@@ -141,6 +155,10 @@ def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
         rates=rates,
         limits=WIDE if only is not None else _limits(random.Random(f"{seed}|limits")),
     )
+
+
+def _rate(fault: Fault, chance: random.Random) -> float:
+    return chance.choice(RATES) * (0.1 if fault in RARE else 1.0)
 
 
 def _limits(chance: random.Random) -> OrderLimits:
@@ -172,7 +190,7 @@ def _reducing(seed: int, jobs: tuple[ExecutionJob, ...]) -> tuple[ExecutionJob, 
 def _jobs(chance: random.Random, day: date) -> tuple[ExecutionJob, ...]:
     jobs: list[ExecutionJob] = []
     for number in range(chance.randint(1, 3)):
-        contracts = chance.sample(_BUYABLE, chance.randint(1, 2))
+        contracts = chance.sample(BUYABLE, chance.randint(1, 2))
         intents = tuple(_intent(chance, f"{day}|{number}|{name}", name) for name in contracts)
         if number == 0 and chance.random() < 0.4:
             intents += roll_intents(f"{day}|roll", chance.randint(1, 6), chance.randint(1, 6))

@@ -27,6 +27,7 @@ from engine.simulation.exchange import SimulatedTransport
 from state.database import Database, upgrade
 from tests.simulation.order_days.drawing import Dice, Fault
 from tests.simulation.order_days.quotes import SPOILED, widened
+from tests.simulation.order_days.strangers import Strangers
 
 Interruption = Callable[[], None]
 Listed = TypeVar("Listed")
@@ -151,11 +152,16 @@ class UnwrittenBroker(SimulatedBroker):
 
 @dataclass
 class Far:
-    """The broker's end of the line, which outlives every connection: what it served, forgot and renumbered."""
+    """The broker's end of the line, which outlives every connection: what it served, forgot and renumbered, and who else is there.
+
+    ``is_signalled``: the process was asked to end, which breaks its next wait off.
+    """
 
     served: dict[str, set[Decimal]] = field(default_factory=dict)
     forgotten: datetime | None = None
     renumbered: int = 0
+    strangers: Strangers = field(default_factory=Strangers)
+    is_signalled: bool = False
 
 
 class FaultedTransport:
@@ -225,7 +231,7 @@ class FaultedTransport:
     def next_event(self, until: datetime) -> TransportEvent | None:
         """The next message, after everything that can happen to one."""
         self._dice.counted["turns" if self._dice.faults_on else "calm turns"] += 1
-        while True:
+        while not self._far.is_signalled:
             bound = min(until - self._ahead, self._late[0][0]) if self._late else until - self._ahead
             event = self._inner.next_event(bound)
             if event is None and self._late and self._late[0][0] <= self._inner.now():
@@ -236,10 +242,14 @@ class FaultedTransport:
                 continue
             if (told := self._after_its_way(event)) is not None:
                 return self._tell(told)
+        self._far.is_signalled = False
+        return None
 
     def _after_its_way(self, event: TransportEvent) -> TransportEvent | None:
         """What comes of a message now; ``None`` where it is lost or waits."""
         dice = self._dice
+        if event.order_ref in self._far.strangers.unheard:
+            return None
         if dice.strikes(Fault.DISCONNECT):
             self._is_cut = True
             self._late.clear()
@@ -286,6 +296,7 @@ class FaultedTransport:
                 replace(order, broker_order_id=sequence_key(max(1, number - self._far.renumbered)))
                 for number, order in enumerate(listed, start=1)
             )
+        self._show(listed, ())
         return listed
 
     def _listed_orders(self) -> tuple[OpenOrder, ...]:
@@ -312,7 +323,9 @@ class FaultedTransport:
         if self._dice.strikes(Fault.QUERY_EMPTY) or self._far.forgotten is not None:
             raise BrokerUnavailable("expected the end of every list, found one without it")
         look = self._inner.look()
-        return replace(look, orders=self._listed_orders(), executions=self._listed_executions())
+        look = replace(look, orders=self._listed_orders(), executions=self._listed_executions())
+        self._show((), look.executions)
+        return look
 
     def executions(self) -> tuple[Fill, ...]:
         """What the broker lists, if it answers."""
@@ -322,7 +335,11 @@ class FaultedTransport:
         listed = self._listed_executions()
         if (before := self._far.forgotten) is not None:
             listed = tuple(fill for fill in listed if fill.executed_at >= before)
+        self._show((), listed)
         return listed
+
+    def _show(self, orders: tuple[OpenOrder, ...], executions: tuple[Fill, ...]) -> None:
+        self._far.strangers.show_lists(orders, executions, self._broker.state.head.orders)
 
     @property
     def _is_down(self) -> bool:
@@ -337,6 +354,7 @@ class FaultedTransport:
 
     def _tell(self, event: TransportEvent) -> TransportEvent:
         self._dice.counted["messages"] += 1
+        self._far.strangers.show_message(event, self._broker.state.head.orders)
         self._dice.moment("after a message left the line")
         self._dice.note(f"told {event.kind.value} {event.order_ref} at {event.at:%H:%M:%S.%f}")
         return event

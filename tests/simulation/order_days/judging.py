@@ -17,6 +17,8 @@ from state.ledger import LedgerStore
 from state.order_reading import account_fills, account_orders
 from tests.engine.execution.market import execution_policy
 from tests.simulation.order_days.day import ACCOUNT, BOOK, FaultedDay
+from tests.simulation.order_days.drawing import Fault
+from tests.simulation.order_days.strangers import is_ours
 
 CENT = Decimal("0.01")
 CALM_TURNS = 600
@@ -50,7 +52,7 @@ def _says_why_it_stopped(day: FaultedDay) -> Iterator[str]:
 
 
 def _accepted(day: FaultedDay) -> list[BrokerOrder]:
-    return [order for _, order in day.broker.state.orders.items() if order.child.order_ref]
+    return [order for _, order in day.broker.state.orders.items() if is_ours(order.child.order_ref)]
 
 
 def _accepted_once(day: FaultedDay) -> Iterator[str]:
@@ -200,6 +202,8 @@ def _booked_once(day: FaultedDay) -> Iterator[str]:
     """Of an order that a restored book has lost, an execution that was taken back changed nothing that is to be booked."""
     latest: dict[str, Fill] = {}
     for fill in day.broker.executions():
+        if not is_ours(fill.order_ref):
+            continue
         latest[fill.root] = max(latest.get(fill.root, fill), fill, key=lambda version: version.execution_id)
     booked = {fill.root: fill.execution_id for fill in account_fills(day.database, ACCOUNT)}
     for root in sorted(latest.keys() | booked.keys()):
@@ -222,6 +226,29 @@ def _nothing_after_the_halt(day: FaultedDay) -> Iterator[str]:
         ref = order.child.order_ref
         if day.halted_at < number <= last and order.child.intent_id not in reducing:
             yield f"{ref} was accepted as order {number}, halted after {day.halted_at}"
+
+
+def _nothing_after_a_stranger(day: FaultedDay) -> Iterator[str]:
+    """From the moment in which the fund is shown an order or a trade that is not its own, until a person settled it."""
+    for first, last in day.far.strangers.shown:
+        for order in _accepted(day):
+            number = int(order.broker_order_id)
+            if first < number and (last is None or number <= last):
+                yield f"{order.child.order_ref} was accepted as order {number}, a stranger was shown after {first}"
+
+
+def _strangers_are_told(day: FaultedDay) -> Iterator[str]:
+    unsettled = day.far.strangers.unsettled(day.broker)
+    yield from (f"nobody was told of {ref} in {name}" for ref, name in unsettled.items())
+    booked = {fill.order_ref for fill in account_fills(day.database, ACCOUNT) if not is_ours(fill.order_ref)}
+    yield from (f"{ref} is booked as a fill of ours" for ref in sorted(map(str, booked)))
+
+
+def _nothing_after_the_end_was_asked_for(day: FaultedDay) -> Iterator[str]:
+    for ending in day.endings:
+        yield from ending.sent_after(_accepted(day))
+        if not day.dice.fired[Fault.CLOCK_BACK]:  # while such a clock catches up, no deadline comes
+            yield from ending.took_too_long()
 
 
 def _nothing_left_alone(day: FaultedDay) -> Iterator[str]:
@@ -280,6 +307,9 @@ CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "I4 same cash": _same_cash,
     "I5 same positions": _same_positions,
     "I7 nothing after a halt": _nothing_after_the_halt,
+    "A15 A16 nothing after a stranger": _nothing_after_a_stranger,
+    "I12 strangers are told": _strangers_are_told,
+    "B7 nothing after the end was asked for": _nothing_after_the_end_was_asked_for,
     "B7 nothing left alone": _nothing_left_alone,
     "I11 booked once": _booked_once,
     "I12 doubt is told": _doubt_is_told,

@@ -12,12 +12,13 @@ from engine.simulation.broker import SimulatedBroker
 from engine.simulation.desk import _complete, _execute
 from engine.simulation.interventions import change_execution
 from engine.simulation.matching import Match
+from tests.simulation.order_days.strangers import is_ours
 
 
 def change_newest(broker: SimulatedBroker, contracts: ContractBook, part: Decimal, ticks: int = 0) -> None:
     """Let the broker correct its newest execution to a part of its quantity and a price some ticks on, or take it back."""
     latest = {fill.root: fill for fill in broker.executions()}
-    standing = [fill for fill in latest.values() if fill.quantity > 0]
+    standing = [fill for fill in latest.values() if fill.quantity > 0 and is_ours(fill.order_ref)]
     if standing:
         fill = standing[-1]
         instrument = contracts.instrument(fill.contract_id)
@@ -30,7 +31,11 @@ def change_newest(broker: SimulatedBroker, contracts: ContractBook, part: Decima
 def reject_newest(broker: SimulatedBroker) -> bool:
     """Let the broker reject the newest order that it had acknowledged, filled in part or not, its cancel under way or not."""
     alive = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
-    working = [order for order in broker.state.open_orders() if order.status in alive]
+    working = [
+        order
+        for order in broker.state.open_orders()
+        if order.status in alive and is_ours(order.child.order_ref)
+    ]
     if not working:
         return False
     text = "error 201: order rejected: margin"
@@ -44,7 +49,10 @@ def fill_late(broker: SimulatedBroker) -> BrokerOrder | None:
     ended = [
         order
         for _, order in broker.state.orders.items()
-        if order.status is ChildStatus.CANCELLED and order.remaining > 0 and order.child.near is None
+        if order.status is ChildStatus.CANCELLED
+        and order.remaining > 0
+        and order.child.near is None
+        and is_ours(order.child.order_ref)
     ]
     if not ended:
         return None

@@ -17,11 +17,7 @@ from tests.simulation.order_days.killing import effects
 from tests.simulation.order_days.scenarios import SCENARIOS
 
 
-def _ask_to_end(day: FaultedDay) -> None:
-    day.is_asked_to_end = True
-
-
-STOPS: Mapping[str, Callable[[FaultedDay], None]] = {"halted": FaultedDay.halt, "asked to end": _ask_to_end}
+STOPS: Mapping[str, Callable[[FaultedDay], None]] = {"halted": FaultedDay.halt, "asked to end": FaultedDay.ask_to_end}
 """What is done to the day, by its name."""
 
 

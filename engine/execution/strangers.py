@@ -1,0 +1,38 @@
+"""Orders and trades in the account that the fund did not make: a run that hears of one sends nothing more.
+
+What was there when the run began is judged by the comparison before its first window; what comes later stops the run at
+once. The next attempt compares the whole account, and what a person has settled by then stops it no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from engine.errors import HaltError
+from engine.model.halts import HaltKind
+from engine.model.orders import Fill, TransportEvent, TransportEventKind
+
+
+def stranger_executions(listed: Iterable[Fill]) -> frozenset[str]:
+    """Ids of executions of orders that are not ours."""
+    return frozenset(fill.execution_id for fill in listed if not fill.is_ours)
+
+
+def stranger_text(message: TransportEvent) -> str:
+    """A message about an order that is not ours, in words."""
+    about = message.text
+    if (fill := message.fill) is not None:
+        about = f"{fill.side.value} {fill.quantity.normalize():f} {fill.contract_id} at {fill.price.normalize():f}"
+    told = f"{message.kind.value} of an order that is not ours: {message.order_ref or 'without a reference'}"
+    return f"{told}, {about}" if about else told
+
+
+def refuse_strangers(messages: Iterable[TransportEvent], known: Collection[str]) -> None:
+    """Raise `HaltError` for an order of somebody else that works, or an execution of one that is not among the known."""
+    for message in messages:
+        if message.is_ours:
+            continue
+        if message.kind is TransportEventKind.ACKNOWLEDGED:
+            raise HaltError(HaltKind.UNKNOWN_ORDER.value, stranger_text(message))
+        if message.fill is not None and message.fill.execution_id not in known:
+            raise HaltError(HaltKind.FOREIGN_POSITION.value, stranger_text(message))

@@ -1,0 +1,64 @@
+"""A process that is asked to end (SIGTERM): what it may still send, and what it may leave at the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.model.orders import ChildStatus, OrderIntent
+from engine.ports import ChildRecord
+from engine.simulation.account import BrokerOrder
+
+PATIENCE = timedelta(seconds=25)
+"""Cancels have 20 seconds to be confirmed; a look at the control state may be 5 seconds away."""
+
+
+@dataclass
+class Ending:
+    """When a process was asked to end, and when it did: the broker's time, and how many orders it had taken by then.
+
+    ``claimed`` are the orders that were between their claim and the line at that moment: they may still be written.
+    """
+
+    at: datetime
+    accepted: int
+    claimed: frozenset[str]
+    ended_at: datetime | None = None
+    last: int | None = None
+
+    def end(self, at: datetime, accepted: int) -> None:
+        """The process is gone."""
+        if self.last is None:
+            self.ended_at, self.last = at, accepted
+
+    def sent_after(self, orders: Iterable[BrokerOrder]) -> Iterator[str]:
+        """What the process sent though it was to end."""
+        for order in orders:
+            number, ref = int(order.broker_order_id), order.child.order_ref
+            is_its_own = number > self.accepted and (self.last is None or number <= self.last)
+            if is_its_own and ref not in self.claimed:
+                yield f"{ref} was accepted as order {number}, its process was asked to end after {self.accepted}"
+
+    def took_too_long(self) -> Iterator[str]:
+        """Whoever asked will kill it before long."""
+        if self.ended_at is not None and self.ended_at - self.at > PATIENCE:
+            yield f"asked at {self.at:%H:%M:%S}, the process ended at {self.ended_at:%H:%M:%S}"
+
+
+def between_claim_and_line(records: Iterable[ChildRecord]) -> frozenset[str]:
+    """Orders that are claimed and of which nothing was heard."""
+    return frozenset(row.child.order_ref for row in records if row.status is ChildStatus.SENDING)
+
+
+def left_alone(
+    orders: Iterable[BrokerOrder], known: Mapping[str, ChildStatus], intents: Mapping[str, OrderIntent]
+) -> Iterator[str]:
+    """Orders that work at the broker after a process ended in good order, and neither are in doubt nor may stand.
+
+    What only reduces may stand.
+    """
+    for order in orders:
+        status, intent = known.get(order.child.order_ref), intents[order.child.intent_id]
+        if order.is_open and status is not ChildStatus.UNKNOWN and not intent.reduce_only:
+            yield f"{order.child.order_ref} works at the broker, {status} in the book"
