@@ -53,7 +53,8 @@ def heeding_signals() -> Iterator[Callable[[], bool]]:
     if signal.SIGTERM in asked:
         raise InterruptedRun(
             "expected to work until the windows end, found SIGTERM: nothing new was sent, what worked was cancelled, "
-            "only orders that reduce may still stand; ./fund resume goes on from here"
+            "only orders that reduce, or that an auction does not give back, may still stand; ./fund resume goes on "
+            "from here"
         )
     if asked:
         raise KeyboardInterrupt

@@ -47,7 +47,10 @@ INVARIANTS = (
     ("I9", "no secret in logs, database or artifacts", "tests/architecture, tests/tasks: planted secrets"),
     ("I10", "a job has its effect once", "judging._ends by the job table, I1 and I2 by the broker's"),
     ("I11", "every execution id booked once, in its last version", "judging._booked_once compares the broker's list with the fills"),
-    ("I12", "every doubt is told", "judging._doubt_is_told"),
+    ("I12", "every doubt is told, and everybody else's order or trade in the account", "judging._doubt_is_told, judging._strangers_are_told"),
+    ("A15 A16", "nothing leaves from the moment in which somebody else's order or trade was shown, until a person settled it", "judging._nothing_after_a_stranger by the broker's order numbers"),
+    ("A28", "no order for an auction leaves after its cut-off", "judging._auctions_in_time by the broker's clock"),
+    ("B7", "nothing leaves once the process was asked to end, and nothing is left that it could have taken back", "judging._nothing_after_the_end_was_asked_for, judging._nothing_left_alone"),
     ("I13", f"with the faults gone the day is over within {CALM_TURNS} turns of the loop", "judging._ends"),
     ("I14", "the same seed gives the same events", "tests/simulation/order_days/digests.json, compared in every run on whatever Python runs it"),
 )  # fmt: skip
@@ -66,6 +69,7 @@ CATALOGUE = (
     ("A18", "REJECT, REJECT_LATE"),
     ("A20", "COMMISSION_LATE"),
     ("A26", "HALF_OPEN"),
+    ("A28 E7", "AUCTION_UNHEARD, AUCTION_MOVED, CUTOFF_DEATH, LATE_START on days with orders for auctions"),
     ("B1", "DEATH; every effect singly and in ordered pairs"),
     ("B2 B4 B5 C2", "SECOND_WRITER; with real processes in docs/real-kills.json and tests/scenarios"),
     ("B6 C3 C4", "STATEMENT at any single statement"),
@@ -122,6 +126,8 @@ def _campaign(found: Document | None) -> Iterator[str]:
     yield f"- **{days:,} faulted days**: {seeds['violations']} violations; digest of all events {seeds['log_digest'][:16]}."
     yield f"- A day has {size['orders'] / days:.1f} orders, {size['messages'] / days:.1f} messages, {size['transactions'] / days:.1f} write transactions, {size['statements'] / days:.0f} statements and {sum(seeds['faults_fired'].values()) / days:.1f} faults; {days / seeds['cpu_seconds']:.1f} days a second and core."
     yield f"- Faults that never struck: {', '.join(seeds['faults_never_fired']) or 'none'}. Arrows of the child's table that no day took: {', '.join(seeds['transitions_unvisited']) or 'none'}."
+    if since := [fault.name for fault in Fault if fault.name not in seeds["faults_fired"]]:
+        yield f"- Faults that came after this commit, which this run did not draw: {', '.join(since)}."
     yield ""
     yield "| day of thirty orders, killed | singly | in ordered pairs | of them in a state met before | violations |"
     yield "|---|---|---|---|---|"

@@ -33,6 +33,8 @@ def test_drawn_days_break_no_invariant(block: int) -> None:
         (1701, "a spread lets its legs go after the window closed on them"),
         (1897, "an order is refused while its cancel is under way"),
         (2410, "an order is refused while its cancel is under way, and the process ends"),
+        (54, "somebody else's trade in the account is told, and the run goes on sending"),
+        (113, "somebody else's order in the account is told, and the run goes on sending"),
     ],
 )
 def test_day_that_once_broke_an_invariant_breaks_none(seed: int, why: str) -> None:

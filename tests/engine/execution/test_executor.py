@@ -883,7 +883,6 @@ def test_trade_of_somebody_else_that_was_there_before_the_run_is_told_again_with
 def test_trade_of_somebody_else_that_no_message_told_is_read_and_stops_the_run() -> None:
     made, broker, _ = world(intent())
 
-
     def unheard(b: ScriptedTransport, child: ChildOrder) -> None:
         fakes.acknowledge(b, child)
         b.execute(replace(child, order_ref="TWS-7"), D(5), after=0, number=9)

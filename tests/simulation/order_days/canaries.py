@@ -25,6 +25,7 @@ from engine.execution import (
     recovery,
     revalidation,
     rounds,
+    schedule,
     spreads,
     ticket,
 )
@@ -254,6 +255,20 @@ def _leaves_at_once(right, self, end_by):
     return True
 
 
+def _knows_no_cutoff(right, job):
+    """The order may leave until the outcome is told."""
+    found = right(job)
+    return None if found is None else found._replace(cutoff=found.told_by)
+
+
+def _takes_silence_for_nothing(right, core, state, event, now, policy):
+    """Nothing was told after the auction, so nothing traded: what was wanted is worked continuously."""
+    if state.auction is not None and state.child is not None and event.at == state.expires_at:
+        without = state._replace(child=None, status=None, expires_at=None)
+        return rounds.leave_auction(core, without, now, policy, "nothing was told after the auction")
+    return right(core, state, event, now, policy)
+
+
 # ---------------------------------------------------------------- recovery and books
 
 
@@ -340,6 +355,8 @@ CANARIES = (
     Canary("a limit is rounded out of its collar", ((planning, "limit_price", _overshoots),), {}),
     Canary("a stranger in the account is only told", ((executor, "refuse_strangers", _only_tells_of_strangers),), often(Fault.FOREIGN_ORDER, Fault.FOREIGN_TRADE)),
     Canary("a stranger's trade is booked as ours", ((executor.OrderManager, "_read", _takes_strangers_for_ours),), often(Fault.FOREIGN_TRADE)),
+    Canary("an order for an auction leaves after its cut-off", ((schedule, "auction_of", _knows_no_cutoff),), {Fault.CUTOFF_DEATH: 0.5, Fault.LATE_START: 0.3, Fault.QUOTE_MISSING: 0.5}),
+    Canary("an auction of which nothing is told counts as not traded", ((lifecycle, "_deadline", _takes_silence_for_nothing), (gate, "judge", _forgets_reservations)), {Fault.AUCTION_UNHEARD: 1.0, Fault.QUERY_EMPTY: 0.95}),
     Canary("a process works on though it was asked to end", ((executor.OrderManager, "__init__", _is_deaf),), often(Fault.TERMINATE)),
     Canary("a process leaves before its cancels are confirmed", ((executor.OrderManager, "_leave", _leaves_at_once),), often(Fault.TERMINATE)),
 )  # fmt: skip

@@ -29,9 +29,7 @@ _ORDERS = Prepared(
 _OPEN = frozenset(status.value for status in ChildStatus if status.holds_reservation)
 
 
-def compare(
-    broker: SimulatedBroker, database: Database, account: str, strangers: Strangers
-) -> WindowVerdict:
+def compare(broker: SimulatedBroker, database: Database, account: str, strangers: Strangers) -> WindowVerdict:
     """Raise `HaltError` where a position differs or the broker works an order that the book does not know."""
     with database.read() as connection:
         rows = _ORDERS.all(connection, {"account": account})

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
 
@@ -33,7 +32,15 @@ from state.processes import ProcessToken
 from state.runs import RunStore
 from tasks.execute import JobObserver, jobs_of_date
 from tests.engine.execution.market import execution_policy, safety_policy
-from tests.engine.simulation.exchange_world import CONTRACTS, UNIVERSE, World, broker_terms, opening
+from tests.engine.simulation.exchange_world import (
+    CONTRACTS,
+    UNIVERSE,
+    World,
+    broker_terms,
+    opening,
+    utc,
+)
+from tests.simulation.order_days.auctions import AROUND, cutoffs, last_told
 from tests.simulation.order_days.comparing import compare
 from tests.simulation.order_days.drawing import Dice, DrawnDay, Fault, ProcessDeath
 from tests.simulation.order_days.endings import Ending, between_claim_and_line, left_alone
@@ -46,7 +53,7 @@ from tests.simulation.order_days.faulted import (
     empty_book,
     image,
 )
-from tests.simulation.order_days.mishaps import change_newest, fill_late, reject_newest
+from tests.simulation.order_days.mishaps import strike_executions
 from tests.simulation.order_days.strangers import is_ours
 
 ACCOUNT = "SIM-test-7"
@@ -54,8 +61,6 @@ BOOK = ContractBook(universe=UNIVERSE, contracts=CONTRACTS)
 ATTEMPTS_WITH_FAULTS, ATTEMPTS_WITHOUT = 6, 4
 LEASE = timedelta(seconds=61)
 CLIENT = 0
-HALF = 0.5
-"""Of the corrections so many change the price alone, the others the quantity."""
 ABSENCE = AbsencePolicy(broker_zone="America/New_York")
 
 
@@ -85,14 +90,18 @@ class FaultedDay:
     errors: list[str] = field(default_factory=list)
     attempts: int = 0
     _nested: bool = False
+    _cutoffs: tuple[datetime, ...] = ()
 
     @classmethod
     def begin(cls, drawn: DrawnDay, kills: Iterable[int] = ()) -> FaultedDay:
         """The morning of a day: an account with its deposit, and the day's jobs in the book."""
         dice = Dice(drawn, frozenset(kills))
         terms = broker_terms(World(depth=drawn.depth, drift=drawn.drift))
+        if cutoffs(drawn.jobs) and dice.strikes(Fault.AUCTION_MOVED):
+            minutes = round(dice.amount(Fault.AUCTION_MOVED, 1, 6))
+            terms = replace(terms, auctions_moved=timedelta(minutes=minutes))
         broker = UnwrittenBroker.create(terms, MemoryJournal(), opening(drawn.starts))
-        day = cls(drawn, dice, broker, None)  # type: ignore[arg-type]
+        day = cls(drawn, dice, broker, None, _cutoffs=cutoffs(drawn.jobs))  # type: ignore[arg-type]
         day.database = empty_book(dice, day.interrupt)
         dice.faults_on = False
         kills_later, dice.kills = dice.kills, frozenset()
@@ -124,6 +133,9 @@ class FaultedDay:
             if not self.dice.faults_on:
                 self.settle()
             self.broker.advance(self.broker.now + LEASE)
+            if self.dice.strikes(Fault.LATE_START):
+                later = timedelta(minutes=round(self.dice.amount(Fault.LATE_START, 1, 45)))
+                self.broker.advance(self.broker.now + later)
             self.perhaps_restore()
         self.calm_down()
         self.find_the_rest()
@@ -257,21 +269,17 @@ class FaultedDay:
         """What may happen between two effects of a living process: another writer, a halt, changed executions."""
         if self._nested or not self.dice.faults_on or self.dice.is_dead:
             return
+        is_near = any(abs(self.now - cutoff) <= AROUND for cutoff in self._cutoffs)
+        if is_near and self.dice.strikes(Fault.CUTOFF_DEATH):
+            self.dice.is_dead = True
+            raise ProcessDeath
         self._perhaps_halt()
         if self.dice.strikes(Fault.TERMINATE) and not self.is_asked_to_end:
             self._quietly(self.ask_to_end)
         for fault in (Fault.FOREIGN_ORDER, Fault.FOREIGN_TRADE):
             if self.dice.strikes(fault):
                 self.far.strangers.act(self.broker, self.dice, fault, BOOK)
-        if self.dice.strikes(Fault.CORRECTION):
-            is_price = self.dice.amount(Fault.CORRECTION, 0, 1) < HALF
-            change_newest(self.broker, BOOK, Decimal(1) if is_price else Decimal("0.5"), ticks=is_price)
-        if self.dice.strikes(Fault.BUST):
-            change_newest(self.broker, BOOK, Decimal(0))
-        if self.dice.strikes(Fault.REJECT_LATE):
-            reject_newest(self.broker)
-        if self.dice.strikes(Fault.LATE_FILL) and (filled := fill_late(self.broker)) is not None:
-            self.late[filled.child.intent_id] += BOOK.instrument(filled.child.contract_id).lot  # type: ignore[assignment]
+        self.late += strike_executions(self.broker, self.dice, BOOK)
         if self.dice.strikes(Fault.MIDNIGHT):
             self.far.forgotten = self.now
         if self.dice.strikes(Fault.SECOND_WRITER):
@@ -314,9 +322,8 @@ class FaultedDay:
     def _look_for_orders_left_alone(self) -> None:
         views = account_orders(self.database, ACCOUNT, self.drawn.day)
         known = {view.record.child.order_ref: view.record.status for view in views}
-        intents = {intent.intent_id: intent for job in self.drawn.jobs for intent in job.intents}
         orders = [order for order in self.broker.state.open_orders() if is_ours(order.child.order_ref)]
-        self.left_alone += left_alone(orders, known, intents)
+        self.left_alone += left_alone(orders, known, self.drawn.jobs, self.now)
 
     def _halt(self, state: ControlState) -> None:
         """Under the kill switch no order may leave, while reducing those that only reduce."""
@@ -338,7 +345,7 @@ class FaultedDay:
     def find_the_rest(self) -> None:
         """The evening: once more ask the broker what became of everything that is open."""
         runs = RunStore(self.database)
-        end = max(self.now, datetime.combine(self.drawn.day, datetime.min.time(), UTC).replace(hour=20))
+        end = max(self.now, last_told(self.drawn.jobs, utc(self.drawn.day, 20)))
         self.broker.advance(end)
         claim = runs.claim(self.key(RunKind.CLOSE), self.now + LEASE, "code", "config")
         orders = self.store(claim.run_id, claim.epoch)

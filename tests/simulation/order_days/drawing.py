@@ -26,6 +26,7 @@ from engine.model.orders import (
 )
 from state.gate import OrderLimits
 from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, NEXT, UNIVERSE, World, utc
+from tests.simulation.order_days.auctions import auction_jobs
 
 
 class Fault(Enum):
@@ -77,6 +78,10 @@ class Fault(Enum):
     TERMINATE = "the process is asked to end (SIGTERM)"
     FOREIGN_ORDER = "an order of somebody else works in the account"
     FOREIGN_TRADE = "somebody else trades in the account"
+    CUTOFF_DEATH = "the process ends around an auction's cut-off"
+    LATE_START = "the next attempt begins up to three quarters of an hour later"
+    AUCTION_MOVED = "an auction is held some minutes late"
+    AUCTION_UNHEARD = "nobody tells how an order for an auction ended"
 
 
 RATES = (0.003, 0.01, 0.03, 0.1)
@@ -89,7 +94,13 @@ RARE = frozenset(
 )  # fmt: skip
 """Faults with many occasions a day: they are drawn ten times more rarely."""
 
-LATER: Mapping[Fault, float] = {Fault.TERMINATE: 0.3, Fault.FOREIGN_ORDER: 0.15, Fault.FOREIGN_TRADE: 0.15}
+FREQUENT = frozenset({Fault.CUTOFF_DEATH, Fault.LATE_START, Fault.AUCTION_MOVED, Fault.AUCTION_UNHEARD})
+"""Faults with few occasions a day: they are drawn ten times more often."""
+
+LATER: Mapping[Fault, float] = {
+    Fault.TERMINATE: 0.3, Fault.FOREIGN_ORDER: 0.15, Fault.FOREIGN_TRADE: 0.15, Fault.CUTOFF_DEATH: 0.4,
+    Fault.LATE_START: 0.2, Fault.AUCTION_MOVED: 0.4, Fault.AUCTION_UNHEARD: 0.4,
+}  # fmt: skip
 """Faults that came after the first recorded days, and on which share of the days each may strike.
 
 Each is drawn from numbers of its own, so that the days that it leaves alone stay what they were.
@@ -149,7 +160,7 @@ def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
     return DrawnDay(
         seed=seed,
         day=day,
-        jobs=_reducing(seed, _jobs(chance, day)) if rates.keys() & STOPS else _jobs(chance, day),
+        jobs=(*_continuous_jobs(seed, chance, day, rates), *auction_jobs(seed, day)),
         depth=Decimal(chance.choice((20, 150, 100_000))),
         drift=chance.choice((0, 0, 1, 4)),
         rates=rates,
@@ -157,8 +168,15 @@ def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
     )
 
 
+def _continuous_jobs(
+    seed: int, chance: random.Random, day: date, rates: Mapping[Fault, float]
+) -> tuple[ExecutionJob, ...]:
+    jobs = _jobs(chance, day)
+    return _reducing(seed, jobs) if rates.keys() & STOPS else jobs
+
+
 def _rate(fault: Fault, chance: random.Random) -> float:
-    return chance.choice(RATES) * (0.1 if fault in RARE else 1.0)
+    return chance.choice(RATES) * (0.1 if fault in RARE else 10.0 if fault in FREQUENT else 1.0)
 
 
 def _limits(chance: random.Random) -> OrderLimits:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engine.model.orders import ChildStatus, OrderIntent
+from engine.model.orders import ChildStatus, ExecutionJob
 from engine.ports import ChildRecord
 from engine.simulation.account import BrokerOrder
+from engine.simulation.matching import AUCTIONS
 
 PATIENCE = timedelta(seconds=25)
 """Cancels have 20 seconds to be confirmed; a look at the control state may be 5 seconds away."""
@@ -52,13 +53,18 @@ def between_claim_and_line(records: Iterable[ChildRecord]) -> frozenset[str]:
 
 
 def left_alone(
-    orders: Iterable[BrokerOrder], known: Mapping[str, ChildStatus], intents: Mapping[str, OrderIntent]
+    orders: Iterable[BrokerOrder],
+    known: Mapping[str, ChildStatus],
+    jobs: Iterable[ExecutionJob],
+    now: datetime,
 ) -> Iterator[str]:
     """Orders that work at the broker after a process ended in good order, and neither are in doubt nor may stand.
 
-    What only reduces may stand.
+    What only reduces may stand, and what an auction does not give back after its cut-off.
     """
+    parents = {intent.intent_id: (intent, job.window.cutoff) for job in jobs for intent in job.intents}
     for order in orders:
-        status, intent = known.get(order.child.order_ref), intents[order.child.intent_id]
-        if order.is_open and status is not ChildStatus.UNKNOWN and not intent.reduce_only:
+        status, (intent, cutoff) = known.get(order.child.order_ref), parents[order.child.intent_id]
+        is_kept = cutoff is not None and now >= cutoff and order.child.order_type in AUCTIONS
+        if order.is_open and status is not ChildStatus.UNKNOWN and not (intent.reduce_only or is_kept):
             yield f"{order.child.order_ref} works at the broker, {status} in the book"

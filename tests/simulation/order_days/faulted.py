@@ -33,6 +33,8 @@ Interruption = Callable[[], None]
 Listed = TypeVar("Listed")
 INVISIBLE = timedelta(seconds=59)
 """How long the broker may leave out what is new: less than the quiet time, as the proof of absence assumes."""
+FURTHEST_BACK = timedelta(minutes=15)
+"""A clock that steps back again and again stays this near to the true time: some minutes are what is assumed."""
 
 _FALSE_CANCELS = (
     "error 10349: order TIF was set to DAY based on order preset",
@@ -183,7 +185,8 @@ class FaultedTransport:
         if self._dice.strikes(Fault.CLOCK_STEP):
             self._ahead += timedelta(seconds=round(self._dice.amount(Fault.CLOCK_STEP, 5, 300)))
         if self._dice.strikes(Fault.CLOCK_BACK):
-            self._ahead -= timedelta(seconds=round(self._dice.amount(Fault.CLOCK_BACK, 5, 300)))
+            back = timedelta(seconds=round(self._dice.amount(Fault.CLOCK_BACK, 5, 300)))
+            self._ahead = max(self._ahead - back, -FURTHEST_BACK)
         return self._inner.now() + self._ahead
 
     def quote(self, contract_id: str) -> Quote | None:
@@ -248,7 +251,7 @@ class FaultedTransport:
     def _after_its_way(self, event: TransportEvent) -> TransportEvent | None:
         """What comes of a message now; ``None`` where it is lost or waits."""
         dice = self._dice
-        if event.order_ref in self._far.strangers.unheard:
+        if event.order_ref in self._far.strangers.unheard or self._is_outcome_unheard(event):
             return None
         if dice.strikes(Fault.DISCONNECT):
             self._is_cut = True
@@ -268,6 +271,17 @@ class FaultedTransport:
             self._hold(event, seconds)
             return None
         return event
+
+    def _is_outcome_unheard(self, event: TransportEvent) -> bool:
+        """Whether a message tells how an order for an auction ended, and never comes."""
+        is_drawn = Fault.AUCTION_UNHEARD in self._dice.drawn.rates
+        if not is_drawn or event.kind not in (TransportEventKind.FILL, TransportEventKind.EXPIRED):
+            return False
+        is_told_by_auction = any(
+            order.auction_date is not None and order.child.order_ref == event.order_ref
+            for _, order in self._broker.state.orders.items()
+        )
+        return is_told_by_auction and self._dice.strikes(Fault.AUCTION_UNHEARD)
 
     def _delay(self) -> float:
         """Seconds for which a message waits: for the line, for no reason, or so that the next one comes first."""

@@ -9,13 +9,15 @@ from decimal import Decimal
 from functools import lru_cache
 
 from engine.model.money import ZERO
-from engine.model.orders import ChildOrder, ChildStatus, Fill, JobStatus, Side, Urgency
+from engine.model.orders import ChildOrder, ChildStatus, ExecutionStyle, Fill, JobStatus, Side, Urgency
 from engine.model.portfolio import Portfolio
 from engine.simulation.account import BrokerOrder
+from engine.simulation.matching import AUCTIONS
 from state.jobs import JobStore
 from state.ledger import LedgerStore
 from state.order_reading import account_fills, account_orders
 from tests.engine.execution.market import execution_policy
+from tests.simulation.order_days.auctions import turns_of_waiting
 from tests.simulation.order_days.day import ACCOUNT, BOOK, FaultedDay
 from tests.simulation.order_days.drawing import Fault
 from tests.simulation.order_days.strangers import is_ours
@@ -88,13 +90,16 @@ def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
     its parent arrives anew. So there is one anchor in each life of the book.
     """
     urgencies = {intent.intent_id: intent.urgency for job in day.drawn.jobs for intent in job.intents}
+    # Before an open nothing is quoted: its orders stand around the price of the decision.
+    opening = [job for job in day.drawn.jobs if job.style is ExecutionStyle.OPEN_AUCTION]
+    decided = {intent.intent_id: intent.decision_price for job in opening for intent in job.intents}
     accepted = _accepted(day)
     for life in (*day.lost_lives, day.known_orders):
         yield from _one_anchor([order.child for order in accepted if order.child.order_ref in life])
     for order in accepted:
         child = order.child
         for _, contract_id, mid in _anchored(child):
-            if mid not in day.far.served.get(contract_id, ()):
+            if mid not in day.far.served.get(contract_id, ()) and mid != decided.get(child.intent_id):
                 yield f"{child.order_ref} is anchored at {mid}, which was never quoted of {contract_id}"
         if child.arrival_mid is None:
             continue
@@ -244,6 +249,17 @@ def _strangers_are_told(day: FaultedDay) -> Iterator[str]:
     yield from (f"{ref} is booked as a fill of ours" for ref in sorted(map(str, booked)))
 
 
+def _auctions_in_time(day: FaultedDay) -> Iterator[str]:
+    """No order for an auction arrives once its cut-off has passed, by a clock that never stepped back."""
+    if day.dice.fired[Fault.CLOCK_BACK]:
+        return
+    cutoffs = {intent.intent_id: job.window.cutoff for job in day.drawn.jobs for intent in job.intents}
+    for order in _accepted(day):
+        cutoff = cutoffs[order.child.intent_id]
+        if order.child.order_type in AUCTIONS and (cutoff is None or order.accepted_at >= cutoff):
+            yield f"{order.child.order_ref} was sent at {order.accepted_at:%H:%M:%S}, cut-off {cutoff}"
+
+
 def _nothing_after_the_end_was_asked_for(day: FaultedDay) -> Iterator[str]:
     for ending in day.endings:
         yield from ending.sent_after(_accepted(day))
@@ -276,12 +292,13 @@ def _doubt_is_decided(day: FaultedDay) -> Iterator[str]:
 
 def _ends(day: FaultedDay) -> Iterator[str]:
     """With the faults gone the day is over within a bounded number of turns of the loop, and no job is left open."""
-    if (turns := day.dice.counted["calm turns"]) > CALM_TURNS:
-        yield f"{turns} turns of the loop after the last fault, more than {CALM_TURNS}"
+    most = CALM_TURNS + turns_of_waiting(day.drawn.jobs)
+    if (turns := day.dice.counted["calm turns"]) > most:
+        yield f"{turns} turns of the loop after the last fault, more than {most}"
     if not day.ended:
         yield f"the day did not end; errors: {day.errors}"
     for record in JobStore(day.database, ACCOUNT, "judge").jobs(trade_date=day.drawn.day):
-        if record.status not in (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.UNKNOWN):
+        if record.status not in (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.EXPIRED, JobStatus.UNKNOWN):
             yield f"{record.job.job_id} is left {record.status.value}"
 
 
@@ -307,6 +324,7 @@ CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "I4 same cash": _same_cash,
     "I5 same positions": _same_positions,
     "I7 nothing after a halt": _nothing_after_the_halt,
+    "A28 auctions in time": _auctions_in_time,
     "A15 A16 nothing after a stranger": _nothing_after_a_stranger,
     "I12 strangers are told": _strangers_are_told,
     "B7 nothing after the end was asked for": _nothing_after_the_end_was_asked_for,

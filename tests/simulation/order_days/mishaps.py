@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
@@ -12,7 +13,26 @@ from engine.simulation.broker import SimulatedBroker
 from engine.simulation.desk import _complete, _execute
 from engine.simulation.interventions import change_execution
 from engine.simulation.matching import Match
+from tests.simulation.order_days.drawing import Dice, Fault
 from tests.simulation.order_days.strangers import is_ours
+
+HALF = 0.5
+"""Of the corrections so many change the price alone, the others the quantity."""
+
+
+def strike_executions(broker: SimulatedBroker, dice: Dice, contracts: ContractBook) -> Counter[str]:
+    """Let the broker do what the dice say; answers what traded late, by its parent."""
+    late: Counter[str] = Counter()
+    if dice.strikes(Fault.CORRECTION):
+        is_price = dice.amount(Fault.CORRECTION, 0, 1) < HALF
+        change_newest(broker, contracts, Decimal(1) if is_price else Decimal("0.5"), ticks=is_price)
+    if dice.strikes(Fault.BUST):
+        change_newest(broker, contracts, Decimal(0))
+    if dice.strikes(Fault.REJECT_LATE):
+        reject_newest(broker)
+    if dice.strikes(Fault.LATE_FILL) and (filled := fill_late(broker)) is not None:
+        late[filled.child.intent_id] += contracts.instrument(filled.child.contract_id).lot  # type: ignore[assignment]
+    return late
 
 
 def change_newest(broker: SimulatedBroker, contracts: ContractBook, part: Decimal, ticks: int = 0) -> None:

@@ -16,8 +16,10 @@ from tests.simulation.order_days.judging import Violation, judge
 from tests.simulation.order_days.killing import effects
 from tests.simulation.order_days.scenarios import SCENARIOS
 
-
-STOPS: Mapping[str, Callable[[FaultedDay], None]] = {"halted": FaultedDay.halt, "asked to end": FaultedDay.ask_to_end}
+STOPS: Mapping[str, Callable[[FaultedDay], None]] = {
+    "halted": FaultedDay.halt,
+    "asked to end": FaultedDay.ask_to_end,
+}
 """What is done to the day, by its name."""
 
 

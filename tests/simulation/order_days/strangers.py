@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 
 from engine.accounting.ledger import book_execution
@@ -17,6 +18,7 @@ from state.database import Database
 from state.ledger import LedgerStore
 from tests.simulation.order_days.drawing import BUYABLE, Dice, Fault
 
+_TO_CANCEL = timedelta(seconds=1)
 _AWAY = Decimal("0.9")
 """A resting order of somebody else bids so much of the price."""
 
@@ -84,6 +86,7 @@ class Strangers:
         for order in broker.state.open_orders():
             if not is_ours(order.child.order_ref):
                 broker.cancel(order.child.order_ref)
+        broker.advance(broker.now + _TO_CANCEL)
         self.unheard.update(self.refs)
         for fill in self.executions(broker):
             if fill.execution_id not in self.settled:

@@ -222,14 +222,15 @@ class BookedWindow:
         if self.require_leave is not None:
             orders = orders.under(Leave(self.require_leave, self.alarms.append))
             line = Interrupted(GuardedTransport(wire, self.require_leave), self._happened)
-        self.alarms += [f"blocked: {name}" for name in recover(orders, line).blocked]
+        found = recover(orders, line)
+        self.alarms += [f"blocked: {name}" for name in found.blocked]
         world = SimpleNamespace(now=desk.transport.now(), observer=self._observe)
         watched = SimpleNamespace(orders=orders, trade_date=OPENED.date(), world=world)
         jobs, over = jobs_of_date(watched)  # type: ignore[arg-type]
         execute(
             jobs,
             ExecutionWorld(
-                transport=line, book=orders, finished=over, execution=execution_policy(), safety=safety_policy(),
+                transport=line, book=orders, finished=over, strangers=found.strangers, execution=execution_policy(), safety=safety_policy(),
                 prices=PriceBook(contracts=contract_book(), prices={}, fx=small_world()[2].fx(OPENED)),
                 liquidity=LiquidityEstimator(average_daily_volume={}),
                 observer=JobObserver(watched),  # type: ignore[arg-type]
