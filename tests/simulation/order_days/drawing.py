@@ -139,8 +139,8 @@ class DrawnDay:
 
 
 def often(*faults: Fault) -> dict[Fault, float]:
-    """Rates for `draw` at which a few faults strike several times a day."""
-    return dict.fromkeys(faults, OFTEN)
+    """Rates for `draw` at which a few faults strike several times a day; those with few occasions, on each of them."""
+    return {fault: 1.0 if fault in FREQUENT else OFTEN for fault in faults}
 
 
 def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
