@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from engine.errors import BrokerUnavailable
 from engine.execution.outcome import ExecutionWorld
+from engine.execution.strangers import is_own
 from engine.model.orders import Fill, TransportEvent, TransportEventKind
 from engine.ports import OrderBook
 
@@ -23,7 +24,7 @@ def unheard(listed: Sequence[Fill], book: OrderBook) -> list[Fill]:
     """Of listed executions those of ours that are not booked, and all of somebody else's, in the order of their times."""
     own, others = list[Fill](), list[Fill]()
     for fill in listed:
-        (own if fill.is_ours else others).append(fill)
+        (own if is_own(fill) else others).append(fill)
     found = [*(book.unbooked(own) if own else ()), *others]
     return sorted(found, key=lambda fill: (fill.executed_at, fill.execution_id))
 

@@ -10,12 +10,17 @@ from collections.abc import Collection, Iterable
 
 from engine.errors import HaltError
 from engine.model.halts import HaltKind
-from engine.model.orders import Fill, TransportEvent, TransportEventKind
+from engine.model.orders import ORDER_REFERENCE_PREFIX, Fill, TransportEvent, TransportEventKind
+
+
+def is_own(fill: Fill) -> bool:
+    """Whether an execution is of an order of the fund's own."""
+    return (fill.order_ref or "").startswith(ORDER_REFERENCE_PREFIX)
 
 
 def stranger_executions(listed: Iterable[Fill]) -> frozenset[str]:
     """Ids of executions of orders that are not ours."""
-    return frozenset(fill.execution_id for fill in listed if not fill.is_ours)
+    return frozenset(fill.execution_id for fill in listed if not is_own(fill))
 
 
 def stranger_text(message: TransportEvent) -> str:

@@ -325,11 +325,6 @@ class Fill:
         return self.quantity * self.side.sign
 
     @property
-    def is_ours(self) -> bool:
-        """Whether it is of an order of the fund's own."""
-        return (self.order_ref or "").startswith(ORDER_REFERENCE_PREFIX)
-
-    @property
     def is_charged(self) -> bool:
         """Whether the commission is reported."""
         return self.commission is not None and bool(self.commission_currency)

@@ -133,10 +133,10 @@ class FaultedDay:
             if not self.dice.faults_on:
                 self.settle()
             self.broker.advance(self.broker.now + LEASE)
+            self.perhaps_restore()
             if self.dice.strikes(Fault.LATE_START):
                 later = timedelta(minutes=round(self.dice.amount(Fault.LATE_START, 1, 45)))
                 self.broker.advance(self.broker.now + later)
-            self.perhaps_restore()
         self.calm_down()
         self.find_the_rest()
         return self
