@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from engine.errors import ConfigurationError
 
 PREFIX = "FUND_"
+OF_THE_BROKER = ("FUND_IB_", "FUND_ARM_")
+"""A variable of these that nobody reads would leave a default in force: another port, or no leave."""
 
 
 class Environment(BaseSettings):
@@ -39,6 +43,7 @@ class Environment(BaseSettings):
 
 def load_environment() -> Environment:
     """Read the environment; raises `ConfigurationError` naming the variable, never its value."""
+    _refuse_misspelt(name.upper() for name, value in os.environ.items() if value)
     try:
         return Environment()
     except ValidationError as error:
@@ -48,3 +53,16 @@ def load_environment() -> Environment:
         raise ConfigurationError(
             f"expected {words} in the environment variable {name}; set it again"
         ) from None
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    known = [f"{PREFIX}{name.upper()}" for name in Environment.model_fields]
+    known = [name for name in known if name.startswith(OF_THE_BROKER)]
+    for name in sorted(names):
+        if name.startswith(OF_THE_BROKER) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigurationError(
+                f"expected the broker's variables among {', '.join(known)}, found {name} in the environment: {hint}correct "
+                "its name, or unset it"
+            )

@@ -100,7 +100,7 @@ def require_armed(wanted: Wanted, now: datetime) -> ArmTerms:
     try:
         key = _key()
     except ConfigurationError as error:
-        raise _refused(wanted, str(error)) from error
+        raise _refused(wanted, f"no secret to check it with ({error})") from error
     if not hmac.compare_digest(terms.signed_by(key).encode(), signature):
         raise _refused(wanted, f"a signature in {path} that FUND_ARM_KEY did not make over what stands there")
     asked = {
@@ -185,6 +185,6 @@ def _key() -> str:
     if secret is None or len(secret.get_secret_value()) < SHORTEST_KEY:
         raise ConfigurationError(
             f"expected a secret of at least {SHORTEST_KEY} characters in FUND_ARM_KEY, found "
-            f"{'none' if secret is None else 'a shorter one'}"
+            f"{'none' if secret is None else 'a shorter one'}; set it to one that nobody can guess"
         )
     return secret.get_secret_value()

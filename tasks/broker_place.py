@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from config.environment import Environment, load_environment
@@ -10,6 +11,7 @@ from engine.errors import ConfigurationError
 from engine.model.context import Mode
 
 PAPER_PREFIXES = ("DU", "DF")
+ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -22,6 +24,13 @@ class BrokerPlace:
     port: int
     control_port: int | None
 
+    def __post_init__(self) -> None:
+        if not ACCOUNT_NAME.fullmatch(self.account):  # files are called after it
+            raise ConfigurationError(
+                f"expected an account of letters and digits like U1234567, found {self.account!r}; give it as the broker "
+                "writes it"
+            )
+
     @property
     def is_paper(self) -> bool:
         """Whether the broker calls the account one for paper trading."""
@@ -33,7 +42,8 @@ def broker_place(mode: Mode, settings: Settings, environment: Environment | None
     found = environment or load_environment()
     if found.ib_account is None:
         raise ConfigurationError(
-            f"expected the broker's account in FUND_IB_ACCOUNT for mode {mode.value}, found none; nothing was opened"
+            f"expected the broker's account in FUND_IB_ACCOUNT for mode {mode.value}, found none; nothing was "
+            "opened: set it to the account that is logged in at the gateway (`fund gateway` has DU1234567)"
         )
     place = BrokerPlace(
         account=found.ib_account.get_secret_value(),

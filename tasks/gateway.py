@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -32,12 +31,12 @@ from tasks.adapters.simulated_gateway.order_book import PlacedOrders
 from tasks.adapters.simulated_gateway.references import references_of
 from tasks.adapters.simulated_gateway.served import ServedMarket
 from tasks.adapters.simulated_gateway.tape import Tape
+from tasks.broker_place import ACCOUNT_NAME
 from tasks.options import WorldOptions, fund_home
 from tasks.runtime import World, day_start
 
 PAPER_ACCOUNT = "DU1234567"
 FOLDER = "gateway"
-ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
 KNOWN_AHEAD = timedelta(days=30)
 """How far the market reaches beyond the start, unless it is told otherwise."""
 

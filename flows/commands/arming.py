@@ -34,6 +34,10 @@ def arm(
     from tasks.day import wall_clock
     from tasks.options import code_version, fund_home
 
+    if end and until is not None:
+        raise ConfigurationError(
+            "expected --end to take the leave back, or --until to give it, found both; give one of them"
+        )
     place = BrokerPlace(account=account, host="", port=port, control_port=None)
     wanted, now = Wanted(home=fund_home(), place=place, code_version=code_version()), wall_clock()
     if end:

@@ -78,7 +78,9 @@ def gateway(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the
     from tasks.gateway import KNOWN_AHEAD, GatewayOptions, start_of
 
     if clock not in CLOCKS:
-        raise ConfigurationError(f"expected a clock among {', '.join(CLOCKS)}, found {clock!r}")
+        raise ConfigurationError(
+            f"expected a clock among {', '.join(CLOCKS)}, found {clock!r}; give another --clock"
+        )
     begins = start_of(parse_day(first, "--from"))
     options = GatewayOptions(
         first=begins,
@@ -97,7 +99,7 @@ def gateway(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the
 def serve(options: GatewayOptions, host: str, ports: tuple[int, int], *, as_json: bool = False) -> int:
     """Serve until the process is asked to end; the answer is its exit status.
 
-    Raises `ConfigurationError` for a port that is taken, before an account is opened, and `RefusedError` while another
+    Raises `ConfigurationError` for a port that is taken or named twice, before an account is opened, and `RefusedError` while another
     process serves the account.
     """
     import asyncio
@@ -106,6 +108,10 @@ def serve(options: GatewayOptions, host: str, ports: tuple[int, int], *, as_json
     from tasks.gateway import served_alone
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if ports[0] == ports[1] != 0:
+        raise ConfigurationError(
+            f"expected two ports, found {ports[0]} for clients and for the control interface; give another --control-port"
+        )
     require_free(host, ports[0], "--port")
     require_free(LOOPBACK, ports[1], "--control-port")
     with served_alone(options.account):

@@ -30,3 +30,25 @@ def test_bad_variable_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch
         load_environment()
 
     assert "four-thousand" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("FUND_IB_PROT", "did you mean FUND_IB_PORT"),
+        ("FUND_IB_CONTROLPORT", "did you mean FUND_IB_CONTROL_PORT"),
+        ("FUND_ARM_KYE", "did you mean FUND_ARM_KEY"),
+        ("fund_ib_acount", "did you mean FUND_IB_ACCOUNT"),
+        ("FUND_IB_X", "correct its name, or unset it"),
+    ],
+)
+def test_misspelt_variable_of_the_broker_is_refused_by_name_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, hint: str
+) -> None:
+    monkeypatch.setenv(name, "4002-secret")
+    with pytest.raises(ConfigurationError, match=hint) as failure:
+        load_environment()
+    assert name.upper() in str(failure.value)
+    assert "4002-secret" not in str(failure.value)
+    monkeypatch.setenv(name, "")
+    assert load_environment().ib_port is None

@@ -13,6 +13,7 @@ import pytest
 
 from engine.errors import ConfigurationError, RefusedError
 from engine.ports import OrderTransport
+from flows.commands.__main__ import main
 from tasks.adapters.guarded_transport import GuardedTransport
 from tasks.adapters.ibkr.errors import NotWritten
 from tasks.arming import Wanted, arm, arm_path, require_armed
@@ -102,7 +103,7 @@ def test_leave_of_another_secret_or_without_one_is_none(
     monkeypatch.setenv("FUND_ARM_KEY", "short")
     assert "at least 16 characters in FUND_ARM_KEY, found a shorter one" in refusal(wanted)
     monkeypatch.delenv("FUND_ARM_KEY")
-    assert "in FUND_ARM_KEY, found none" in refusal(wanted)
+    assert "in FUND_ARM_KEY, found none; set it" in refusal(wanted)
 
 
 TERMS = {
@@ -220,3 +221,33 @@ def test_end_of_leave_is_told_once_each_time_that_it_ends(wanted: Wanted) -> Non
     arm_path(wanted.home, "U7654321").unlink()
     assert not leave()
     assert len(told) == 2
+
+
+@pytest.mark.parametrize("account", ["", "../U7654321", "U7/654321", "U7654321.json", "U" * 40, " U7654321"])
+@pytest.mark.parametrize("more", [("--until", "2026-11-27T22:00"), ("--end",), ()], ids=" ".join)
+def test_account_that_is_no_name_of_a_file_is_refused_and_no_file_is_touched(
+    account: str,
+    more: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FUND_HOME", str(tmp_path / "fund"))
+    other = tmp_path / "fund" / "U7654321.json"
+    other.parent.mkdir()
+    other.write_text("of somebody else")
+    assert main(["arm", "--account", account, "--port", "4001", *more]) == 2
+    assert "expected an account of letters and digits like U1234567" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert [path.name for path in other.parent.iterdir()] == ["U7654321.json"]
+
+
+def test_leave_is_either_given_or_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FUND_HOME", str(tmp_path))
+    asked = ["arm", "--account", "U7654321", "--port", "4001", "--end", "--until", "2026-11-27T22:00"]
+    assert main(asked) == 2
+    assert "found both; give one of them" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

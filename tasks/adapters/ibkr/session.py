@@ -224,7 +224,8 @@ class IbkrSession:
                 raise
             raise BrokerUnavailable(
                 f"expected a connection to the broker at {policy.host}:{policy.port} as client {policy.client_id}, "
-                f"found {str(error) or type(error).__name__}"
+                f"found {str(error) or type(error).__name__}; see that the gateway runs and is logged in, and that "
+                "FUND_IB_PORT is its port"
             ) from error
         finally:
             self._refused.cancel()

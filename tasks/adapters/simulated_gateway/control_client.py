@@ -27,7 +27,8 @@ class ControlLine:
             self._socket = socket.create_connection((host, port), timeout)
         except OSError as error:
             raise BrokerUnavailable(
-                f"expected the gateway's control interface on {host}:{port}, found {error}"
+                f"expected the gateway's control interface on {host}:{port}, found {error}; start it with `fund gateway "
+                f"--control-port {port}`, or correct FUND_IB_CONTROL_PORT; without it another gateway is meant"
             ) from error
         self.timeout, self._lines = timeout, self._socket.makefile("rb")
         self._one_at_a_time = threading.Lock()
@@ -44,13 +45,13 @@ class ControlLine:
         except TimeoutError as error:
             raise BrokerUnavailable(
                 f"expected the gateway's control interface to answer {command} in {self.timeout:g} seconds, found nothing: "
-                "the gateway is frozen, or does not read what its client sends"
+                "the gateway is frozen, does not read what its client sends, or FUND_IB_CONTROL_PORT is another program's"
             ) from error
         except OSError as error:
             raise BrokerUnavailable(f"expected an answer to {command}, found {error}") from error
         if not line.endswith(b"\n"):
             raise BrokerUnavailable(f"expected an answer to {command}, found the end of the connection")
-        told: dict[str, object] = json.loads(line)
+        told = _told(line)
         if told.pop("ok", False) is not True:
             raise ConfigurationError(f"{command}: {told.get('error')}")
         return told
@@ -96,3 +97,17 @@ class ControlLine:
         """Hang up."""
         self._lines.close()
         self._socket.close()
+
+
+def _told(line: bytes) -> dict[str, object]:
+    """An answer; raises `ConfigurationError` for what no control interface says."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise ConfigurationError(
+            f"expected an answer of the gateway's control interface, found {line[:40]!r}; FUND_IB_CONTROL_PORT is the port "
+            "of another program: correct it"
+        )
+    return told

@@ -102,8 +102,9 @@ def test_running_gateway_says_where_it_is_and_keeps_its_account_and_port_to_itse
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--clock", "sundial"), "expected a clock among real, virtual, found 'sundial'"),
+        (("--clock", "sundial"), "expected a clock among real, virtual, found 'sundial'; give another --clock"),
         (("--port", "99999"), "Invalid value for '--port': Input should be less than or equal to 65535"),
+        (("--port", "45551", "--control-port", "45551"), "expected two ports, found 45551 for clients and for the control"),
         (("--control-port", "-1"), "Input should be greater than or equal to 0"),
         (("--seed", "-1"), "Invalid value for '--seed': Input should be greater than or equal to 0"),
         (("--seed", "seven"), "Invalid value for '--seed'"),

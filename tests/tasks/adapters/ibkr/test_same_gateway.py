@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -241,6 +243,35 @@ def _asks_barriers(gateway: RunningGateway) -> bool:
         gateway.control.advance(datetime.max.replace(tzinfo=OPENED.tzinfo), 77, 1)
     assert "hold_barriers" in str(refused.value)
     return bool(gateway.gateway._barriers)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b"[1]\n", b"\xff\xfe\n"])
+def test_control_port_of_another_program_is_refused_by_name(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            line, _ = other.accept()
+            with line:
+                line.recv(4096)
+                line.sendall(said)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with closing(ControlLine(other.getsockname()[1])) as line:
+            with pytest.raises(
+                ConfigurationError, match=r"FUND_IB_CONTROL_PORT is the port of another program"
+            ):
+                line.started()
+            answering.join()
+
+
+def test_control_port_where_nobody_listens_is_told_with_what_starts_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(
+        BrokerUnavailable, match=rf"refused; start it with `fund gateway --control-port {port}`"
+    ):
+        ControlLine(port)
 
 
 def test_frozen_gateway_in_virtual_time_is_told_as_frozen_after_the_time_of_the_control_line(
