@@ -15,13 +15,15 @@ from pathlib import Path
 import pytest
 
 from engine.errors import RefusedError
-from engine.model.context import Mode
+from engine.model.context import Mode, RunKind
 from engine.model.orders import ChildOrder, OrderType, Side, order_reference
+from engine.ports import Permission
 from flows.commands.__main__ import main
 from flows.planning import RunRequest
 from flows.trading_days import day_progress, drive
 from tasks.adapters.ibkr.errors import NotWritten
 from tasks.arming import arm_path
+from tasks.day import TradingDay, run_key
 from tasks.gateway import GatewayOptions, open_gateway
 from tasks.options import WorldOptions
 from tasks.runtime import World
@@ -159,6 +161,22 @@ def test_order_of_real_money_leaves_while_there_is_leave_and_not_after(live: Liv
     assert live.heard.count(PLACE) == 1
     [row] = live.gateway.control.ask("orders")["orders"]  # type: ignore[misc]
     assert row["reference"] == child(1).order_ref
+
+
+def test_day_of_real_money_has_its_gate_open_only_while_there_is_leave(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUND_HOME", str(tmp_path))
+    assert armed(live) == 0
+    with world_of(replace(live, home=tmp_path)) as world:
+        day = TradingDay(world, run_key(world, DAY, RunKind.EXECUTION), OPENED)
+        assert day.orders.permission() is Permission.ALL
+        arm_path(tmp_path, ACCOUNT).unlink()
+        for _ in range(2):
+            assert day.orders.permission() is Permission.HALTED
+        [alert] = world.records.rows("alerts", account=ACCOUNT)
+        assert "no order leaves any more" in str(alert["message"])
+        assert "found no leave" in str(alert["message"])
 
 
 def test_leave_is_shown_and_taken_back_on_the_command_line(
