@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import available_timezones
 
@@ -48,8 +49,14 @@ def _tick(value: object) -> object:
     return Decimal(value)
 
 
+@cache
+def _timezones() -> frozenset[str]:
+    """Names that this machine knows: asked once, for each answer reads the whole folder of zones."""
+    return frozenset(available_timezones())
+
+
 def _timezone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _timezones():
         raise refuse(f"expected a time zone such as Europe/Berlin, found {name}")
     return name
 

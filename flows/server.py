@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -31,15 +31,37 @@ _PROGRAM = (sys.executable, "-P", "-m", "flows.serving")
 _EPHEMERAL = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """What Prefect itself tells a server that lives for one command only."""
 
+_postponed: list[Callable[[], None]] = []
 _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 5.0
 
 
 def begin_slow_starts(*, with_prefect: bool) -> None:
-    """Start the processes that a run will need; the caller then imports and opens its world meanwhile."""
-    start_beside()
+    """Start the processes that a run will need; the caller then imports and opens its world meanwhile.
+
+    After a command that was killed there is an open day to go on with, most likely one that is decided: the suites, which
+    load for seconds on the same cores, then wait until a day is found that is not.
+    """
+    if was_killed(fund_home()):
+        _postponed.append(start_beside)
+    else:
+        start_beside()
     if with_prefect:
         own_server()
+
+
+def begin_postponed_starts() -> None:
+    """Start what was left out at the beginning, now that it is needed."""
+    while _postponed:
+        _postponed.pop()()
+
+
+def was_killed(home: Path) -> bool:
+    """Whether a database of SQLite still has its write-ahead file: whoever closes it last takes that away.
+
+    A command that works beside leaves one too, and one over PostgreSQL may leave none: it only says what to start first.
+    """
+    return any(home.glob("*.sqlite-wal")) or any(home.glob("*/*.sqlite-wal"))
 
 
 @cache

@@ -26,6 +26,7 @@ from flows.commands.terminal import halt_lines, print_report
 from flows.engine import FlowEngine
 from flows.outcome import Outcome
 from flows.planning import RunRequest, planned_days
+from flows.server import begin_postponed_starts
 from flows.watching import Watcher
 from state.runs import ClaimOutcome
 from tasks.adapters.report_json import to_result_json
@@ -86,6 +87,8 @@ def drive(
             require_unfinished(world, day)
             if not is_closed(world, day):
                 world.runs.record_memory(world.account, "request", day, encode(request))
+            if not _is_finished(world, day, RunKind.DECISION):
+                begin_postponed_starts()
             watcher.begin_day(day)
             outcome = run_day(world, engine, day, watcher, scripted=many)
             if outcome.held:
