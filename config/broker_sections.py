@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import model_validator
 
 from config.sections import Section, refuse
-from config.units import BreakBps, Number, SmallSum, Ticks, Tolerance
+from config.units import BreakBps, CountFromOne, Number, SmallSum, Ticks, Tolerance
 
 BookableBreak: TypeAlias = Literal[
     "missed-fill",
@@ -20,6 +20,10 @@ BookableBreak: TypeAlias = Literal[
     "commission",
     "tax",
 ]
+
+MOST_QUESTIONS = 10
+LONGEST_WAIT = 600
+"""Seconds: an answer that comes 900 seconds after the valuation tells of another time, and a person waits by then."""
 
 
 class Reconciliation(Section):
@@ -34,6 +38,21 @@ class Reconciliation(Section):
     mark_break_ticks: Ticks
     fx_break_bps: BreakBps
     book_explained: tuple[BookableBreak, ...]
+    ask_again_after_seconds: tuple[CountFromOne, ...]
+
+    @model_validator(mode="after")
+    def _asked_within_bounds(self) -> Reconciliation:
+        times = self.ask_again_after_seconds
+        if (
+            list(times) != sorted(set(times))
+            or len(times) > MOST_QUESTIONS
+            or max(times, default=0) > LONGEST_WAIT
+        ):
+            raise refuse(
+                f"expected at most {MOST_QUESTIONS} times for ask_again_after_seconds, each later than the one before and "
+                f"none beyond {LONGEST_WAIT} seconds, found {list(times)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Reconciliation:

@@ -10,6 +10,7 @@ from engine.composition.day import DayDecisions
 from engine.model.context import RunStatus
 from flows.outcome import Outcome, halted
 from tasks.artifacts import publish_decision, publish_fills, publish_summary
+from tasks.asking import asking_of
 from tasks.crisis import run_playbook
 from tasks.crosses import book_crosses
 from tasks.day import TradingDay
@@ -32,7 +33,7 @@ from tasks.risk import evaluate_risk
 from tasks.roll import plan_rolls
 from tasks.safety import choose_trades, gather_wishes, verify_safety
 from tasks.step import in_flow_run
-from tasks.sync import advance_market, recover_orders, sync_positions
+from tasks.sync import advance_market, ask_again, recover_orders, sync_positions
 from tasks.targets import compute_targets
 from tasks.window_check import check_window
 
@@ -47,9 +48,14 @@ def decide(day: TradingDay) -> Outcome:
         recovery = recover_orders(day)
         inputs = sync_positions(day, recovery)
         require_quality(day, inputs)
-        rates = refresh_fx(day, inputs)
-        fund = compute_nav(day, inputs)
-        report = reconcile(day, inputs, fund)
+        asking = asking_of(day)
+        while True:
+            rates = refresh_fx(day, inputs)
+            fund = compute_nav(day, inputs)
+            report = reconcile(day, inputs, fund, asking)
+            if report.can_trade:
+                break
+            inputs = ask_again(day, inputs, asking)
         judge_marks(day, inputs, fund)
         join_open_halts(day)
         rolls = plan_rolls(day, inputs)
@@ -122,9 +128,13 @@ def close(day: TradingDay) -> Outcome:
         advance_market(day)
         recovery = recover_orders(day)
         inputs = sync_positions(day, recovery)
-        fund = compute_nav(day, inputs)
-        judge_closing_marks(day, inputs, fund)
-        reconcile(day, inputs, fund)
+        asking = asking_of(day)
+        while True:
+            fund = compute_nav(day, inputs)
+            judge_closing_marks(day, inputs, fund)
+            if reconcile(day, inputs, fund, asking).can_trade:
+                break
+            inputs = ask_again(day, inputs, asking)
         remember_close(day, inputs, fund)
         deal_units(day, inputs, fund)
     except STOPS as error:

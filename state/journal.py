@@ -23,13 +23,18 @@ _LATEST_STEP = (
     .order_by(run_steps.c.attempt.desc())
     .limit(1)
 )
-_STEP_DIGEST = select(run_steps.c.output_digest).where(
+_STEP_DIGESTS = select(run_steps.c.input_digest, run_steps.c.output_digest).where(
     run_steps.c.run_id == bindparam("run_id"),
     run_steps.c.step == bindparam("step"),
     run_steps.c.attempt == bindparam("attempt"),
 )
 _STEPS = select(func.count()).where(run_steps.c.run_id == bindparam("run_id"))
 _ADD_STEP = insert(run_steps)
+_REPLACE_STEP = update(run_steps).where(
+    run_steps.c.run_id == bindparam("of_run"),
+    run_steps.c.step == bindparam("of_step"),
+    run_steps.c.attempt == bindparam("of_attempt"),
+)
 _RUN = (
     select(runs.c.attempt, runs.c.status)
     .where(runs.c.run_id == bindparam("run_id"))
@@ -68,10 +73,10 @@ class Journal:
         self._database = database
 
     def record_step(self, run_id: str, step: str, attempt: int, input_digest: str, output: bytes) -> None:
-        """Store what a step decided; the same attempt may repeat a step with the same output.
+        """Store what a step decided. An attempt may repeat a step; what it decides from other inputs takes its place.
 
         Raises `RefusedError` when a later attempt has taken the run over, and `InvariantError` when one attempt
-        decides the same step differently.
+        decides the same step from the same inputs differently.
         """
         row = {
             "run_id": run_id,
@@ -84,14 +89,17 @@ class Journal:
         with self._database.transaction() as connection:
             _enter(connection, run_id, attempt)
             known = connection.execute(
-                _STEP_DIGEST, {"run_id": run_id, "step": step, "attempt": attempt}
-            ).scalar()
-            if known is not None and known != row["output_digest"]:
+                _STEP_DIGESTS, {"run_id": run_id, "step": step, "attempt": attempt}
+            ).one_or_none()
+            if known is None:
+                sequence = connection.execute(_STEPS, {"run_id": run_id}).scalar_one() + 1
+                connection.execute(_ADD_STEP, {**row, "sequence": sequence})
+            elif known.input_digest != input_digest:
+                place = {"of_run": run_id, "of_step": step, "of_attempt": attempt}
+                changed = {name: row[name] for name in ("input_digest", "output_digest", "output")}
+                connection.execute(_REPLACE_STEP.values(changed), place)
+            elif known.output_digest != row["output_digest"]:
                 raise InvariantError(f"{run_id}: attempt {attempt} decided step {step} twice, differently")
-            if known is not None:
-                return
-            sequence = connection.execute(_STEPS, {"run_id": run_id}).scalar_one() + 1
-            connection.execute(_ADD_STEP, {**row, "sequence": sequence})
 
     def step(self, run_id: str, step: str) -> StepRecord | None:
         """The step's record of the latest attempt that reached it, ``None`` when none did."""

@@ -138,6 +138,11 @@ class TradingDay:
             self._chain = chained(self._chain, read, digest)
         return told
 
+    def read_again(self, name: str, value: Value) -> Value:
+        """Record what the run reads in the place of what it had read: its steps are decided anew from here on."""
+        self._chain = digest_bytes(encode(self.context))
+        return self.read(name, value)
+
     def _recordable(self, value: Value) -> tuple[bytes, Value]:
         """The record of a value and what it gives back; raises `NonFiniteValue` naming a figure that is no number."""
         try:
@@ -159,7 +164,7 @@ class TradingDay:
             output = known.output
         else:
             output = encode(function())
-        if known is None or known.attempt != self.claim.attempt:
+        if known is None or (known.attempt, known.input_digest) != (self.claim.attempt, self._chain):
             self.world.runs.record_step(self.run_id, step, self.claim.attempt, self._chain, output)
         self._chain = chained(self._chain, step, digest_bytes(output))
         self.world.observer(step, "")

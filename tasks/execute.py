@@ -13,7 +13,7 @@ from engine.composition.window_risk import fund_futures
 from engine.errors import RefusedError, SupersededError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
-from engine.execution.outcome import ExecutionReport, ExecutionWorld, Progress, ProgressKind
+from engine.execution.outcome import AskAgain, ExecutionReport, ExecutionWorld, Progress, ProgressKind
 from engine.execution.recovery import RecoveryReport
 from engine.execution.revalidation import Wanted, WindowVerdict
 from engine.model.context import RunKind
@@ -22,14 +22,15 @@ from engine.model.money import ZERO
 from engine.model.orders import ExecutionJob, JobStatus
 from state.database import OUTAGES
 from state.runs import run_identifier
+from tasks.asking import Asking, asking_of
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.interruption import GRACE_SECONDS, heeding_signals
 from tasks.open_orders import find_orders, note_numbers
 from tasks.pauses import without_long_pauses
 from tasks.step import step
 
-WindowCheck = Callable[[TradingDay, DayInputs, datetime], WindowVerdict]
-"""Compares book and broker before a window opens and says what may still be entered; raises `HaltError`."""
+WindowCheck = Callable[[TradingDay, DayInputs, Asking, datetime], WindowVerdict | AskAgain]
+"""Compares book and broker before a window opens and says what may still be entered, or when to ask again; raises `HaltError`."""
 
 _TO_DO = (JobStatus.PENDING, JobStatus.CLAIMED, JobStatus.RUNNING, JobStatus.RECOVERING)
 _PUT_OFF = frozenset({"caps", "balance"})
@@ -66,7 +67,7 @@ def work_jobs(
             liquidity=LiquidityEstimator(average_daily_volume=inputs.market.average_daily_volume),
             observer=observer,
             absence=day.world.absence,
-            before_window=partial(check_window, day, inputs),
+            before_window=partial(check_window, day, inputs, asking_of(day)),
             wanted=partial(_wanted, inputs, changes),
             futures=fund_futures(day.setup, inputs),
             finished=over,

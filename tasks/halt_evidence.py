@@ -27,9 +27,9 @@ from engine.model.portfolio import Valuation
 from engine.model.universe import ContractBook
 from engine.report import NOT_COMPARED, BreakRow, PriceFact
 from tasks.adapters.expectations import QualityFinding
+from tasks.asked_evidence import asked_rows
 from tasks.day import CLOSED, INPUTS, VALUED, TradingDay
 from tasks.reporting_prices import gap_unit_told, unit_told
-from tasks.reporting_views import break_rows
 from tasks.residual_evidence import residual_evidence
 from tasks.tables import check_inputs, check_targets
 
@@ -60,7 +60,7 @@ def halt_evidence(day: TradingDay, halt: HaltError) -> tuple[BreakRow, ...]:
     if kind is HaltKind.DRAWDOWN and fund is not None:
         return flatten_rows(fund.valuation, day.world.contracts)
     report = _decided(day, "reconcile", ReconciliationReport)
-    return () if report is None else break_rows(report)
+    return () if report is None else asked_rows(day, report)
 
 
 def stale_mark_rows(

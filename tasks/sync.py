@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from engine.accounting.ledger import deposit
 from engine.composition.stages import DayInputs, DayMemory, PreviousDay
@@ -20,6 +20,7 @@ from engine.model.market import MarketInputs, Quote
 from engine.model.orders import ChildStatus
 from engine.model.portfolio import BrokerSnapshot, Portfolio
 from tasks.adopting import explained_entries
+from tasks.asking import Asking, trading_is_stopped
 from tasks.day import INPUTS, TradingDay
 from tasks.investors import book_money
 from tasks.known import BROKER, known_orders, own_orders
@@ -87,6 +88,34 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     inputs = _with_explained(day, inputs)
     world.observer("sync", f"{len(book.positions)} positions, {len(market.marks)} prices")
     return day.read(INPUTS, inputs)
+
+
+@step("ask the broker again")
+def ask_again(day: TradingDay, inputs: DayInputs, asking: Asking) -> DayInputs:
+    """Wait for the next question, and read the account anew; raises `HaltError` where trading stops meanwhile."""
+    world, again = day.world, asking.again
+    if again is None:
+        return inputs
+    poll = timedelta(seconds=float(world.configuration.settings.execution.poll_interval_seconds))
+    while (now := world.now) < again.at:
+        if trading_is_stopped(day):
+            raise again.otherwise
+        world.outside.advance(min(now + poll, again.at))
+    asking.asked_at = world.now
+    return _account_again(day, inputs, asking.asked_at)
+
+
+def _account_again(day: TradingDay, inputs: DayInputs, at: datetime) -> DayInputs:
+    """The account as the broker tells it at a later time, beside the same book and market, in the place of what was read."""
+    broker = day.world.outside.snapshot(at)
+    require_possible(broker, BROKER)
+    inputs = replace(
+        inputs,
+        broker=broker,
+        quotes=live_quotes(day.world, broker),
+        known=known_orders(day.world, broker, inputs.known.working),
+    )
+    return day.read_again(INPUTS, _with_explained(day, inputs))
 
 
 def _with_explained(day: TradingDay, inputs: DayInputs) -> DayInputs:

@@ -32,12 +32,12 @@ from engine.model.orders import Fill, Side
 from engine.model.policy import FundPolicy
 from engine.model.universe import Universe
 from state.runs import RunRecord
+from tasks.break_text import reconciliation_text
 from tasks.day import INPUTS, VALUED
 from tasks.doubtful import doubtful_prices
 from tasks.fx import rates_text
 from tasks.known import ACKNOWLEDGED, known_orders
 from tasks.nav import residual_text
-from tasks.reconcile import reconciliation_text
 from tasks.risk import drawdown_text
 from tasks.runtime import World
 from tasks.sync import live_quotes, named_contracts, quoted_contracts

@@ -15,11 +15,12 @@ from engine.accounting.charges import transaction_tax
 from engine.accounting.differences import OWN_REFERENCE_PREFIX, unbooked_executions
 from engine.accounting.ledger import LedgerEntry, book_execution
 from engine.accounting.nav import ValuationContext, option_risks, value_portfolio
-from engine.accounting.reconciliation import ReconciliationReport, ReconciliationStatus, reconcile
+from engine.accounting.reconciliation import ReconciliationReport, reconcile
 from engine.accounting.sides import KnownOrders, OurPrices, Sides
 from engine.composition.comparison import evidence_of
 from engine.composition.stages import DayInputs, contract_book, day_marks, fx_hedge_instruments
 from engine.errors import DataError, HaltError
+from engine.execution.outcome import AskAgain
 from engine.execution.revalidation import WindowVerdict
 from engine.model.encoding import encode
 from engine.model.halts import HaltKind
@@ -28,9 +29,9 @@ from engine.model.orders import Fill
 from engine.model.policy import TransactionTax
 from engine.model.portfolio import BrokerSnapshot, CashBasis, Portfolio, Sleeve
 from engine.model.universe import ContractBook
+from tasks.asking import STEP_NAME, Asking
 from tasks.day import TradingDay
 from tasks.known import known_orders, own_orders
-from tasks.reconcile import STEP_NAME, keep_comparison, reconciliation_text
 from tasks.runtime import World
 from tasks.sync import live_quotes
 from tasks.uncharged import expect_commissions
@@ -40,29 +41,36 @@ ON_ITS_WAY = timedelta(minutes=1)
 """An execution younger than this may be told to us at any moment: it is no missed fill yet."""
 
 
-def check_window(day: TradingDay, inputs: DayInputs, at: datetime) -> WindowVerdict:
+def check_window(
+    day: TradingDay, inputs: DayInputs, asking: Asking, at: datetime
+) -> WindowVerdict | AskAgain:
     """Compare book and broker at a time, then look at what the market left of the decision.
 
     The broker's cash holds commissions that it has not told yet: our book holds what they are expected to be.
 
-    Raises `HaltError` where book and broker differ or the broker's answer is not known.
+    Answers when to ask again where the broker may only be late, and asks nothing before that; raises `HaltError` where a
+    difference stands or its figures can not be compared.
     """
+    if asking.again is not None and at < asking.again.at:
+        return asking.again
     expect_commissions(day.world, day.policy.costs, at)
+    again = compare_before_window(day, inputs, asking, at)
+    return judge_window(day, inputs, at) if again is None else again
+
+
+def compare_before_window(
+    day: TradingDay, inputs: DayInputs, asking: Asking, at: datetime
+) -> AskAgain | None:
+    """The comparison of a window, ``None`` where book and broker agree."""
     try:
         report = compare_at(day, inputs, at)
     except DataError as error:
         raise HaltError(HaltKind.DATA_QUALITY.value, str(error)) from error
     day.world.observer("reconcile", f"{at:%H:%M} {report.status.value}")
-    keep_comparison(day, at, report)
-    if report.can_trade:
-        return judge_window(day, inputs, at)
-    day.world.runs.record_step(day.run_id, STEP_NAME, day.claim.attempt, f"{at:%H:%M:%S}", encode(report))
-    kind = report.halt_kind or HaltKind.UNANSWERED
-    raise HaltError(
-        kind.value,
-        f"before the window of {at:%H:%M}Z: {reconciliation_text(report)}",
-        emergency=report.status is ReconciliationStatus.EMERGENCY,
-    )
+    if not report.can_trade:
+        day.world.runs.record_step(day.run_id, STEP_NAME, day.claim.attempt, f"{at:%H:%M:%S}", encode(report))
+    asking.heard(at, report, occasion=f"before the window of {asking.since or at:%H:%M}Z: ")
+    return asking.again
 
 
 def compare_at(day: TradingDay, inputs: DayInputs, at: datetime) -> ReconciliationReport:

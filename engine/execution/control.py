@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from engine.execution.outcome import ExecutionWorld
+from engine.execution.outcome import AskAgain, ExecutionWorld
 from engine.ports import Permission
 
 
 class ControlWatch:
-    """The permission that was seen last. ``look_at`` is when it is looked at next, ``end_by`` when the process leaves."""
+    """The permission that was seen last. ``look_at`` is when it is looked at next, ``end_by`` when the process leaves.
+
+    ``asking`` is set while book and broker do not agree and the broker is asked again: until then nothing new leaves.
+    """
 
     def __init__(self, world: ExecutionWorld) -> None:
         self._world = world
         self.permission = Permission.ALL
         self.look_at = world.transport.now()
         self.end_by: datetime | None = None
+        self.asking: AskAgain | None = None
 
     @property
     def is_superseded(self) -> bool:
@@ -30,6 +34,13 @@ class ControlWatch:
     def is_stopped(self) -> bool:
         """Whether nothing may leave but cancels."""
         return self.permission in (Permission.HALTED, Permission.STOPPED)
+
+    @property
+    def why_held(self) -> str:
+        """Why no order may leave now, empty where one may."""
+        if self.is_stopped:
+            return "trading is halted"
+        return "" if self.asking is None else "book and broker do not agree, and the broker is asked again"
 
     def became_stricter(self, now: datetime) -> bool:
         """Look, as often as the poll says; whether less may leave than before."""

@@ -111,9 +111,9 @@ class OrderManager:
             self._receive(self._until(now))
 
     def _until(self, now: datetime) -> datetime:
-        """Next deadline; while an order works, the control state is looked at more often."""
+        """Next deadline; while an order works or the broker is asked again, the control state is looked at more often."""
         at = self._agenda.next_at
-        if self._inbox.has_orders:
+        if self._inbox.has_orders or self._control.asking is not None:
             at = min(at, max(now, self._control.look_at))
         if self._inbox.in_doubt and self._news.look_at is not None:
             at = min(at, max(now, self._news.look_at))
@@ -126,6 +126,7 @@ class OrderManager:
             for name in self._inbox.tickets:
                 self._inbox.put(name, t.HaltRequested(self._control.permission))
             self._settle()
+        self._life.heed_stop()
 
     def _leave(self, end_by: datetime) -> bool:
         """End once every cancel is confirmed; after a while what is not confirmed is in doubt, and its quantity held."""

@@ -40,6 +40,7 @@ class Inbox:
         self._in_doubt: set[str] = set()
         self._routes: dict[str, str] = {}
         self._near: dict[str, NearLeg] = {}
+        self._early: dict[str, list[TransportEvent]] = {}
 
     @property
     def has_events(self) -> bool:
@@ -74,6 +75,15 @@ class Inbox:
         if child.near is not None:
             self._near[child.order_ref] = child.near
 
+    def expect(self, child: ChildOrder) -> None:
+        """Keep what is told of an order whose parent begins later; its executions are in the book by then."""
+        self._early.setdefault(child.order_ref, [])
+
+    def tell_early(self, child: ChildOrder) -> None:
+        """Let a parent that has begun know what its order was told before."""
+        for message in self._early.pop(child.order_ref, ()):
+            self.put_message(message)
+
     def parent_of(self, order_ref: str | None) -> t.OrderTicket | None:
         """Who works an order, ``None`` when nobody here does."""
         intent_id = self._routes.get(order_ref or "")
@@ -83,7 +93,10 @@ class Inbox:
         """Let the parents of a message's order know; ``False`` when nobody here works it."""
         intent_id, near = self._routes.get(message.order_ref or ""), self._near.get(message.order_ref or "")
         if intent_id is None:
-            return False
+            early = self._early.get(message.order_ref or "")
+            if early is not None and message.fill is None:
+                early.append(message)
+            return early is not None
         if near is not None and message.fill is not None and message.fill.contract_id == near.contract_id:
             self.put(near.intent_id, t.Broker(message))
         self.put(intent_id, t.Broker(message))

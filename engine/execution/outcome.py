@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from typing import NamedTuple
 
+from engine.errors import HaltError
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
 from engine.execution.revalidation import UNCHANGED, IndexFutures, Wanted, WindowVerdict
@@ -51,8 +53,15 @@ def unobserved(_: Progress) -> None:
     """Observer of a run that nobody watches."""
 
 
-WindowCheck = Callable[[datetime], WindowVerdict]
-"""Asked once before each window what it leaves of the decision; it raises `HaltError` where nothing may be sent."""
+class AskAgain(NamedTuple):
+    """Book and broker do not agree yet, and the broker may only be late: ask at this time, or ``otherwise`` stands."""
+
+    at: datetime
+    otherwise: HaltError
+
+
+WindowCheck = Callable[[datetime], WindowVerdict | AskAgain]
+"""Asked before each window, until it says what that leaves of the decision; raises `HaltError` where nothing may be sent."""
 
 WantedBy = Callable[[str], Wanted | None]
 """What the decision wanted of a contract, ``None`` where only the trade itself is known."""
@@ -81,7 +90,7 @@ class ExecutionWorld:
     after its window a job waits for confirmations before the outcome counts as not known. Every ``reread_seconds`` the
     broker's executions are read again while orders work, and ``message_patience_seconds`` after an end that misses
     some. ``is_ending`` says that the process was asked to end: cancels have ``ending_seconds`` to be confirmed then.
-    ``before_window`` is asked before the first order of each window, ``wanted`` once of each contract; ``futures`` are
+    ``before_window`` is asked before the first order of each window, and again when it says so, ``wanted`` once of each contract; ``futures`` are
     those that say what an equity should cost by now. ``outages`` are the errors of a book that does not answer: they
     end the attempt and leave the rest to the next, while any other failure that nobody foresaw stops the fund. ``finished`` are the date's jobs that are over, by id: a hedge follows what they filled.
     ``strangers`` are executions of somebody else's orders that were there before this run: the first window's check judges

@@ -36,9 +36,9 @@ class Quoting:
         near = ticket.core.near if ticket.state.is_spread else None
         if self._control.permission is Permission.REDUCTIONS and not intent.reduce_only:
             return t.NoQuote("only reductions may leave")
-        if self._control.is_stopped:
-            # A new price would cancel the order that works, and the send gate would refuse the next.
-            return t.NoQuote("trading is halted")
+        if self._control.why_held:
+            # A new price would cancel the order that works, and the next may not leave.
+            return t.NoQuote(self._control.why_held)
         names = (intent.contract_id,) if near is None else (intent.contract_id, near.contract_id)
         for name in names:
             if self._doubts.blocks(name, intent.intent_id):

@@ -29,8 +29,8 @@ Push = Callable[[datetime, Action], None]
 class JobSchedule:
     """Jobs on their way from their window's start to their result.
 
-    ``push`` wakes an action at a time, ``start`` begins a job's parents, ``closed`` hears of every result, and
-    ``begun`` says whether an earlier attempt ordered something for a job.
+    ``push`` wakes an action at a time, ``start`` begins a job's parents or says when to try again, ``closed`` hears of
+    every result, and ``begun`` says whether an earlier attempt ordered something for a job.
 
     A job that comes too late sends nothing and is told with an alarm: MIDDAY is SKIPPED, an auction EXPIRED. Neither is
     carried over: the next day's decision looks anew at what is still missing.
@@ -41,7 +41,7 @@ class JobSchedule:
         jobs: Sequence[ExecutionJob],
         policy: ExecutionPolicy,
         push: Push,
-        start: Callable[[ExecutionJob], None],
+        start: Callable[[ExecutionJob], datetime | None],
         closed: Callable[[JobResult], None],
         begun: Callable[[ExecutionJob], bool],
     ) -> None:
@@ -74,7 +74,10 @@ class JobSchedule:
                 self._push(last_chance, partial(self._go_on, job))
             return None
         self._waiting.discard(job.job_id)
-        return self._start(job)
+        again = self._start(job)
+        if again is not None:
+            self._push(again, partial(self._open, job))
+        return None
 
     def _go_on(self, job: ExecutionJob, now: datetime) -> None:
         if job.job_id in self._waiting:

@@ -51,6 +51,7 @@ READ_BESIDE_POLICIES = {
     ),
     "execution.poll_interval_seconds": "tasks/execute.py",
     "execution.executions_poll_seconds": "tasks/execute.py",
+    "reconciliation.ask_again_after_seconds": "tasks/asking.py",
     "statement.time_zone": "tasks/statement.py",
     "statement.booked": "tasks/statement.py",
     "statement.booked_cash_limit_usd": "tasks/statement.py",

@@ -138,6 +138,7 @@ def test_day_after_an_adoption_sends_the_orders_of_an_undisturbed_day_from_the_a
         run_of_halt = world.runs.run(halt.run_id)
         assert run_of_halt is not None
         entries = adoption_entries(world, run_of_halt, halt.halt_id)
+        asked_until = world.now
         found = resolved(world, HaltChoice.ADOPT_BROKER)
 
     home = tmp_path / "adopted before"
@@ -146,6 +147,7 @@ def test_day_after_an_adoption_sends_the_orders_of_an_undisturbed_day_from_the_a
     try:
         other.broker.advance(other.decision_time(HALTED_DAY))
         inject(other.broker, fault)
+        other.broker.advance(asked_until)
         other.ledger.post(other.account, entries)
         expected = finish(other)
     finally:

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from engine.errors import IllegalTransition, InvariantError, RefusedError
 from engine.model.context import RunKind, RunStatus
+from engine.model.encoding import digest_bytes
 from engine.model.run_states import RUN_TRANSITIONS
 from state.database import Database
 from state.processes import ProcessToken, is_dead, this_process
@@ -215,6 +216,20 @@ def test_step_is_recorded_once_and_repeated_without_effect(database: Database) -
     assert store.run(run_id).status is RunStatus.RUNNING
     with pytest.raises(InvariantError, match="differently"):
         store.record_step(run_id, "nav", 1, "in", b"another")
+
+
+def test_step_that_is_decided_from_other_inputs_takes_the_place_of_the_one_before(database: Database) -> None:
+    store = RunStore(database)
+    run_id = claim(store).run_id
+    for step in ("fx", "nav"):
+        store.record_step(run_id, step, 1, "in", b"out")
+    store.record_step(run_id, "fx", 1, "read anew", b"another")
+    found = store.step(run_id, "fx")
+    assert (found.attempt, found.input_digest, found.output) == (1, "read anew", b"another")
+    assert found.output_digest == digest_bytes(b"another")
+    assert [record.step for record in store.steps(run_id)] == ["fx", "nav"]
+    with pytest.raises(InvariantError, match="differently"):
+        store.record_step(run_id, "fx", 1, "read anew", b"out")
 
 
 def test_steps_are_those_of_the_latest_attempt_in_the_order_of_the_day(database: Database) -> None:

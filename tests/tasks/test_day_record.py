@@ -333,7 +333,8 @@ def test_comparison_without_an_answer_is_kept_as_unknown(tmp_path: Path) -> None
     world = new_world(tmp_path / "home", HALTED_DAY)
     distort_report(world.broker, "silence", FaultKind.WITHHELD_ANSWER, "cash")
     assert run(world, HALTED_DAY, RunKind.DECISION).is_halted
-    (row,) = world.records.rows("reconciliations", run_id=run_id_of(world, HALTED_DAY, RunKind.DECISION))
+    row, *later = world.records.rows("reconciliations", run_id=run_id_of(world, HALTED_DAY, RunKind.DECISION))
     world.close()
     assert (row["outcome"], row["at"]) == ("UNKNOWN", world.decision_time(HALTED_DAY))
+    assert [found["outcome"] for found in later] == ["UNKNOWN"] * 3, "asked again at 5, 60 and 120 seconds"
     assert row["difference_fraction"] is row["difference"] is row["cash_usd"] is None

@@ -117,6 +117,7 @@ def test_adoption_decides_the_bytes_of_an_undisturbed_day_from_the_adopted_book(
         halt = open_halt(world)
         entries = preview(world, halt.halt_id, ADOPT, {}).entries
         resolve(world, ADOPT)
+        asked_until = world.now
         decide_again(world)
         resolved = step_outputs(world, HALTED_DAY)
     home = tmp_path / "adopted before"
@@ -124,6 +125,7 @@ def test_adoption_decides_the_bytes_of_an_undisturbed_day_from_the_adopted_book(
     other = new_world(home, HALTED_DAY)
     other.broker.advance(other.decision_time(HALTED_DAY))
     inject(other.broker, fault)
+    other.broker.advance(asked_until)
     other.ledger.post(other.account, entries)
 
     outcome = decide_again(other)

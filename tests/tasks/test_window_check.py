@@ -13,6 +13,7 @@ import pytest
 
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.errors import HaltError
+from engine.execution.outcome import AskAgain
 from engine.model.breaks import BreakKind
 from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode
@@ -20,6 +21,8 @@ from engine.model.halts import HaltChoice, HaltKind
 from engine.simulation.account import FaultKind
 from engine.simulation.faults import inject, shift_net_liquidation
 from engine.simulation.interventions import change_cash, distort_report, withdraw_execution
+from tasks.asking import asking_of
+from tasks.day import TradingDay
 from tasks.opening import begin
 from tasks.options import WorldOptions
 from tasks.resolution import apply
@@ -41,6 +44,13 @@ def world_of(home: Path, folder: Path, *overrides: str) -> Iterator[World]:
         yield world
     finally:
         world.close()
+
+
+def look(day: TradingDay) -> None:
+    """The comparison before a window, asked again for as long as it says so."""
+    asking, inputs = asking_of(day), recorded_inputs(day.world, day.trade_date)
+    while isinstance(answer := check_window(day, inputs, asking, day.world.now), AskAgain):
+        day.world.outside.advance(answer.at)
 
 
 def test_window_stops_before_its_first_order_when_money_left_since_the_decision(tmp_path: Path) -> None:
@@ -77,7 +87,7 @@ def test_window_stops_when_the_net_liquidation_value_moved_by_more_than_25_basis
 
         found: HaltError | None = None
         try:
-            check_window(day, recorded_inputs(world, HALTED_DAY), world.broker.now)
+            look(day)
         except HaltError as error:
             found = error
 
@@ -90,7 +100,7 @@ def test_broker_that_does_not_answer_stops_the_window(tmp_path: Path) -> None:
         day = begin(world, HALTED_DAY, RunKind.EXECUTION)
 
         with pytest.raises(HaltError, match="expected the broker's positions, found no answer") as stopped:
-            check_window(day, recorded_inputs(world, HALTED_DAY), world.broker.now)
+            look(day)
 
         assert stopped.value.kind == HaltKind.UNANSWERED.value
 
@@ -181,4 +191,4 @@ def test_young_execution_of_an_order_that_the_book_has_lost_stops_the_window(tmp
         assert world.broker.now - done[0].executed_at < ON_ITS_WAY
 
         with pytest.raises(HaltError, match=f"of {child.contract_id} as in our book"):
-            check_window(day, recorded_inputs(world, HALTED_DAY), world.broker.now)
+            look(day)

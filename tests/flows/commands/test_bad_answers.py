@@ -18,9 +18,9 @@ from engine.simulation.broker import SimulatedBroker
 from engine.simulation.faults import clear
 from engine.simulation.interventions import distort_report
 from flows.commands.__main__ import main
+from tasks.break_text import reconciliation_text
 from tasks.day import TradingDay
 from tasks.opening import begin
-from tasks.reconcile import reconciliation_text
 from tasks.runtime import World
 from tasks.window_check import compare_at
 from tests.factories import new_world, recorded_inputs, run, run_id_of
@@ -97,8 +97,9 @@ def test_command_ends_halted_with_the_words_and_sends_nothing(
     assert "--choice retry" in told
     again = new_world(tmp_path / "home", HALTED_DAY)
     assert again.broker.state.head.orders == before
-    (row,) = again.records.rows("reconciliations", run_id=run_id_of(again, HALTED_DAY, RunKind.DECISION))
-    assert row["outcome"] == "UNKNOWN"
+    rows = again.records.rows("reconciliations", run_id=run_id_of(again, HALTED_DAY, RunKind.DECISION))
+    assert {row["outcome"] for row in rows} == {"UNKNOWN"}
+    assert len(rows) == 4, "asked again at 5, 60 and 120 seconds"
     again.close()
 
 

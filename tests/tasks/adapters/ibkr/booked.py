@@ -20,8 +20,9 @@ from engine.errors import BrokerUnavailable, HaltError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
-from engine.execution.outcome import ExecutionWorld
+from engine.execution.outcome import AskAgain, ExecutionWorld
 from engine.execution.recovery import recover
+from engine.execution.revalidation import WindowVerdict
 from engine.model.absence import AbsencePolicy, LinkState, Look
 from engine.model.context import Mode, RunKey, RunKind, RunStatus
 from engine.model.instruments import VenueGroup
@@ -50,6 +51,7 @@ from state.orders import OrderStore
 from state.processes import ProcessToken
 from state.runs import RunStore
 from tasks.adapters.guarded_transport import GuardedTransport
+from tasks.asking import Asking
 from tasks.execute import JobObserver, jobs_of_date
 from tasks.leave import Leave
 from tests.engine.execution.market import execution_policy, safety_policy
@@ -57,8 +59,9 @@ from tests.simulation.order_days.drawing import WIDE, ProcessDeath
 from tests.tasks.adapters.gateways import ACCOUNT, OPENED, RunningGateway, make_gateway, running, small_world
 from tests.tasks.adapters.ibkr.conftest import eventually
 from tests.tasks.adapters.ibkr.trading import CLIENT, Desk, open_desk
-from tests.tasks.adapters.ibkr.window_comparison import compare_over_the_wire, open_book
+from tests.tasks.adapters.ibkr.window_comparison import WiredDay, open_book
 
+LATE = "late"
 LEASE = timedelta(seconds=61)
 WINDOW = timedelta(minutes=20)
 ABSENCE = AbsencePolicy(broker_zone="America/New_York")
@@ -127,6 +130,8 @@ class BookedWindow:
     request_timeout: float = 5.0
     desk: Desk | None = None
     require_leave: Callable[[], object] | None = None
+    late_until: datetime | None = None
+    compared: list[datetime] = field(default_factory=list)
 
     def ask(self, command: str, **fields: object) -> dict[str, object]:
         """A command of the control interface."""
@@ -185,6 +190,13 @@ class BookedWindow:
 
         self.gateway.call(strike)
 
+    def be_late(
+        self, seconds: float, kind: FaultKind, subject: str = "", amount: Decimal = Decimal(0)
+    ) -> None:
+        """Let the account be told wrongly for some seconds."""
+        self.distort(LATE, kind, subject, amount)
+        self.late_until = self.gateway.gateway.now + timedelta(seconds=seconds)
+
     def _happened(self, what: str) -> None:
         self.counted[what] += 1
         mishap = self.mishaps.get((what, self.counted[what]))
@@ -226,6 +238,14 @@ class BookedWindow:
         self.alarms += [f"blocked: {name}" for name in found.blocked]
         world = SimpleNamespace(now=desk.transport.now(), observer=self._observe)
         watched = SimpleNamespace(orders=orders, trade_date=OPENED.date(), world=world)
+        wired = WiredDay(
+            database=self.database,
+            desk=desk,
+            orders=orders,
+            claim=claim,
+            alarms=self.alarms,
+            book=contract_book(),
+        )
         jobs, over = jobs_of_date(watched)  # type: ignore[arg-type]
         execute(
             jobs,
@@ -235,11 +255,19 @@ class BookedWindow:
                 liquidity=LiquidityEstimator(average_daily_volume={}),
                 observer=JobObserver(watched),  # type: ignore[arg-type]
                 absence=ABSENCE,
-                before_window=partial(compare_over_the_wire, self.database, desk, orders, contract_book()),
+                before_window=partial(self._compare, wired, wired.asking()),
             ),
         )  # fmt: skip
         runs.finish(claim.run_id, RunStatus.COMPLETED, desk.transport.now(), b"", claim.attempt)
         return True
+
+    def _compare(self, wired: WiredDay, asking: Asking, at: datetime) -> WindowVerdict | AskAgain:
+        """The fund's comparison; what the broker tells late it tells right from its time on."""
+        if self.late_until is not None and self.gateway.gateway.now >= self.late_until:
+            self.ask("clear", name=LATE)
+            self.late_until = None
+        self.compared.append(at)
+        return wired.compare(asking, at)
 
     def _observe(self, kind: str, text: str) -> None:
         if kind == "alarm":

@@ -52,7 +52,11 @@ def bought(window: BookedWindow) -> dict[str, Decimal]:
 
 
 def all_is_bought_once(window: BookedWindow) -> None:
-    window.run().assert_book_is_the_brokers()
+    was_bought_once(window.run())
+
+
+def was_bought_once(window: BookedWindow) -> None:
+    window.assert_book_is_the_brokers()
     assert bought(window) == {"CSPX": 100, "AAPL": 60}
 
 
@@ -79,6 +83,7 @@ def test_order_of_another_desk_stops_the_window_before_an_order_is_written(a_win
     assert "BUY 5 CSPX, working" in told
     window.pass_by(LEASE.total_seconds())
     assert "expected only our own orders" in window.stopped(), "it is still there"
+    assert len(window.compared) == 2, "what the broker shows is no late answer, and was asked about twice"
 
 
 def test_working_order_of_another_client_stops_the_window_before_an_order_is_written(a_window: Open) -> None:
@@ -109,9 +114,13 @@ def lag_from_now(window: BookedWindow) -> None:
     window.distort(LAG, FaultKind.UNLISTED_HOLDING, "CSPX")
 
 
-def lag_and_die(window: BookedWindow) -> None:
-    lag_from_now(window)
+def die(_: BookedWindow) -> None:
     raise ProcessDeath
+
+
+def asked(window: BookedWindow) -> list[float]:
+    """Seconds from the first of the latest comparisons to each of them."""
+    return [(at - window.compared[0]).total_seconds() for at in window.compared]
 
 
 def test_positions_that_lag_while_the_window_runs_make_no_other_order(a_window: Open) -> None:
@@ -120,27 +129,39 @@ def test_positions_that_lag_while_the_window_runs_make_no_other_order(a_window: 
     assert (window.attempts, window.counted["send"]) == (1, 2)
 
 
-@pytest.mark.parametrize(("seconds", "attempts"), [(1, 2), (60, 2), (120, 3), (180, 4)])
-def test_positions_that_lag_stop_the_next_attempt_until_they_agree_and_nothing_is_bought_again(
-    a_window: Open, seconds: int, attempts: int
+@pytest.mark.parametrize(("seconds", "questions"), [(1, 2), (5, 2), (30, 3), (119, 4)])
+def test_positions_that_lag_behind_a_fill_are_asked_for_until_they_agree_and_nothing_is_bought_again(
+    a_window: Open, seconds: int, questions: int
 ) -> None:
-    """An attempt follows 61 s after the last one: one of them falls into a lag of 120 s, two into one of 180 s."""
-    window = a_window(mishaps={FILLED: lag_and_die})
+    """The first attempt dies at its fill. The next is told of the position so many seconds after it has begun."""
+    window = a_window(mishaps={FILLED: die})
     assert not window.attempt()
-    assert window.counted["send"] == 2
-    over = 0
-    while True:
-        window.pass_by(LEASE.total_seconds())
-        over += int(LEASE.total_seconds())
-        if over >= seconds:
-            break
-        assert (
-            "the broker does not list CSPX, and nothing says that it is gone: ask again" in window.stopped()
-        )
-    window.ask("clear", name=LAG)
+    sent = window.counted["send"]
+    window.pass_by(LEASE.total_seconds())
+    window.compared.clear()
+    window.be_late(seconds, FaultKind.UNLISTED_HOLDING, "CSPX")
+    assert window.attempt(), window.alarms
+    was_bought_once(window)
+    assert asked(window) == [0, 5, 60, 120][:questions]
+    assert window.counted["send"] <= sent + 1, (
+        "an order was written beside the one that the death interrupted"
+    )
+
+
+def test_positions_that_lag_longer_stop_the_attempt_after_its_last_question(a_window: Open) -> None:
+    """121 seconds: the attempt has asked at 0, 5, 60 and 120; the next one, 61 seconds later, finds them."""
+    window = a_window(mishaps={FILLED: die})
+    assert not window.attempt()
+    window.pass_by(LEASE.total_seconds())
+    window.compared.clear()
+    window.be_late(121, FaultKind.UNLISTED_HOLDING, "CSPX")
+    told = window.stopped()
+    assert "the broker does not list CSPX, and nothing says that it is gone: ask again" in told
+    assert "the broker was asked 4 times in 120 seconds" in told
+    assert asked(window) == [0, 5, 60, 120]
+    window.pass_by(LEASE.total_seconds())
     all_is_bought_once(window)
-    assert window.attempts == attempts
-    assert window.counted["send"] <= 3, "an order was written again beside the one that the death interrupted"
+    assert window.attempts == 3
 
 
 # ---------------------------------------------------------------- money that lags or is left out
@@ -167,17 +188,33 @@ def test_account_that_is_told_in_part_stops_the_window_until_it_is_told_whole(
     window.request_timeout = 1.0
     window.distort("part", kind, subject, Decimal("0.5"))
     assert words in window.stopped()
-    window.pass_by(LEASE.total_seconds())
-    assert words in window.stopped(), "it was worked at the second look"
     window.ask("clear", name="part")
     window.pass_by(LEASE.total_seconds())
     all_is_bought_once(window)
 
 
-def test_worth_that_lags_stops_the_window_until_it_agrees(a_window: Open) -> None:
+@pytest.mark.parametrize(
+    ("kind", "subject"), [(FaultKind.UNLISTED_CASH, "USD"), (FaultKind.FIXED_NET_LIQUIDATION, "")]
+)
+def test_money_that_comes_late_is_asked_for_again_and_the_window_is_worked(
+    a_window: Open, kind: FaultKind, subject: str
+) -> None:
+    """A balance that is left out, and a net liquidation value 50,000 USD behind the 10,000,000 of now."""
+    window = a_window()
+    window.be_late(30, kind, subject, CAPITAL - 50_000)
+    assert window.attempt(), window.alarms
+    was_bought_once(window)
+    assert (window.attempts, asked(window)) == (1, [0, 5, 60])
+    assert any("the broker was late and agreed after 60 seconds" in text for text in window.alarms)
+
+
+def test_worth_that_never_agrees_stops_the_window_after_four_questions_until_it_does(a_window: Open) -> None:
     window = a_window()
     window.ask("fault", name="nlv-drift")
-    assert "expected a net liquidation value of" in window.stopped()
+    told = window.stopped()
+    assert "expected a net liquidation value of" in told
+    assert "the broker was asked 4 times in 120 seconds" in told
+    assert asked(window) == [0, 5, 60, 120]
     window.ask("clear", name="nlv-drift")
     window.pass_by(LEASE.total_seconds())
     all_is_bought_once(window)
@@ -194,10 +231,6 @@ def tell_no_commissions(patch: pytest.MonkeyPatch) -> None:
         return answer(name, told, version)
 
     patch.setattr(server, "answer", not_set)
-
-
-def die(_: BookedWindow) -> None:
-    raise ProcessDeath
 
 
 def test_commission_that_comes_with_the_next_attempt_makes_the_book_exact(

@@ -1,13 +1,14 @@
 """The fund's own comparison before a window, over an account that is read from the wire.
 
 Book, known orders and evidence are the database's, the other side is what `IbkrAccount` was told over TCP; what is said
-of both is `tasks.window_check.compare_at`, the comparison of a real day.
+of both is `tasks.window_check.compare_before_window`, the comparison of a real day.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from types import SimpleNamespace
 
@@ -15,19 +16,21 @@ from config.policies import fund_policy
 from config.settings import load_configuration
 from engine.accounting.ledger import deposit
 from engine.composition.stages import DaySetup
-from engine.errors import HaltError
-from engine.execution.outcome import UNCHANGED, WindowVerdict
-from engine.model.halts import HaltKind
+from engine.execution.outcome import UNCHANGED, AskAgain, WindowVerdict
 from engine.model.market import Mark
 from engine.model.money import from_micros
 from engine.model.policy import FundPolicy
 from engine.model.universe import ContractBook
+from state.control import ControlStore
 from state.database import Database
+from state.halts import HaltStore
 from state.ledger import LedgerStore
 from state.order_reading import account_fills, order_references
 from state.orders import OrderStore
-from tasks.reconcile import reconciliation_text
-from tasks.window_check import compare_at
+from state.records import RecordStore
+from state.runs import RunClaim, RunStore
+from tasks.asking import Asking
+from tasks.window_check import compare_before_window
 from tests.tasks.adapters.gateways import ACCOUNT, OPENED, small_world
 from tests.tasks.adapters.ibkr.trading import Desk
 
@@ -59,30 +62,61 @@ def open_book(database: Database) -> None:
     LedgerStore(database).post(ACCOUNT, [deposit(CAPITAL, CAPITAL, OPENED, "opening deposit")])
 
 
-def compare_over_the_wire(
-    database: Database, desk: Desk, orders: OrderStore, book: ContractBook, at: datetime
-) -> WindowVerdict:
-    """The window may begin; raises `HaltError` with the words of the comparison where it may not."""
-    universe, sessions, facts = small_world()
-    world = SimpleNamespace(
-        outside=SimpleNamespace(
-            snapshot=desk.account.snapshot, quote=lambda name, _: desk.transport.quote(name)
-        ),
-        ledger=LedgerStore(database),
-        account=ACCOUNT,
-        contracts=book,
-        order_refs=partial(order_references, database, ACCOUNT),
-        fills=partial(account_fills, database, ACCOUNT),
-    )
-    market = SimpleNamespace(
-        marks=_marks(), fx=facts.fx(at), chains=facts.panel.chains, option_chains={}, dividends=(), splits=()
-    )
-    context = SimpleNamespace(account=ACCOUNT, trade_date=OPENED.date())
-    inputs = SimpleNamespace(market=market, previous=None, manual_marks={}, contracts=(), context=context)
-    setup = DaySetup(universe=universe, policy=_policy(), sessions=sessions)
-    day = SimpleNamespace(world=world, setup=setup, orders=orders, trade_date=OPENED.date())
-    report = compare_at(day, inputs, at)  # type: ignore[arg-type]
-    if report.can_trade:
-        return UNCHANGED
-    kind = report.halt_kind or HaltKind.UNANSWERED
-    raise HaltError(kind.value, reconciliation_text(report))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WiredDay:
+    """What a comparison needs of a day: the run's rows in the database, the account as the line tells it."""
+
+    database: Database
+    desk: Desk
+    orders: OrderStore
+    claim: RunClaim
+    alarms: list[str]
+    book: ContractBook
+
+    def asking(self) -> Asking:
+        """The questions of one run, as the fund is configured."""
+        times = load_configuration("fund", ()).settings.reconciliation.ask_again_after_seconds
+        return Asking(self._day(), tuple(timedelta(seconds=count) for count in times))  # type: ignore[arg-type]
+
+    def compare(self, asking: Asking, at: datetime) -> WindowVerdict | AskAgain:
+        """The window may begin, or the broker is asked again; raises `HaltError` where it may not."""
+        _, _, facts = small_world()
+        market = SimpleNamespace(
+            marks=_marks(),
+            fx=facts.fx(at),
+            chains=facts.panel.chains,
+            option_chains={},
+            dividends=(),
+            splits=(),
+        )
+        context = SimpleNamespace(account=ACCOUNT, trade_date=OPENED.date())
+        inputs = SimpleNamespace(market=market, previous=None, manual_marks={}, contracts=(), context=context)
+        again = compare_before_window(self._day(), inputs, asking, at)  # type: ignore[arg-type]
+        return UNCHANGED if again is None else again
+
+    def _day(self) -> SimpleNamespace:
+        universe, sessions, _ = small_world()
+        account, line = self.desk.account, self.desk.transport
+        world = SimpleNamespace(
+            outside=SimpleNamespace(snapshot=account.snapshot, quote=lambda name, _: line.quote(name)),
+            ledger=LedgerStore(self.database),
+            records=RecordStore(self.database),
+            runs=RunStore(self.database),
+            control=ControlStore(self.database),
+            halts=HaltStore(self.database),
+            account=ACCOUNT,
+            contracts=self.book,
+            order_refs=partial(order_references, self.database, ACCOUNT),
+            fills=partial(account_fills, self.database, ACCOUNT),
+            observer=lambda step, fact: None,
+        )
+        return SimpleNamespace(
+            world=world,
+            setup=DaySetup(universe=universe, policy=_policy(), sessions=sessions),
+            orders=self.orders,
+            claim=self.claim,
+            run_id=self.claim.run_id,
+            key=SimpleNamespace(account=ACCOUNT),
+            trade_date=OPENED.date(),
+            alert=lambda level, text: self.alarms.append(text),
+        )
