@@ -2,7 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from config import broker_sections, carry_sections, execution_sections, sections, settings
 from config.settings import load_configuration, load_settings, profile_names, schema_text
 from engine.errors import ConfigurationError
 from tests.config.folders import copied_configuration, edit
@@ -77,6 +79,37 @@ def test_limit_without_a_value_has_no_default(tmp_path: Path, old: str, new: str
         load_settings("fund", root=root)
 
     assert missing in str(failure.value)
+
+
+MAY_BE_ABSENT = {
+    "StyleChoice": {
+        "instruments",
+        "venues",
+        "asset_classes",
+        "reasons",
+        "urgencies",
+    },  # an empty list names all
+    "LegPeriod": {"from_", "to", "instruments", "name_list"},
+    "WithholdingPeriod": {"to", "treaty"},
+}
+"""Fields that have a default, beside where a period begins and ends: none of them is a limit."""
+
+
+def test_no_limit_has_a_default_that_a_missing_key_would_take() -> None:
+    modules = (broker_sections, carry_sections, execution_sections, sections, settings)
+    models = {
+        name: model
+        for module in modules
+        for name, model in vars(module).items()
+        if isinstance(model, type) and issubclass(model, BaseModel)
+    }
+    assert len(models) > 40
+    optional = {
+        name: {field for field, told in model.model_fields.items() if not told.is_required()}
+        - MAY_BE_ABSENT.get(name, {"from_", "to"} if name.endswith("Period") else set())
+        for name, model in models.items()
+    }
+    assert {name: fields for name, fields in optional.items() if fields} == {}
 
 
 @pytest.mark.parametrize(

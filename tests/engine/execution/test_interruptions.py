@@ -14,6 +14,7 @@ from engine.errors import BrokerUnavailable, InvariantError
 from engine.execution.executor import execute
 from engine.execution.outcome import Progress, ProgressKind
 from engine.execution.recovery import recover
+from engine.model.market import Quote
 from engine.model.orders import ChildOrder, ChildStatus, Side, TransportEventKind, order_reference
 from tests import fakes
 from tests.engine.execution.market import NOON, intent, job, world
@@ -97,6 +98,22 @@ def test_process_asked_to_end_before_a_window_begins_no_job() -> None:
     assert report.interrupted
     assert (broker.sent, book.records) == ([], {})
     assert broker.now() == NOON - timedelta(hours=1)
+
+
+def test_process_asked_to_end_while_an_order_is_priced_sends_it_no_more() -> None:
+    made, broker, book = world(intent())
+    asked: list[str] = []
+    quoted = broker.quote_at
+
+    def signalled(name: str, at: datetime) -> Quote | None:
+        asked.append(name)
+        return quoted(name, at)
+
+    broker.quote_at = signalled
+    report = execute([job(intent())], replace(made, is_ending=lambda: bool(asked)))
+    assert report.interrupted
+    assert asked == ["CSPX"]
+    assert (broker.sent, book.records) == ([], {})
 
 
 def test_next_attempt_goes_on_with_what_is_left() -> None:

@@ -74,6 +74,17 @@ def test_quote_that_is_told_after_the_window_makes_no_child() -> None:
     assert (ticket.state.finish, ticket.reserved) == (t.FinishReason.WINDOW_CLOSED, 0)
 
 
+def test_end_of_the_window_cancels_what_works_and_waits_for_its_confirmation() -> None:
+    ticket, _ = after(*SENT)
+    ticket, _ = step(ticket, told(TransportEventKind.ACKNOWLEDGED, ticket), NOON, POLICY)
+    end = ticket.core.window_end
+    ticket, commands = step(ticket, t.WindowClosing(), end, POLICY)
+    assert t.Cancel(ticket.state.child.order_ref if ticket.state.child else "") in commands
+    assert (ticket.is_done, ticket.reserved) == (False, 100)
+    ticket, _ = step(ticket, told(TransportEventKind.CANCELLED, ticket), end, POLICY)
+    assert (ticket.state.finish, ticket.reserved) == (t.FinishReason.WINDOW_CLOSED, 0)
+
+
 def test_nothing_is_modified_in_place() -> None:
     ticket, _ = after(*SENT)
     ticket, _ = step(ticket, told(TransportEventKind.ACKNOWLEDGED, ticket), NOON, POLICY)
