@@ -16,7 +16,7 @@ from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import AskAgain, ExecutionReport, ExecutionWorld, Progress, ProgressKind
 from engine.execution.recovery import RecoveryReport
 from engine.execution.revalidation import Wanted, WindowVerdict
-from engine.model.context import RunKind
+from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode
 from engine.model.money import ZERO
 from engine.model.orders import ExecutionJob, JobStatus
@@ -92,11 +92,19 @@ def work_jobs(
 
 
 def decision_inputs(day: TradingDay) -> DayInputs:
-    """What the decision of this date read; raises `RefusedError` when there is none."""
+    """What the decision of this date read; raises `RefusedError` when there is none, or one that did not finish.
+
+    An execution without all of its jobs would be COMPLETED, and what the decision planned later never be worked.
+    """
     run_id = run_identifier(run_key(day.world, day.trade_date, RunKind.DECISION))
-    recorded = day.world.runs.inputs(run_id).get(INPUTS)
-    if recorded is None:
+    recorded, decision = day.world.runs.inputs(run_id).get(INPUTS), day.world.runs.run(run_id)
+    if recorded is None or decision is None:
         raise RefusedError(f"expected the decision of {day.trade_date} before its execution, found none")
+    if decision.status is not RunStatus.COMPLETED:
+        raise RefusedError(
+            f"expected the decision of {day.trade_date} to be finished before its execution, found that it is "
+            f"{decision.status.value}; run it again first"
+        )
     return day.world.recorded(DayInputs, recorded.payload)
 
 

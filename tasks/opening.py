@@ -45,6 +45,8 @@ def begin(world: World, trade_date: date, kind: RunKind) -> TradingDay:
     if kind is not RunKind.CLOSE:  # a close only reads
         world.require_leave()
     _refuse_the_past(world, trade_date, kind)
+    if kind is RunKind.EXECUTION:
+        _refuse_before_the_decision(world, trade_date)
     at = world.close_time(trade_date) if kind is RunKind.CLOSE else world.decision_time(trade_date)
     return TradingDay(world, run_key(world, trade_date, kind), max(at, world.now))
 
@@ -87,6 +89,17 @@ def _refuse_the_past(world: World, trade_date: date, kind: RunKind) -> None:
         f"expected a trade date from {now:%Y-%m-%d} on, for the account {world.account} has lived until "
         f"{now:%Y-%m-%d %H:%M} UTC and can not go back, found {trade_date}; {_way_out(world)}"
     )
+
+
+def _refuse_before_the_decision(world: World, trade_date: date) -> None:
+    """While a decision is under way its execution claims nothing: the claim would fence the decision out."""
+    run_id = run_identifier(run_key(world, trade_date, RunKind.DECISION))
+    decision = world.runs.run(run_id)
+    if decision is not None and decision.status.is_held:
+        raise RefusedError(
+            f"expected the decision of {trade_date} to be finished before its execution, found {run_id} "
+            f"{decision.status.value}; nothing was done: start the execution again when the decision has ended"
+        )
 
 
 def _way_out(world: World) -> str:
