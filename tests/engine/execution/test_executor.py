@@ -322,6 +322,15 @@ def test_halt_cancels_and_goes_on_when_it_is_resolved() -> None:
     assert len(broker.sent) > 1
 
 
+def test_order_found_alive_by_a_restart_under_a_halt_is_cancelled_at_once() -> None:
+    made, broker, book, child = with_child(ChildStatus.WORKING)
+    broker.open[REF1] = listed(child, ChildStatus.WORKING, 0)
+    book.control = ControlState.HALTED
+    execute([job(intent())], made)
+    assert broker.cancel_times[0] == (NOON, REF1)
+    assert broker.sent == []
+
+
 def test_reduce_only_order_keeps_working_when_only_reductions_may_leave() -> None:
     cut = intent(side=Side.SELL, reduce_only=True)
     made, broker, book = world(cut)

@@ -217,6 +217,14 @@ def test_execution_that_comes_after_the_end_is_counted_and_alarmed(status: Child
     assert (ticket.state.filled, [type(command) for command in commands]) == (40, [t.Alarm])
 
 
+@pytest.mark.parametrize("refused", [GateOutcome.HALTED, GateOutcome.REDUCE_ONLY])
+def test_child_that_a_halt_stopped_at_the_gate_is_given_up_and_its_parent_waits(refused: GateOutcome) -> None:
+    """A halt that comes between quote and claim ends no parent: it goes on when the halt is resolved."""
+    ticket, commands = after(t.Start(), market(5), t.ClaimResult(refused))
+    assert [one.status for one in commands if isinstance(one, t.RecordStatus)] == [ChildStatus.ABANDONED]
+    assert (ticket.state.phase, ticket.is_done, ticket.reserved) == (t.Phase.RESTING, False, 0)
+
+
 def test_child_claimed_by_another_is_never_sent_and_blocks() -> None:
     ticket, commands = after(t.Start(), market(5), t.ClaimResult(GateOutcome.ALREADY_CLAIMED))
     assert ticket.state.phase is t.Phase.BLOCKED
