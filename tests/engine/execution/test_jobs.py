@@ -8,6 +8,7 @@ from engine.errors import ConfigurationError
 from engine.execution.jobs import (
     JobPlan,
     followed_fraction,
+    generate_intent_id,
     generate_job_id,
     precompute_jobs,
     unworkable,
@@ -190,6 +191,16 @@ def test_identities_ignore_quantities_and_tell_accounts_modes_and_purposes_apart
         for book in ("strategy", "tail")
     }
     assert len(ids) == 3 * 2 * 2 * 2
+
+
+def test_parent_of_a_day_decided_anew_for_another_reason_is_the_same_parent() -> None:
+    """After a crash the same contract may be a close or a cut: a parent of its own would be a second order for it."""
+    ids = {
+        generate_intent_id(context(), "CSPX", reason)
+        for reason in (Reason.REBALANCE, Reason.CLOSE, Reason.DERISK, Reason.LIMIT_BREACH, Reason.CRISIS)
+    }
+    assert len(ids) == 1
+    assert generate_intent_id(context(), "CSPX", Reason.HEDGE_FX) not in ids
 
 
 def test_intent_carries_side_urgency_and_decision_price() -> None:
