@@ -24,6 +24,7 @@ from tasks.asking import Asking, trading_is_stopped
 from tasks.day import INPUTS, TradingDay
 from tasks.investors import book_money
 from tasks.known import BROKER, known_orders, own_orders
+from tasks.last_good import with_last_good_marks
 from tasks.open_orders import find_orders
 from tasks.runtime import World
 from tasks.settling import settle_calendar
@@ -61,6 +62,7 @@ def sync_positions(day: TradingDay, recovery: RecoveryReport) -> DayInputs:
     require_possible(broker, BROKER)
     manual_marks = day.manual_marks()
     market = _read_market(day, manual_marks, quoted_contracts(world, day.trade_date, book, broker, previous))
+    market = with_last_good_marks(world, market, book, previous)
     if (
         day.key.kind is RunKind.CLOSE
     ):  # it values and compares; a year of returns would double what a day records

@@ -321,6 +321,7 @@ def set_targets(setup: DaySetup, inputs: DayInputs, fund: ValuedFund, risk: Risk
         expected_carry_annual=expected_carry(setup, inputs),
         option_exposures=readings.option_exposures(fund.valuation, setup.universe),
         option_value=readings.option_value(fund.valuation, setup.universe),
+        untold=inputs.market.untold,
     )
     book, memory = decide_targets(facts, setup.policy.sleeves, setup.policy.risk, inputs.memory.targets)
     weights = weights_at_scale_one(book, risk.scaling_factor, risk.core_scale)

@@ -15,7 +15,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -24,6 +24,9 @@ from functools import cache, lru_cache
 import numpy as np
 
 from engine.errors import InvariantError, NonFiniteValue
+
+SPARE: Mapping[str, object] = {"spare": True}
+"""Metadata of a field that is left out of a record while it is empty: the records of before it was there stay as they are."""
 
 Json: typing.TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = typing.TypeVar("T")
@@ -78,8 +81,12 @@ def _writer(cls: type) -> Writer:
 
 def _container_writer(cls: type) -> Writer:
     if dataclasses.is_dataclass(cls):
-        names = _field_names(cls)
-        return lambda value: {name: to_json(getattr(value, name)) for name in names}
+        names, spare = _field_names(cls), _spare_names(cls)
+        if not spare:
+            return lambda value: {name: to_json(getattr(value, name)) for name in names}
+        return lambda value: {
+            name: to_json(getattr(value, name)) for name in names if name not in spare or getattr(value, name)
+        }
     if issubclass(cls, Mapping):
         return lambda value: {_key_text(key): to_json(item) for key, item in value.items()}
     if issubclass(cls, tuple | list):
@@ -145,6 +152,12 @@ def canonical_text(value: object) -> str:
 TextWriter: typing.TypeAlias = "Callable[[typing.Any], str]"
 
 
+def _text_without_empty(record: object, names: Sequence[str], spare: Collection[str]) -> str:
+    fields = ((name, getattr(record, name)) for name in names)
+    kept = [f'"{name}":{canonical_text(found)}' for name, found in fields if name not in spare or found]
+    return "{" + ",".join(kept) + "}"
+
+
 class _TextWriters(dict[type, TextWriter]):
     """How values of a type are written as text, each found out once: a day writes tens of thousands of records."""
 
@@ -174,7 +187,9 @@ def _text_writer(cls: type) -> TextWriter:
 
 def _record_text_writer(cls: type) -> TextWriter:
     """One template for a dataclass: its sorted names stand, its values are put in."""
-    names = sorted(_field_names(cls))
+    names, spare = sorted(_field_names(cls)), _spare_names(cls)
+    if spare:
+        return lambda record: _text_without_empty(record, names, spare)
     template = "{" + ",".join(f'"{name}":%s' for name in names) + "}"
     if len(names) < 2:
         return lambda value: template % tuple([canonical_text(getattr(value, name)) for name in names])
@@ -219,6 +234,11 @@ def _field_names(cls: type) -> tuple[str, ...]:
     """Fields that make a value; what it derives for itself (``init=False``) is no part of its record."""
     fields = dataclasses.fields(typing.cast(typing.Any, cls))
     return tuple(field.name for field in fields if field.init)
+
+
+def _spare_names(cls: type) -> frozenset[str]:
+    fields = dataclasses.fields(typing.cast(typing.Any, cls))
+    return frozenset(field.name for field in fields if field.metadata.get("spare"))
 
 
 def _fields_without_default(cls: type) -> frozenset[str]:

@@ -11,6 +11,7 @@ from enum import Enum
 import numpy as np
 
 from engine.errors import InvariantError, MissingFxRate, MissingMark, NonFiniteValue
+from engine.model.encoding import SPARE
 from engine.model.instruments import Contract, OptionRight
 from engine.model.money import require_finite
 
@@ -314,7 +315,8 @@ class MarketInputs:
     ``marks`` are the last official closes by contract id. ``chains`` lists each future's contracts by last
     trade date, nearest first, with ``marks`` for those that have a price. ``option_chains`` holds the options that
     were asked for and those held, not all that exist. ``average_daily_volume`` is in
-    contracts or shares over complete sessions. ``sleeve_gaps`` names sleeves that have no data and why.
+    contracts or shares over complete sessions. ``untold`` names instruments of whose last
+    closes a broker told nothing, and why.
     ``dividend_infos`` tells of shares that paid in the last year, by instrument; a line whose record is shorter, or
     that pays none, is absent.
     """
@@ -333,6 +335,7 @@ class MarketInputs:
     average_daily_volume: Mapping[str, Decimal]
     data_notes: tuple[str, ...] = field(default=())
     dividend_infos: Mapping[str, DividendInfo] = field(default_factory=dict)
+    untold: Mapping[str, str] = field(default_factory=dict, metadata=SPARE)
 
     def mark(self, contract_id: str) -> Mark:
         """Mark of a contract; raises `MissingMark`."""

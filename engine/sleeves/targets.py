@@ -39,6 +39,7 @@ from engine.sleeves.relative_value import core_pair, sector_basket
 from engine.sleeves.screener import ScreenInputs
 from engine.sleeves.single_name import ScreenMemory, single_names
 from engine.sleeves.sizing import PriceList, SleeveWish, WantedLine
+from engine.sleeves.untold import sleeve_names, without_untold
 
 UNSCALED_SLEEVES = (Sleeve.CRISIS_ALPHA, Sleeve.UNASSIGNED)
 """Exposure that is not scaled by risk but counts in the limits; the FX hedge and cash do neither (R-27)."""
@@ -53,7 +54,8 @@ class TargetInputs:
     hold of each future. ``expected_carry_annual`` is the carry net of financing per instrument (fraction a year).
     ``option_exposures`` are held options' signed delta exposures, one a contract, and ``option_value`` what they are
     worth, all as fractions of NAV: the limits count protection as the valuation does, so puts add to gross and lower
-    net.
+    net. ``untold`` names instruments of whose
+    closes a broker told nothing, and why.
     """
 
     trade_date: date
@@ -68,6 +70,7 @@ class TargetInputs:
     expected_carry_annual: Mapping[str, float]
     option_exposures: tuple[float, ...]
     option_value: float
+    untold: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,7 @@ def decide_targets(
     holdings = holdings_by_sleeve(inputs.portfolio, inputs.prices)
     listed = listed_instruments(inputs.prices)
     wishes, screens = _wishes(inputs, policy, memory, holdings, listed)
+    wishes = without_untold(wishes, sleeve_names(policy, holdings, listed), inputs.untold)
     scaled = _scaled_weights(wishes, inputs, holdings, policy, limits)
     lines: list[TargetLine] = []
     notes: list[str] = [note for wish in wishes.values() for note in wish.notes]

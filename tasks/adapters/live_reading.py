@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from engine.carry.calendar import DayFacts
-from engine.errors import BrokerRejected, ConfigurationError, UnknownContract
+from engine.errors import BrokerRejected, BrokerUnavailable, ConfigurationError, UnknownContract
 from engine.model.instruments import Contract, Instrument
 from engine.model.market import (
     BASE_CURRENCY,
@@ -32,6 +32,8 @@ from engine.simulation.ages import mark_age
 
 SEARCHED_DAYS = 15
 """Calendar days searched backwards for a last close: a longer silence is no price."""
+MOST_SILENT = 3
+"""So many questions of history in a row stay without an answer before no other is asked."""
 
 
 class ClosingBar(Protocol):
@@ -73,6 +75,28 @@ class LiveMarket(Protocol):
         """What shares pay."""
 
 
+class _Asking:
+    """Questions of history, until `MOST_SILENT` in a row stay without an answer: each of them costs its whole wait."""
+
+    def __init__(self, market: LiveMarket) -> None:
+        self._market, self._silent = market, 0
+
+    def bars(self, name: str, first: date, last: date) -> Sequence[ClosingBar]:
+        """See `LiveMarket.daily_bars`; raises `BrokerUnavailable` without an answer, or without being asked."""
+        if self._silent >= MOST_SILENT:
+            raise BrokerUnavailable(f"not asked: {MOST_SILENT} questions of history stayed without an answer")
+        try:
+            found = self._market.daily_bars(name, first, last)
+        except BrokerUnavailable:
+            self._silent += 1
+            raise
+        except BrokerRejected:
+            self._silent = 0
+            raise
+        self._silent = 0
+        return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveReading:
     """See the module. ``restated`` gives a close of a session per share as counted on a date."""
@@ -91,7 +115,8 @@ class LiveReading:
         shares = [row.instrument_id for row in universe if not row.is_future and not row.is_option]
         chains = {row.instrument_id: self._chain(row, notes) for row in universe if row.is_future}
         listed = {contract.contract_id for chain in chains.values() for contract in chain}
-        marks = self._marks({*shares, *listed, *held}, past, notes)
+        asked = {*shares, *listed, *held}
+        marks, untold = self._marks(asked, frozenset(held), past, notes)
         told = self._option_chains(options, held, past.as_of, notes)
         return replace(
             past,
@@ -105,6 +130,7 @@ class LiveReading:
             borrow=self.market.borrow(shares),
             dividend_infos=self.market.dividend_infos(shares),
             data_notes=(*past.data_notes, *notes),
+            untold=untold,
         )
 
     def day_facts(self, past: DayFacts, held: Iterable[str]) -> DayFacts:
@@ -115,7 +141,10 @@ class LiveReading:
         closes = {name: price for name, price in past.closes.items() if name not in traded}
         last = {name: price for name, price in past.last_closes.items() if name not in traded}
         for name in sorted(traded):
-            bars = self.market.daily_bars(name, day - timedelta(days=SEARCHED_DAYS), day)
+            try:
+                bars = self.market.daily_bars(name, day - timedelta(days=SEARCHED_DAYS), day)
+            except BrokerRejected:
+                continue  # the reading of the same day says why
             if bars:
                 newest = bars[-1]
                 last[name] = self.restated(name, newest.close, newest.session_date, day)
@@ -130,22 +159,41 @@ class LiveReading:
             notes.append(f"{instrument.instrument_id}: no chain at the broker: {error}")
             return ()
 
-    def _marks(self, names: Collection[str], past: MarketInputs, notes: list[str]) -> dict[str, Mark]:
-        marks = {}
+    def _marks(
+        self, names: Collection[str], held: Collection[str], past: MarketInputs, notes: list[str]
+    ) -> tuple[dict[str, Mark], dict[str, str]]:
+        """Marks, and why there are none of instruments whose history was refused, is empty or was not answered.
+
+        Of an expiry that is not held and has not traded yet, an empty history is no gap.
+        """
+        marks: dict[str, Mark] = {}
+        untold: dict[str, str] = {}
+        history = _Asking(self.market)
         for name in sorted(names):
             try:
                 instrument = self.book().instrument(name)
-                if not instrument.is_option:
-                    marks[name] = self._mark(name, instrument, past)
-            except (UnknownContract, ConfigurationError, BrokerRejected) as error:
+                mark = None if instrument.is_option else self._mark(name, instrument, past, history)
+            except (UnknownContract, ConfigurationError) as error:
                 notes.append(f"{name}: no price at the broker: {error}")
-        return marks
+                continue
+            except (BrokerRejected, BrokerUnavailable) as error:
+                notes.append(f"{name}: no price at the broker: {error}")
+                untold.setdefault(instrument.instrument_id, str(error))
+                continue
+            if mark is not None:
+                marks[name] = mark
+            elif not instrument.is_option:
+                why = f"expected a session in the last {SEARCHED_DAYS} days, found none"
+                notes.append(f"{name}: no price at the broker: {why}")
+                if not instrument.is_future or name in held:
+                    untold.setdefault(instrument.instrument_id, why)
+        return marks, untold
 
-    def _mark(self, name: str, instrument: Instrument, past: MarketInputs) -> Mark:
+    def _mark(self, name: str, instrument: Instrument, past: MarketInputs, history: _Asking) -> Mark | None:
         last = self.sessions.last_closed(instrument.venue, past.as_of).session_date
-        bars = self.market.daily_bars(name, last - timedelta(days=SEARCHED_DAYS), last)
+        bars = history.bars(name, last - timedelta(days=SEARCHED_DAYS), last)
         if not bars:
-            raise UnknownContract(f"expected a session in {SEARCHED_DAYS} days up to {last}, found none")
+            return None
         newest = bars[-1]
         return Mark(
             contract_id=name,

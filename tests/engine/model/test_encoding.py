@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from engine.errors import InvariantError, NonFiniteValue
 from engine.model.encoding import (
+    SPARE,
     canonical,
     canonical_text,
     decimal_text,
@@ -212,3 +213,19 @@ def test_canonical_value_has_the_digits_and_the_order_of_its_record() -> None:
 def test_bytes_that_do_not_fit_are_named(data: bytes, why: str) -> None:
     with pytest.raises(InvariantError, match="record of a Inner"):
         decode(Inner, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """A record with a field that it did not have before."""
+
+    kept: int
+    added: Mapping[str, str] = field(default_factory=dict, metadata=SPARE)
+
+
+def test_spare_field_is_left_out_while_it_is_empty_and_read_back_either_way() -> None:
+    assert encode(Grown(kept=0)) == b'{"kept":0}'
+    assert decode(Grown, b'{"kept":0}') == Grown(kept=0)
+    told = Grown(kept=1, added={"AAPL": "refused"})
+    assert encode(told) == b'{"added":{"AAPL":"refused"},"kept":1}'
+    assert decode(Grown, encode(told)) == told
