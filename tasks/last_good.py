@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from engine.accounting.restated import in_order, restated_close
 from engine.composition.stages import PreviousDay
-from engine.model.market import Mark, MarketInputs
+from engine.model.market import Dividend, Mark, MarketInputs, Split
 from engine.model.portfolio import Portfolio
 from engine.simulation.ages import mark_age
 from tasks.runtime import World
@@ -42,9 +42,8 @@ def with_last_good_marks(
 
 def _aged(world: World, market: MarketInputs, old: Mark) -> Mark:
     instrument = world.contracts.instrument(old.contract_id)
-    actions = in_order(
-        row for row in (*market.dividends, *market.splits) if row.instrument_id == instrument.instrument_id
-    )
+    known: tuple[Dividend | Split, ...] = (*market.dividends, *market.splits)
+    actions = in_order(row for row in known if row.instrument_id == instrument.instrument_id)
     last = world.sessions.last_closed(instrument.venue, market.as_of).session_date
     return replace(
         old,

@@ -172,21 +172,26 @@ class LiveReading:
         for name in sorted(names):
             try:
                 instrument = self.book().instrument(name)
-                mark = None if instrument.is_option else self._mark(name, instrument, past, history)
+            except UnknownContract as error:
+                notes.append(f"{name}: no price at the broker: {error}")
+                continue
+            if instrument.is_option:
+                continue
+            is_gap = True
+            try:
+                mark = self._mark(name, instrument, past, history)
+                why = f"expected a session in the last {SEARCHED_DAYS} days, found none"
+                is_gap = not instrument.is_future or name in held
             except (UnknownContract, ConfigurationError) as error:
-                notes.append(f"{name}: no price at the broker: {error}")
-                continue
+                mark, why, is_gap = None, str(error), False
             except (BrokerRejected, BrokerUnavailable) as error:
-                notes.append(f"{name}: no price at the broker: {error}")
-                untold.setdefault(instrument.instrument_id, str(error))
-                continue
+                mark, why = None, str(error)
             if mark is not None:
                 marks[name] = mark
-            elif not instrument.is_option:
-                why = f"expected a session in the last {SEARCHED_DAYS} days, found none"
-                notes.append(f"{name}: no price at the broker: {why}")
-                if not instrument.is_future or name in held:
-                    untold.setdefault(instrument.instrument_id, why)
+                continue
+            notes.append(f"{name}: no price at the broker: {why}")
+            if is_gap:
+                untold.setdefault(instrument.instrument_id, why)
         return marks, untold
 
     def _mark(self, name: str, instrument: Instrument, past: MarketInputs, history: _Asking) -> Mark | None:

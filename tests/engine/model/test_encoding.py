@@ -229,3 +229,5 @@ def test_spare_field_is_left_out_while_it_is_empty_and_read_back_either_way() ->
     told = Grown(kept=1, added={"AAPL": "refused"})
     assert encode(told) == b'{"added":{"AAPL":"refused"},"kept":1}'
     assert decode(Grown, encode(told)) == told
+    for value in (told, Grown(kept=0)):
+        assert json.loads(canonical_text(value)) == to_json(value)
