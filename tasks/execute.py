@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -10,7 +11,7 @@ from functools import partial
 from engine.composition.stages import DayInputs
 from engine.composition.trading import TradeListDecision, price_book
 from engine.composition.window_risk import fund_futures
-from engine.errors import RefusedError, SupersededError
+from engine.errors import FundError, RefusedError, SupersededError
 from engine.execution.executor import execute
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.outcome import AskAgain, ExecutionReport, ExecutionWorld, Progress, ProgressKind
@@ -79,10 +80,14 @@ def work_jobs(
             ending_seconds=GRACE_SECONDS,
             outages=OUTAGES,
         )
-        with without_long_pauses():
-            report = execute(jobs, execution_world)
-        for alarm in report.alarms:
-            day.alert("CRITICAL", alarm)
+        try:
+            with without_long_pauses():
+                report = execute(jobs, execution_world)
+        except FundError:
+            with suppress(*OUTAGES):  # a book that does not answer now must not hide why the run was stopped
+                observer.keep_alarms()
+            raise
+        observer.keep_alarms()
         if not report.fenced:
             note_numbers(day, execution_world.transport)
     if report.fenced:
@@ -148,6 +153,7 @@ class JobObserver:
 
     def __init__(self, day: TradingDay) -> None:
         self._day = day
+        self._alarms: list[str] = []
 
     def __call__(self, progress: Progress) -> None:
         """Keep one fact."""
@@ -156,4 +162,11 @@ class JobObserver:
             self._day.orders.begin_job(progress.subject, at)
         elif progress.kind is ProgressKind.JOB_FINISHED and progress.status is not None:
             self._day.orders.end_job(progress.subject, progress.status, at, progress.text)
+        elif progress.kind is ProgressKind.ALARM:
+            self._alarms.append(progress.text)
         self._day.world.observer(progress.kind.value, f"{at:%H:%M} {progress.text}")
+
+    def keep_alarms(self) -> None:
+        """Let everybody who watches read the run's alarms, however it ended."""
+        for alarm in self._alarms:
+            self._day.alert("CRITICAL", alarm)

@@ -129,19 +129,24 @@ class GroupFill(NamedTuple):
     usd: Decimal
 
 
+def open_usd(planned_net: Decimal, net: Decimal) -> Decimal:
+    """How far the signed net of a group's executed legs is off the way from nothing to its planned net, in USD."""
+    return max(ZERO, net - max(ZERO, planned_net), min(ZERO, planned_net) - net)
+
+
 def unhedged_usd_seconds(
     planned_usd: Sequence[Decimal], fills: Sequence[GroupFill], until: datetime
 ) -> Decimal:
     """How much a group stood open and for how long, in USD times seconds (R-117).
 
-    ``planned_usd`` are the signed values of its legs. Open is what the executed legs' net exceeds the planned net by;
-    it counts from each execution to the next, and from the last one until the windows are over.
+    ``planned_usd`` are the signed values of its legs. What is open counts from each execution to the next, and from the
+    last one until the windows are over (see `open_usd`).
     """
-    aim = abs(sum(planned_usd, ZERO))
+    aim = sum(planned_usd, ZERO)
     ordered = sorted(fills)
     times = [fill.at for fill in ordered] + [max((until, *(fill.at for fill in ordered)))]
     net, total = ZERO, ZERO
     for fill, (start, end) in zip(ordered, pairwise(times), strict=True):
         net += fill.usd
-        total += max(ZERO, abs(net) - aim) * Decimal(str((end - start).total_seconds()))
+        total += open_usd(aim, net) * Decimal(str((end - start).total_seconds()))
     return total

@@ -8,6 +8,7 @@ the simulated exchange in virtual time, and in the backtest.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
@@ -65,8 +66,7 @@ class OrderManager:
         self._fenced, self._ended, self._left = False, False, False
         told = Listeners(agenda.push, self._deliver, inbox.put, messenger.alarm)
         self._doubts = doubts = DoubtWatch(world.book, world.transport, world.absence, told)
-        patience = world.execution.max_legging_seconds
-        self._legging = LeggingWatch(inbox.tickets, patience, agenda.push, messenger.alarm)
+        self._legging = LeggingWatch(world, jobs, inbox.tickets, agenda.push, messenger.alarm)
         self._quoting = Quoting(world, control, doubts, inbox.tickets, jobs, agenda.now)
         self._life = JobLife(world, jobs, inbox, agenda, messenger, Watches(control, doubts, self._legging))
         self._schedule = JobSchedule(
@@ -80,10 +80,13 @@ class OrderManager:
                 self._turn()
             if not self._fenced:
                 self._doubts.leave(self._agenda.now())
+                self._legging.leave(self._agenda.now())
         except SupersededError:
             self._fenced = True
         except Exception as error:  # whatever it is: nothing new may leave, and what works is taken back
             self._line.cancel_all()
+            with suppress(Exception):  # what ended the run is told in any case
+                self._legging.leave(self._agenda.now())
             if isinstance(error, (HaltError, InvariantError, BrokerUnavailable, *self._world.outages)):
                 raise
             raise InvariantError(

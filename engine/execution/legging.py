@@ -1,34 +1,69 @@
 """How long one leg of a roll has stood without the other.
 
 The two legs of a roll are worked at the same time. From the first moment at which their filled parts differ by more
-than a lot, the other leg has the policy's seconds to follow; after that a person hears of it (ROLL-02).
+than a lot, the other leg has the policy's seconds to follow; after that a person hears of it (ROLL-02). The seconds
+count from the execution that went ahead, so that a process that dies and comes back does not begin them anew. Where a
+run ends with a leg alone it is told at once, for nobody looks any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
-from engine.execution.ticket import OrderTicket
+from engine.execution.analytics import open_usd
+from engine.execution.outcome import ExecutionWorld
+from engine.execution.ticket import OrderCore, OrderTicket, new_ticket
+from engine.model.market import FxRates
+from engine.model.money import ZERO
 from engine.model.orders import ALONE, ExecutionJob, OrderIntent, Reason
 
 Tickets = Mapping[str, OrderTicket]
+Push = Callable[[datetime, Callable[[datetime], None]], None]
 
 
-def roll_imbalance(tickets: Tickets, group: str) -> str | None:
-    """What is done of each leg of a roll where one is ahead of the other, ``None`` where they go together."""
-    legs = [ticket for ticket in tickets.values() if roll_group(ticket.core.intent) == group]
+def roll_legs(tickets: Tickets, group: str) -> tuple[OrderTicket, ...]:
+    """Legs of a roll among some parents."""
+    return tuple(ticket for ticket in tickets.values() if roll_group(ticket.core.intent) == group)
+
+
+def are_apart(legs: Sequence[OrderTicket], done: Mapping[str, Decimal]) -> bool:
+    """Whether one leg is ahead of another, with so much ``done`` of each contract."""
     if len(legs) < 2:
-        return None
-    parts = [leg.state.filled / leg.core.intent.quantity for leg in legs]
+        return False
+    parts = [done[leg.core.intent.contract_id] / leg.core.intent.quantity for leg in legs]
     lots = [leg.core.instrument.lot / leg.core.intent.quantity for leg in legs]
     # A leg in whole lots can not follow more closely than that.
-    if max(parts) - min(parts) <= max(lots) and (max(parts) < 1 or min(parts) == 1):
-        return None
-    return ", ".join(
-        f"{leg.core.intent.contract_id} {leg.state.filled.normalize():f} of {leg.core.intent.quantity.normalize():f}"
-        for leg in legs
-    )
+    return max(parts) - min(parts) > max(lots) or (max(parts) >= 1 and min(parts) != 1)
+
+
+def apart_now(legs: Sequence[OrderTicket]) -> bool:
+    """Whether one leg is ahead of another."""
+    return are_apart(legs, {leg.core.intent.contract_id: leg.state.filled for leg in legs})
+
+
+def apart_since(legs: Sequence[OrderTicket]) -> datetime | None:
+    """When the execution was made since which one leg is ahead, ``None`` where the executions go together."""
+    fills = {fill.root: fill for leg in legs for fill in leg.state.fills.values()}
+    done = {leg.core.intent.contract_id: ZERO for leg in legs}
+    since = None
+    for fill in sorted(fills.values(), key=lambda fill: (fill.executed_at, fill.root)):
+        done[fill.contract_id] += fill.quantity
+        since = (since or fill.executed_at) if are_apart(legs, done) else None
+    return since
+
+
+def alone_text(legs: Sequence[OrderTicket], fx: FxRates) -> str:
+    """What is done of each leg, and the value of what stands without the other at the decision's prices."""
+    parts, planned, net = [], ZERO, ZERO
+    for leg in legs:
+        intent, filled = leg.core.intent, leg.state.filled
+        parts.append(f"{intent.contract_id} {filled.normalize():f} of {intent.quantity.normalize():f}")
+        value = leg.core.instrument.notional(Decimal(intent.side.sign), intent.decision_price)
+        unit = fx.to_base(value, leg.core.instrument.currency)
+        planned, net = planned + unit * intent.quantity, net + unit * filled
+    return f"{', '.join(parts)}; {open_usd(planned, net):,.0f} USD stand alone"
 
 
 def roll_group(intent: OrderIntent) -> str | None:
@@ -67,12 +102,14 @@ class LeggingWatch:
 
     def __init__(
         self,
+        world: ExecutionWorld,
+        jobs: Sequence[ExecutionJob],
         tickets: Tickets,
-        seconds: float,
-        push: Callable[[datetime, Callable[[datetime], None]], None],
+        push: Push,
         alarm: Callable[[str, str], None],
     ) -> None:
-        self._tickets, self._seconds, self._push, self._alarm = tickets, seconds, push, alarm
+        self._world, self._jobs, self._tickets = world, jobs, tickets
+        self._push, self._alarm = push, alarm
         self._since: dict[str, datetime] = {}
 
     def look(self, intent: OrderIntent, now: datetime) -> None:
@@ -80,13 +117,49 @@ class LeggingWatch:
         group = roll_group(intent)
         if group is None:
             return
-        if roll_imbalance(self._tickets, group) is None:
+        legs = roll_legs(self._tickets, group)
+        if not apart_now(legs):
             self._since.pop(group, None)
         elif group not in self._since:
-            self._since[group] = now
-            self._push(now + timedelta(seconds=self._seconds), lambda _: self._due(group, now))
+            since = self._since[group] = min(now, apart_since(legs) or now)
+            due = since + timedelta(seconds=self._world.execution.max_legging_seconds)
+            self._push(due, lambda at: self._due(group, since, at))
 
-    def _due(self, group: str, since: datetime) -> None:
-        text = roll_imbalance(self._tickets, group)
-        if text is not None and self._since.get(group) == since:
-            self._alarm(group, f"{group} has stood on one leg for {self._seconds:g} s: {text}")
+    def _due(self, group: str, since: datetime, now: datetime) -> None:
+        legs = roll_legs(self._tickets, group)
+        if apart_now(legs) and self._since.get(group) == since:
+            self._tell(group, legs, since, now)
+
+    def leave(self, now: datetime) -> None:
+        """The run ends: tell what stands on one leg, also of a roll that an earlier attempt began and this one did not."""
+        tickets = {**self._left_by_earlier_attempts(), **self._tickets}
+        groups = {roll_group(ticket.core.intent) for ticket in tickets.values()}
+        for group in sorted(group for group in groups if group is not None):
+            legs = roll_legs(tickets, group)
+            if apart_now(legs):
+                since = self._since.get(group) or min(now, apart_since(legs) or now)
+                self._tell(group, legs, since, now, " when the run ended")
+
+    def _tell(
+        self, group: str, legs: Sequence[OrderTicket], since: datetime, now: datetime, when: str = ""
+    ) -> None:
+        seconds, text = (now - since).total_seconds(), alone_text(legs, self._world.prices.fx)
+        self._alarm(group, f"{group} has stood on one leg for {seconds:.0f} s{when}: {text}")
+
+    def _left_by_earlier_attempts(self) -> Tickets:
+        """Legs of rolls that this run did not begin, as the book has them."""
+        world = self._world
+        return {
+            leg.intent_id: new_ticket(
+                OrderCore(
+                    intent=leg,
+                    instrument=world.prices.contracts.instrument(leg.contract_id),
+                    window_end=job.ends_at,
+                    quantity=leg.quantity,
+                    children=world.book.children(leg.intent_id),
+                )
+            )
+            for job in self._jobs
+            for leg in job.intents
+            if roll_group(leg) is not None and leg.intent_id not in self._tickets
+        }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal as D
@@ -13,11 +13,12 @@ import pytest
 
 from engine.accounting.reconciliation import ReconciliationReport
 from engine.errors import HaltError
-from engine.execution.outcome import AskAgain
+from engine.execution.outcome import AskAgain, ExecutionReport, ExecutionWorld, Progress, ProgressKind
 from engine.model.breaks import BreakKind
 from engine.model.context import RunKind, RunStatus
 from engine.model.encoding import decode
 from engine.model.halts import HaltChoice, HaltKind
+from engine.model.orders import ExecutionJob
 from engine.simulation.account import FaultKind
 from engine.simulation.faults import inject, shift_net_liquidation
 from engine.simulation.interventions import change_cash, distort_report, withdraw_execution
@@ -72,6 +73,24 @@ def test_window_stops_before_its_first_order_when_money_left_since_the_decision(
 
         assert resumed.status is RunStatus.COMPLETED
         assert world.broker.state.head.orders > before
+
+
+def test_alarms_of_a_window_that_was_stopped_are_kept_for_everybody_who_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = "roll:ES has stood on one leg for 25 s when the run ended"
+
+    def stopped(_: Sequence[ExecutionJob], executed: ExecutionWorld) -> ExecutionReport:
+        executed.observer(Progress(ProgressKind.ALARM, executed.transport.now(), "roll:ES", alone))
+        raise HaltError(HaltKind.CASH_BREAK.value, "money left before the second window")
+
+    with world_of(undisturbed_home(), tmp_path) as world:
+        monkeypatch.setattr("tasks.execute.execute", stopped)
+
+        assert run(world, HALTED_DAY, RunKind.EXECUTION).is_halted
+
+        kept = [(row["level"], row["message"]) for row in world.records.rows("alerts")]
+        assert ("CRITICAL", alone) in kept
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,12 @@ def fill(second: int, usd: int) -> GroupFill:
         ),
         (PAIR, (fill(30, -1000), fill(0, 1000)), 30_000, "in order of time"),
         ((D(1000), D(-400)), (fill(0, 1000), fill(60, -400)), 400 * 60, "600 USD were meant to stay open"),
+        (
+            (D(-1000), D(400)),
+            (fill(0, 400), fill(60, -1000)),
+            400 * 60,
+            "what goes the other way was not meant to stay open",
+        ),
     ],
 )
 def test_open_part_counts_by_its_seconds(
