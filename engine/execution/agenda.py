@@ -23,6 +23,11 @@ class Agenda:
         self._latest = max(self._latest, self._clock())
         return self._latest
 
+    @property
+    def seen(self) -> datetime:
+        """The venue's time when it was last asked for: what a run that failed still knows."""
+        return self._latest
+
     def push(self, at: datetime, action: Action) -> None:
         """Wake an action at a time."""
         self._pushed += 1

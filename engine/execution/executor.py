@@ -79,14 +79,15 @@ class OrderManager:
             while not (self._schedule.is_over or self._fenced or self._left):
                 self._turn()
             if not self._fenced:
-                self._doubts.leave(self._agenda.now())
-                self._legging.leave(self._agenda.now())
+                now = self._agenda.now()
+                self._doubts.leave(now)
+                self._legging.leave(now)
         except SupersededError:
             self._fenced = True
         except Exception as error:  # whatever it is: nothing new may leave, and what works is taken back
             self._line.cancel_all()
             with suppress(Exception):  # what ended the run is told in any case
-                self._legging.leave(self._agenda.now())
+                self._legging.leave(self._agenda.seen)
             if isinstance(error, (HaltError, InvariantError, BrokerUnavailable, *self._world.outages)):
                 raise
             raise InvariantError(

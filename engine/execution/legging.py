@@ -131,35 +131,42 @@ class LeggingWatch:
             self._tell(group, legs, since, now)
 
     def leave(self, now: datetime) -> None:
-        """The run ends: tell what stands on one leg, also of a roll that an earlier attempt began and this one did not."""
-        tickets = {**self._left_by_earlier_attempts(), **self._tickets}
-        groups = {roll_group(ticket.core.intent) for ticket in tickets.values()}
-        for group in sorted(group for group in groups if group is not None):
-            legs = roll_legs(tickets, group)
+        """The run ends: tell what stands on one leg, also of a roll that an earlier attempt began and this one did not.
+
+        What this run worked comes first: the book, which knows the rest, may be what failed.
+        """
+        rolls: dict[str, list[tuple[ExecutionJob, OrderIntent]]] = {}
+        for job in self._jobs:
+            for leg in job.intents:
+                if (group := roll_group(leg)) is not None:
+                    rolls.setdefault(group, []).append((job, leg))
+        for group in sorted(rolls, key=lambda name: (self._is_left_over(rolls[name]), name)):
+            legs = [self._ticket(job, leg) for job, leg in rolls[group]]
             if apart_now(legs):
                 since = self._since.get(group) or min(now, apart_since(legs) or now)
                 self._tell(group, legs, since, now, " when the run ended")
+
+    def _is_left_over(self, roll: Iterable[tuple[ExecutionJob, OrderIntent]]) -> bool:
+        return any(leg.intent_id not in self._tickets for _, leg in roll)
+
+    def _ticket(self, job: ExecutionJob, leg: OrderIntent) -> OrderTicket:
+        """A leg as this run has it, or as the book has it that this run did not begin."""
+        found = self._tickets.get(leg.intent_id)
+        if found is not None:
+            return found
+        world = self._world
+        return new_ticket(
+            OrderCore(
+                intent=leg,
+                instrument=world.prices.contracts.instrument(leg.contract_id),
+                window_end=job.ends_at,
+                quantity=leg.quantity,
+                children=world.book.children(leg.intent_id),
+            )
+        )
 
     def _tell(
         self, group: str, legs: Sequence[OrderTicket], since: datetime, now: datetime, when: str = ""
     ) -> None:
         seconds, text = (now - since).total_seconds(), alone_text(legs, self._world.prices.fx)
         self._alarm(group, f"{group} has stood on one leg for {seconds:.0f} s{when}: {text}")
-
-    def _left_by_earlier_attempts(self) -> Tickets:
-        """Legs of rolls that this run did not begin, as the book has them."""
-        world = self._world
-        return {
-            leg.intent_id: new_ticket(
-                OrderCore(
-                    intent=leg,
-                    instrument=world.prices.contracts.instrument(leg.contract_id),
-                    window_end=job.ends_at,
-                    quantity=leg.quantity,
-                    children=world.book.children(leg.intent_id),
-                )
-            )
-            for job in self._jobs
-            for leg in job.intents
-            if roll_group(leg) is not None and leg.intent_id not in self._tickets
-        }

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal as D
+from typing import NoReturn
 
 import pytest
 
@@ -225,6 +226,25 @@ def test_line_that_breaks_for_good_tells_what_stands_on_one_leg(error: Exception
     watched = replace(made, execution=PATIENT, observer=heard_by(heard), outages=(TimeoutError,))
     with pytest.raises(type(error)):
         execute([job(CLOSING, OPENING), later_job()], watched)
+    assert [text for _, text in heard] == [ended(15)]
+
+
+def test_book_that_fails_hides_no_leg_that_the_run_itself_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(OPENING, intent_id="other", group="roll:other")  # of a window that never opens
+    made, broker, book = world(CLOSING, OPENING, LATER, other)
+    broker.on_send = trading(CLOSED_ALONE)
+    heard: list[tuple[float, str]] = []
+
+    def fail(_: str) -> NoReturn:
+        raise TimeoutError("no answer")
+
+    broker.at_times.append(
+        (NOON + timedelta(seconds=15), lambda: monkeypatch.setattr(book, "children", fail))
+    )
+    watched = replace(made, execution=PATIENT, observer=heard_by(heard), outages=(TimeoutError,))
+    closed = job(other, name="job-0", start=NOON + timedelta(hours=2))
+    with pytest.raises(TimeoutError):
+        execute([closed, job(CLOSING, OPENING), later_job()], watched)
     assert [text for _, text in heard] == [ended(15)]
 
 

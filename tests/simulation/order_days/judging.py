@@ -272,7 +272,8 @@ def _nothing_left_alone(day: FaultedDay) -> Iterator[str]:
 
 
 def _doubt_is_told(day: FaultedDay) -> Iterator[str]:
-    said = " ".join(day.alarms)
+    # A leg that stands alone is told with its contract, which says nothing of its orders.
+    said = " ".join(text for text in day.alarms if "on one leg" not in text)
     for view in account_orders(day.database, ACCOUNT, day.drawn.day):
         child = view.record.child
         if (
