@@ -21,6 +21,8 @@ from engine.model.orders import ALONE, ExecutionJob, OrderIntent, Reason
 
 Tickets = Mapping[str, OrderTicket]
 Push = Callable[[datetime, Callable[[datetime], None]], None]
+STAMP = timedelta(seconds=1)
+"""A broker tells the times of executions in whole seconds: what is stamped later than this before now came as it happened."""
 
 
 def roll_legs(tickets: Tickets, group: str) -> tuple[OrderTicket, ...]:
@@ -97,6 +99,12 @@ def missing_leg(
     return next((name for _, name in sorted(others.items()) if not has_market(name)), None)
 
 
+def _noticed(legs: Sequence[OrderTicket], now: datetime) -> datetime:
+    """Since when one leg is ahead that is noticed now: since now, unless the execution was told late."""
+    since = apart_since(legs) or now
+    return since if since < now - STAMP else now
+
+
 class LeggingWatch:
     """Since when the legs of each roll differ; ``push`` wakes an action, ``alarm`` hears of a leg left behind."""
 
@@ -121,7 +129,7 @@ class LeggingWatch:
         if not apart_now(legs):
             self._since.pop(group, None)
         elif group not in self._since:
-            since = self._since[group] = min(now, apart_since(legs) or now)
+            since = self._since[group] = _noticed(legs, now)
             due = since + timedelta(seconds=self._world.execution.max_legging_seconds)
             self._push(due, lambda at: self._due(group, since, at))
 
@@ -143,7 +151,7 @@ class LeggingWatch:
         for group in sorted(rolls, key=lambda name: (self._is_left_over(rolls[name]), name)):
             legs = [self._ticket(job, leg) for job, leg in rolls[group]]
             if apart_now(legs):
-                since = self._since.get(group) or min(now, apart_since(legs) or now)
+                since = self._since.get(group) or _noticed(legs, now)
                 self._tell(group, legs, since, now, " when the run ended")
 
     def _is_left_over(self, roll: Iterable[tuple[ExecutionJob, OrderIntent]]) -> bool:

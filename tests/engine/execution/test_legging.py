@@ -272,6 +272,22 @@ def test_next_attempt_goes_on_with_the_minute_of_the_one_that_died() -> None:
     assert [at for at, _ in heard] == [pytest.approx(65.0), pytest.approx(300.1)]
 
 
+def test_execution_that_is_told_late_counts_from_when_it_was_made() -> None:
+    made, broker, _ = world(CLOSING, OPENING)
+    heard: list[tuple[float, str]] = []
+
+    def trade(b: ScriptedTransport, child: ChildOrder) -> None:
+        fakes.acknowledge(b, child)
+        if child.contract_id == ES_JUN:
+            done = b.execute(child, D(8), after=40)
+            b.done[-1] = made_at = replace(done, executed_at=NOON + timedelta(seconds=5))
+            b.queue = [(at, n, replace(e, fill=made_at) if e.fill is done else e) for at, n, e in b.queue]
+
+    broker.on_send = trade
+    execute([job(CLOSING, OPENING, minutes=5)], replace(made, execution=PATIENT, observer=heard_by(heard)))
+    assert [at for at, _ in heard] == [pytest.approx(65.0), pytest.approx(300.1)]
+
+
 def test_attempt_after_the_window_tells_what_the_one_that_died_left_on_one_leg() -> None:
     made, broker, book = world(CLOSING, OPENING)
     broker.on_send = trading(CLOSED_ALONE)

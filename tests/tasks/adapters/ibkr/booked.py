@@ -67,7 +67,7 @@ WINDOW = timedelta(minutes=20)
 ABSENCE = AbsencePolicy(broker_zone="America/New_York")
 Mishap = Callable[["BookedWindow"], object]
 Moment = tuple[str, int]
-"""What happened, and how many times by then: ``("send", 1)``, ``("cancel", 1)``, ``("fill", 2)``."""
+"""What happened, and how many times by then: ``("send", 1)``, ``("cancel", 1)``, ``("fill", 2)``; a quote counts before it is answered."""
 
 
 def contract_book() -> ContractBook:
@@ -87,6 +87,7 @@ class Interrupted:
         return self._line.now()
 
     def quote(self, contract_id: str) -> Quote | None:
+        self._told("quote")
         return self._line.quote(contract_id)
 
     def send(self, child: ChildOrder) -> None:
@@ -125,6 +126,7 @@ class BookedWindow:
     job: ExecutionJob
     mishaps: Mapping[Moment, Mishap] = field(default_factory=dict)
     alarms: list[str] = field(default_factory=list)
+    alarm_times: dict[str, datetime] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
     request_timeout: float = 5.0
@@ -272,12 +274,18 @@ class BookedWindow:
     def _observe(self, kind: str, text: str) -> None:
         if kind == "alarm":
             self.alarms.append(text)
+            self.alarm_times[text] = self.gateway.gateway.now
 
     # ------------------------------------------------------------ what is judged
 
     def statuses(self) -> list[ChildStatus]:
         """States of the children in the book."""
         return [view.record.status for view in account_orders(self.database, ACCOUNT, OPENED.date())]
+
+    def written(self, contract_id: str) -> list[ChildStatus]:
+        """States of one contract's children in the book."""
+        views = account_orders(self.database, ACCOUNT, OPENED.date())
+        return [view.record.status for view in views if view.record.child.contract_id == contract_id]
 
     def references(self) -> Counter[str]:
         """How many orders the broker took under each reference."""
