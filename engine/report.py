@@ -391,6 +391,7 @@ class DayReport:
     rolls: tuple[RollRow, ...] = ()
     estimate: NavEstimate | None = None
     closing_estimate: NavEstimate | None = None
+    unhedged_usd_seconds: float | None = None
     halts: tuple[HaltView, ...]
     flagged_prices: tuple[FlaggedPrice, ...]
     notes: tuple[str, ...]

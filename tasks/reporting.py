@@ -35,6 +35,7 @@ from tasks.reporting_trades import (
     job_rows,
     order_rows,
     trade_rows,
+    unhedged_usd_seconds,
 )
 from tasks.reporting_views import (
     bridge_view,
@@ -120,6 +121,7 @@ def build_report(world: World, trade_date: date) -> DayReport:
         jobs=job_rows(world, trade_date),
         orders=order_rows(orders),
         fills=fills,
+        unhedged_usd_seconds=unhedged_usd_seconds(world, trade_date),
         costs=cost_view(world, fx, trade_date, decision, fills),
         reconciliation=reconciliation_view(decision.reconciliation),
         closing_reconciliation=None if close is None else reconciliation_view(close.reconciliation),

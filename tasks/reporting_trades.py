@@ -232,6 +232,14 @@ def fill_rows(world: World, fx: FxRates, orders: Sequence[OrderView]) -> tuple[F
     return tuple(rows)
 
 
+def unhedged_usd_seconds(world: World, trade_date: date) -> float | None:
+    """What groups stood open for by the record of the windows, ``None`` before there is one."""
+    rows = world.records.rows(
+        "analytics_daily", account=world.account, trade_date=trade_date, metric="unhedged_usd_seconds"
+    )
+    return next((row["figure"] for row in rows if isinstance(row["figure"], float)), None)
+
+
 def cost_view(
     world: World, fx: FxRates, trade_date: date, decision: RunView, fills: Sequence[FillRow]
 ) -> CostView:

@@ -98,6 +98,7 @@ def calm_day() -> DayReport:
             fill(2, "FESX_20261218", "SELL", "1", "5630", 1.78, "13.85"),
             fill(3, "MSFT", "BUY", "6", "498.06", -0.4, "2.13"),
         ),
+        unhedged_usd_seconds=30354522.1718,
         costs=CostView(traded_usd=D("88872.96"), turnover_fraction=0.0088763, commission_usd=D("8.75"), tax_usd=D("0"), slippage_usd=D("12.62"), netting_saved_usd=D("3.1")),
         reconciliation=reconciliation(),
         closing_reconciliation=reconciliation(nlv="10018100.00", difference="21.04"),

@@ -42,6 +42,7 @@ from tasks.adapters.report_text import (
     sleeve_name,
     sleeve_rank,
     target_text,
+    unhedged_text,
     usd,
 )
 
@@ -305,6 +306,7 @@ def _costs(report: DayReport) -> Iterator[Text | Table]:
             ("Saved by netting", usd(costs.netting_saved_usd)),
             ("Turnover", f"{percent(costs.turnover_fraction)} of NAV"),
             ("Orders and fills", f"{len(report.orders)} orders, {len(report.fills)} executions"),
+            ("Legs without the others", unhedged_text(report)),
         )
     )
 

@@ -33,6 +33,7 @@ def to_result_json(report: DayReport, page: str | None) -> dict[str, Json]:
         "orders": to_json(report.orders),
         "fills": to_json(report.fills),
         "costs": to_json(report.costs),
+        "unhedged_usd_seconds": to_json(report.unhedged_usd_seconds),
         "halts": to_json(report.halts),
         "report": page,
         **_context(report),

@@ -33,6 +33,7 @@ from tasks.adapters.report_text import (
     second_text,
     share,
     sleeve_name,
+    unhedged_text,
     usd,
 )
 
@@ -139,7 +140,10 @@ def _measures(risk: RiskView) -> list[Row]:
 
 def order_section(report: DayReport) -> Html:
     """Every child order and every execution, folded away."""
-    lead = f"{counted(len(report.orders), 'child order')}, {counted(len(report.fills), 'execution')}."
+    lead = (
+        f"{counted(len(report.orders), 'child order')}, {counted(len(report.fills), 'execution')}. Legs that stood"
+        f" without the others of their group, by value and time: {unhedged_text(report)}."
+    )
     parts = [*_orders(report), *_fills(report)]
     return section("orders", "Orders and fills", lead, parts, tone="long")
 

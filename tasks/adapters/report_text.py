@@ -18,6 +18,7 @@ from engine.report import (
     BreakRow,
     BridgeRow,
     BridgeView,
+    DayReport,
     ExposureRow,
     FlaggedPrice,
     HaltView,
@@ -126,6 +127,12 @@ def signed_quantity(value: Decimal) -> str:
 def usd(value: Decimal, decimals: int = 2, *, signed: bool = False) -> str:
     """An amount of US dollars with its unit."""
     return f"{amount(value, decimals, signed=signed)}{NO_BREAK}USD"
+
+
+def unhedged_text(report: DayReport) -> str:
+    """What executed legs of groups stood open without the others, and for how long."""
+    value = report.unhedged_usd_seconds
+    return "not known before the windows end" if value is None else f"{amount(value, 0)}{NO_BREAK}USD × s"
 
 
 def percent(fraction: Decimal | float, decimals: int = 2, *, signed: bool = False) -> str:

@@ -126,6 +126,7 @@ def test_order_s_analytics_are_those_of_the_report(world: World, day: date) -> N
     }
     assert metrics["fills"] == len(report.fills)
     assert metrics["orders"] == len(report.orders)
+    assert metrics["unhedged_usd_seconds"] == report.unhedged_usd_seconds
     assert metrics["shortfall_usd"] == pytest.approx(
         metrics["delay_usd"] + metrics["slippage_usd"] + metrics["commission_usd"] + metrics["tax_usd"],
         abs=1e-4,

@@ -27,7 +27,7 @@ from tasks.adapters.report_charts import (
 from tasks.adapters.report_html import element, join
 from tasks.adapters.report_json import figure, to_result_json
 from tasks.adapters.report_page import render_page
-from tasks.adapters.report_text import group_name, reason_text
+from tasks.adapters.report_text import NO_BREAK, group_name, reason_text
 from tests.factories_report import SAMPLES, calm_day, crisis_day, halted_day, hostile_words, missing_values
 
 ADDRESS = re.compile(
@@ -168,6 +168,23 @@ def test_result_has_the_agreed_keys_and_money_as_text(name: str) -> None:
         row for row in result["trades"] if not {"instrument", "quantity", "decision", "reason"} <= set(row)
     ] == []
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (30354522.1718, f"{30_354_522:,}{NO_BREAK}USD × s"),
+        (0.0, f"0{NO_BREAK}USD × s"),
+        (None, "not known before the windows end"),
+    ],
+)
+def test_legs_that_stood_without_the_others_are_told_with_the_executions(
+    value: float | None, told: str
+) -> None:
+    report = replace(calm_day(), unhedged_usd_seconds=value)
+    orders = render_page(report).partition('id="orders"')[2].partition("<details")[0]
+    assert f"Legs that stood without the others of their group, by value and time: {told}." in orders
+    assert to_result_json(report, None)["unhedged_usd_seconds"] == value
 
 
 def test_result_says_null_where_nothing_was_valued() -> None:

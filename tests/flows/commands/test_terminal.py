@@ -46,6 +46,11 @@ def test_report_tells_summary_trades_and_reasons_without_colour() -> None:
     assert "var/reports/day.html" in text
 
 
+def test_report_tells_what_stood_on_one_leg_beside_its_executions() -> None:
+    [line] = [line for line in printed("calm").splitlines() if "Legs without the others" in line]
+    assert line.split("others")[1].replace("\u00a0", " ").strip() == "30,354,522 USD × s"
+
+
 def test_halted_report_prints_the_exact_lines_that_clear_it() -> None:
     text = printed("halted")
     assert './fund resolve H-2026-11-20-7f3a91 --choice adopt-broker --reason "why"' in text
