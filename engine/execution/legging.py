@@ -47,8 +47,9 @@ def apart_now(legs: Sequence[OrderTicket]) -> bool:
 
 def apart_since(legs: Sequence[OrderTicket]) -> datetime | None:
     """When the execution was made since which one leg is ahead, ``None`` where the executions go together."""
-    fills = {fill.root: fill for leg in legs for fill in leg.state.fills.values()}
     done = {leg.core.intent.contract_id: ZERO for leg in legs}
+    told = (fill for leg in legs for fill in leg.state.fills.values())  # a spread's to both of its parents
+    fills = {fill.root: fill for fill in told if fill.contract_id in done}
     since = None
     for fill in sorted(fills.values(), key=lambda fill: (fill.executed_at, fill.root)):
         done[fill.contract_id] += fill.quantity

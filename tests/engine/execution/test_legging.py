@@ -17,6 +17,7 @@ from engine.model.market import Quote
 from engine.model.orders import ChildOrder, ExecutionJob, OrderIntent, Reason, Side
 from tests import fakes
 from tests.engine.execution.market import ES_JUN, ES_SEP, NOON, execution_policy, intent, job, steady, world
+from tests.engine.execution.test_spreads import fill_spread, legs, market, roll_job
 from tests.fakes import OnSend, ScriptedTransport
 
 ROLL = "roll:ES"
@@ -270,6 +271,34 @@ def test_next_attempt_goes_on_with_the_minute_of_the_one_that_died() -> None:
     execute([job(CLOSING, OPENING, minutes=5)], replace(made, execution=PATIENT, observer=heard_by(heard)))
     # From the execution 5 s after noon, not from this attempt's beginning.
     assert [at for at, _ in heard] == [pytest.approx(65.0), pytest.approx(300.1)]
+
+
+def test_spread_s_executions_count_once_for_its_two_parents_when_the_next_attempt_counts() -> None:
+    closing, opening = legs()
+    made, broker, book = world(closing, opening)
+
+    def three(b: ScriptedTransport, child: ChildOrder) -> None:
+        fakes.acknowledge(b, child)
+        if child.attempt == 1:
+            fill_spread(b, child, 3)
+
+    def closes(b: ScriptedTransport, child: ChildOrder) -> None:
+        (fakes.fill_all if child.contract_id == ES_JUN else fakes.acknowledge)(b, child)
+
+    broker.on_send = market(three, closes)
+    asked = replace(made, is_ending=lambda: ES_JUN in {child.contract_id for child in broker.sent})
+    assert execute([roll_job(closing, opening)], asked).interrupted
+    recover(book, broker)
+    ahead = broker.done[-1]
+    assert (ahead.contract_id, ahead.quantity) == (ES_JUN, 2), "the two that no spread took"
+    broker.clock = ahead.executed_at + timedelta(seconds=40)
+    heard: list[tuple[float, str]] = []
+    patient = replace(made, execution=PATIENT, observer=heard_by(heard))
+    execute([roll_job(closing, opening)], patient)
+    since = (ahead.executed_at - NOON).total_seconds()
+    assert heard[0][0] == pytest.approx(since + 60)
+    # 5 × 250,000 closed and 3 × 252,500 opened.
+    assert f"60 s: {ES_JUN} 5 of 5, {ES_SEP} 3 of 5; 492,500 USD" in heard[0][1]
 
 
 def test_execution_that_is_told_late_counts_from_when_it_was_made() -> None:
