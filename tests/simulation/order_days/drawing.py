@@ -27,6 +27,7 @@ from engine.model.orders import (
 from state.gate import OrderLimits
 from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, NEXT, UNIVERSE, World, utc
 from tests.simulation.order_days.auctions import auction_jobs
+from tests.simulation.order_days.legs import leg_jobs
 
 
 class Fault(Enum):
@@ -82,6 +83,7 @@ class Fault(Enum):
     LATE_START = "the next attempt begins up to three quarters of an hour later"
     AUCTION_MOVED = "an auction is held some minutes late"
     AUCTION_UNHEARD = "nobody tells how an order for an auction ended"
+    LEG_REFUSED = "the broker refuses the second leg of a roll"
 
 
 RATES = (0.003, 0.01, 0.03, 0.1)
@@ -94,12 +96,17 @@ RARE = frozenset(
 )  # fmt: skip
 """Faults with many occasions a day: they are drawn ten times more rarely."""
 
-FREQUENT = frozenset({Fault.CUTOFF_DEATH, Fault.LATE_START, Fault.AUCTION_MOVED, Fault.AUCTION_UNHEARD})
+FREQUENT = frozenset(
+    {
+        Fault.CUTOFF_DEATH, Fault.LATE_START, Fault.AUCTION_MOVED, Fault.AUCTION_UNHEARD, Fault.LEG_REFUSED,
+    }
+)  # fmt: skip
 """Faults with few occasions a day: they are drawn ten times more often."""
 
 LATER: Mapping[Fault, float] = {
     Fault.TERMINATE: 0.3, Fault.FOREIGN_ORDER: 0.15, Fault.FOREIGN_TRADE: 0.15, Fault.CUTOFF_DEATH: 0.4,
     Fault.LATE_START: 0.2, Fault.AUCTION_MOVED: 0.4, Fault.AUCTION_UNHEARD: 0.4,
+    Fault.LEG_REFUSED: 0.4,
 }  # fmt: skip
 """Faults that came after the first recorded days, and on which share of the days each may strike.
 
@@ -160,7 +167,7 @@ def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
     return DrawnDay(
         seed=seed,
         day=day,
-        jobs=(*_continuous_jobs(seed, chance, day, rates), *auction_jobs(seed, day)),
+        jobs=(*_continuous_jobs(seed, chance, day, rates), *auction_jobs(seed, day), *leg_jobs(seed, day)),
         depth=Decimal(chance.choice((20, 150, 100_000))),
         drift=chance.choice((0, 0, 1, 4)),
         rates=rates,

@@ -26,6 +26,7 @@ from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
 from state.database import Database, upgrade
 from tests.simulation.order_days.drawing import Dice, Fault
+from tests.simulation.order_days.legs import is_second_leg
 from tests.simulation.order_days.quotes import SPOILED, widened
 from tests.simulation.order_days.strangers import Strangers
 
@@ -210,7 +211,8 @@ class FaultedTransport:
             raise BrokerUnavailable("expected an open line, found none")
         if self._is_silent or dice.strikes(Fault.SEND_SILENT):
             return
-        if dice.strikes(Fault.REJECT):
+        is_refused = is_second_leg(child) and dice.strikes(Fault.LEG_REFUSED)
+        if is_refused or dice.strikes(Fault.REJECT):
             self._hold(self._told(TransportEventKind.REJECTED, child.order_ref, "error 201: rejected"), 0.05)
             return
         self._inner.send(child)
