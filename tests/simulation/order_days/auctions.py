@@ -19,7 +19,7 @@ from engine.model.orders import (
 )
 from tests.engine.simulation.exchange_world import CONTRACTS, World, utc
 
-SHARE = 0.12
+SHARE = 0.08
 """Of the days so many have orders for auctions."""
 
 AROUND = timedelta(minutes=3)

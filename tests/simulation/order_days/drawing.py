@@ -106,7 +106,7 @@ FREQUENT = frozenset(
 LATER: Mapping[Fault, float] = {
     Fault.TERMINATE: 0.3, Fault.FOREIGN_ORDER: 0.15, Fault.FOREIGN_TRADE: 0.15, Fault.CUTOFF_DEATH: 0.4,
     Fault.LATE_START: 0.2, Fault.AUCTION_MOVED: 0.4, Fault.AUCTION_UNHEARD: 0.4,
-    Fault.LEG_REFUSED: 0.4,
+    Fault.LEG_REFUSED: 0.8,
 }  # fmt: skip
 """Faults that came after the first recorded days, and on which share of the days each may strike.
 

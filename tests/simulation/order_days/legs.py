@@ -20,7 +20,7 @@ from engine.model.orders import (
 )
 from tests.engine.simulation.exchange_world import CONTRACTS, FUTURE, NEXT, World, utc
 
-SHARE = 0.1
+SHARE = 0.06
 """Of the days so many roll by legs."""
 
 GROUP = "roll:ES"
