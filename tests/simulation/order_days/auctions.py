@@ -19,8 +19,8 @@ from engine.model.orders import (
 )
 from tests.engine.simulation.exchange_world import CONTRACTS, World, utc
 
-SHARE = 0.08
-"""Of the days so many have orders for auctions."""
+SHARE, SHARE_OF_TESTS = 0.08, 0.12
+"""Of the days so many have orders for auctions; of those that are drawn for some faults alone more."""
 
 AROUND = timedelta(minutes=3)
 """How near to a cut-off is around it."""
@@ -45,10 +45,10 @@ _OFTEN = (
 """New York's close is drawn rarely: its orders stand for a quarter of an hour, which is long to live."""
 
 
-def auction_jobs(seed: int, day: date) -> tuple[ExecutionJob, ...]:
+def auction_jobs(seed: int, day: date, share: float = SHARE) -> tuple[ExecutionJob, ...]:
     """Jobs that a seed adds for auctions; of most seeds none."""
     chance = random.Random(f"{seed}|auctions")
-    if chance.random() >= SHARE:
+    if chance.random() >= share:
         return ()
     places = dict.fromkeys(chance.choice(_OFTEN) for _ in range(chance.randint(1, 2)))
     return tuple(_job(chance, day, venue, style) for venue, style in places)

@@ -26,8 +26,7 @@ from engine.model.orders import (
 )
 from state.gate import OrderLimits
 from tests.engine.simulation.exchange_world import CONTRACTS, EURO, FUTURE, NEXT, UNIVERSE, World, utc
-from tests.simulation.order_days.auctions import auction_jobs
-from tests.simulation.order_days.legs import leg_jobs
+from tests.simulation.order_days import auctions, legs
 
 
 class Fault(Enum):
@@ -167,7 +166,7 @@ def draw(seed: int, only: Mapping[Fault, float] | None = None) -> DrawnDay:
     return DrawnDay(
         seed=seed,
         day=day,
-        jobs=(*_continuous_jobs(seed, chance, day, rates), *auction_jobs(seed, day), *leg_jobs(seed, day)),
+        jobs=(*_continuous_jobs(seed, chance, day, rates), *_later_jobs(seed, day, only is not None)),
         depth=Decimal(chance.choice((20, 150, 100_000))),
         drift=chance.choice((0, 0, 1, 4)),
         rates=rates,
@@ -180,6 +179,15 @@ def _continuous_jobs(
 ) -> tuple[ExecutionJob, ...]:
     jobs = _jobs(chance, day)
     return _reducing(seed, jobs) if rates.keys() & STOPS else jobs
+
+
+def _later_jobs(seed: int, day: date, is_for_tests: bool) -> tuple[ExecutionJob, ...]:
+    """Jobs for auctions and of rolls by legs, which came after the first recorded days too."""
+    if is_for_tests:
+        shares = auctions.SHARE_OF_TESTS, legs.SHARE_OF_TESTS
+    else:
+        shares = auctions.SHARE, legs.SHARE
+    return (*auctions.auction_jobs(seed, day, shares[0]), *legs.leg_jobs(seed, day, shares[1]))
 
 
 def _rate(fault: Fault, chance: random.Random) -> float:

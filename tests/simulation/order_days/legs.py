@@ -20,16 +20,16 @@ from engine.model.orders import (
 )
 from tests.engine.simulation.exchange_world import CONTRACTS, FUTURE, NEXT, World, utc
 
-SHARE = 0.06
-"""Of the days so many roll by legs."""
+SHARE, SHARE_OF_TESTS = 0.06, 0.1
+"""Of the days so many roll by legs; of those that are drawn for some faults alone more."""
 
 GROUP = "roll:ES"
 
 
-def leg_jobs(seed: int, day: date) -> tuple[ExecutionJob, ...]:
+def leg_jobs(seed: int, day: date, share: float = SHARE) -> tuple[ExecutionJob, ...]:
     """The job of a roll by legs that a seed adds; of most seeds none."""
     chance = random.Random(f"{seed}|legs")
-    if chance.random() >= SHARE:
+    if chance.random() >= share:
         return ()
     quantity, start = Decimal(chance.randint(2, 8)), utc(day, 15) + timedelta(minutes=5 * chance.randrange(4))
     window = LiquidityWindow(
