@@ -17,7 +17,6 @@ from engine.errors import BrokerUnavailable
 from engine.execution import (
     answers,
     executor,
-    legging,
     lifecycle,
     line,
     messenger,
@@ -256,14 +255,15 @@ def _leaves_at_once(right, self, end_by):
     return True
 
 
-def _looks_away(right, *args):
-    return None
-
-
 def _knows_no_cutoff(right, job):
     """The order may leave until the outcome is told."""
     found = right(job)
     return None if found is None else found._replace(cutoff=found.told_by)
+
+
+def _begins_late(right, self, job, now):
+    """A job is begun as long as its outcome is not told."""
+    return self._start(job) if now < job.ends_at else right(self, job, now)
 
 
 def _takes_silence_for_nothing(right, core, state, event, now, policy):
@@ -360,9 +360,8 @@ CANARIES = (
     Canary("a limit is rounded out of its collar", ((planning, "limit_price", _overshoots),), {}),
     Canary("a stranger in the account is only told", ((executor, "refuse_strangers", _only_tells_of_strangers),), often(Fault.FOREIGN_ORDER, Fault.FOREIGN_TRADE)),
     Canary("a stranger's trade is booked as ours", ((executor.OrderManager, "_read", _takes_strangers_for_ours),), often(Fault.FOREIGN_TRADE)),
-    Canary("an order for an auction leaves after its cut-off", ((schedule, "auction_of", _knows_no_cutoff),), {Fault.CUTOFF_DEATH: 0.5, Fault.LATE_START: 0.3, Fault.QUOTE_MISSING: 0.5}),
+    Canary("an order for an auction leaves after its cut-off", ((schedule, "auction_of", _knows_no_cutoff), (schedule.JobSchedule, "_open", _begins_late)), {Fault.CUTOFF_DEATH: 0.5}),
     Canary("an auction of which nothing is told counts as not traded", ((lifecycle, "_deadline", _takes_silence_for_nothing), (gate, "judge", _forgets_reservations)), {Fault.AUCTION_UNHEARD: 1.0, Fault.QUERY_EMPTY: 0.95}),
-    Canary("a roll on one leg is told to nobody", ((legging.LeggingWatch, "_tell", _looks_away),), {Fault.LEG_REFUSED: 1.0}),
     Canary("a process works on though it was asked to end", ((executor.OrderManager, "__init__", _is_deaf),), often(Fault.TERMINATE)),
     Canary("a process leaves before its cancels are confirmed", ((executor.OrderManager, "_leave", _leaves_at_once),), often(Fault.TERMINATE)),
 )  # fmt: skip

@@ -183,11 +183,9 @@ def _continuous_jobs(
 
 def _later_jobs(seed: int, day: date, is_for_tests: bool) -> tuple[ExecutionJob, ...]:
     """Jobs for auctions and of rolls by legs, which came after the first recorded days too."""
-    if is_for_tests:
-        shares = auctions.SHARE_OF_TESTS, legs.SHARE_OF_TESTS
-    else:
-        shares = auctions.SHARE, legs.SHARE
-    return (*auctions.auction_jobs(seed, day, shares[0]), *legs.leg_jobs(seed, day, shares[1]))
+    auction_share = auctions.SHARE_OF_TESTS if is_for_tests else auctions.SHARE
+    leg_share = legs.SHARE_OF_TESTS if is_for_tests else legs.SHARE
+    return (*auctions.auction_jobs(seed, day, auction_share), *legs.leg_jobs(seed, day, leg_share))
 
 
 def _rate(fault: Fault, chance: random.Random) -> float:
