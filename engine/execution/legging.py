@@ -140,12 +140,12 @@ class LeggingWatch:
             self._tell(group, legs, since, now)
 
     def leave(self, now: datetime) -> None:
-        """The run ends: tell what stands on one leg, also of a roll that an earlier attempt began and this one did not.
+        """The run ends: tell what stands on one leg, also of a roll that an earlier attempt began, or ended untold.
 
         What this run worked comes first: the book, which knows the rest, may be what failed.
         """
         rolls: dict[str, list[tuple[ExecutionJob, OrderIntent]]] = {}
-        for job in self._jobs:
+        for job in (*self._jobs, *self._world.finished.values()):
             for leg in job.intents:
                 if (group := roll_group(leg)) is not None:
                     rolls.setdefault(group, []).append((job, leg))

@@ -41,7 +41,7 @@ INVARIANTS = (
     ("I3", "no limit outside the collar of its parent, whose anchor is a good quote; no order beyond the limits on new risk", "judging._inside_the_collar; count, size and turnover: judging._within_the_limits adds up the orders of the broker"),
     ("I4", "cash of each currency to the micro-unit", "judging._same_cash compares the ledger with the broker's balances"),
     ("I5", "positions as at the broker", "judging._same_positions in the evening, comparing.compare before every window"),
-    ("I6", "no leg stays alone without an alarm", "tests/engine/execution/test_spreads.py, test_legging.py; a spread's parents count in I2"),
+    ("I6", "no leg stays alone without an alarm", "tests/engine/execution/test_spreads.py, test_legging.py; a spread's parents count in I2; judging._lone_legs_are_told on days that roll by legs"),
     ("I7", "nothing but cancels leaves after a HALT", "judging._nothing_after_the_halt by the broker's order numbers"),
     ("I8", "live code reads no research price", "import contracts; tests/architecture"),
     ("I9", "no secret in logs, database or artifacts", "tests/architecture, tests/tasks: planted secrets"),

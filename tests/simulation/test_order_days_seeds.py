@@ -41,6 +41,13 @@ def test_day_that_once_broke_an_invariant_breaks_none(seed: int, why: str) -> No
     assert judge(FaultedDay.begin(draw(seed)).live()) == [], why
 
 
+def test_leg_that_a_dead_process_left_alone_is_told_by_whoever_ends_the_day() -> None:
+    rates = {Fault.LEG_REFUSED: 0.6, Fault.DEATH: 0.03, Fault.LATE_START: 0.3}
+    day = FaultedDay.begin(draw(4, rates)).live()
+    assert judge(day) == []
+    assert any("roll:ES has stood on one leg" in text for text in day.alarms)
+
+
 def test_gate_that_knows_no_limits_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     limited = [day for day in map(draw, range(60)) if day.limits != WIDE]
     right = gate.judge

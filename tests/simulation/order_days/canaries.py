@@ -17,6 +17,7 @@ from engine.errors import BrokerUnavailable
 from engine.execution import (
     answers,
     executor,
+    legging,
     lifecycle,
     line,
     messenger,
@@ -255,6 +256,10 @@ def _leaves_at_once(right, self, end_by):
     return True
 
 
+def _looks_away(right, *args):
+    return None
+
+
 def _knows_no_cutoff(right, job):
     """The order may leave until the outcome is told."""
     found = right(job)
@@ -362,6 +367,7 @@ CANARIES = (
     Canary("a stranger's trade is booked as ours", ((executor.OrderManager, "_read", _takes_strangers_for_ours),), often(Fault.FOREIGN_TRADE)),
     Canary("an order for an auction leaves after its cut-off", ((schedule, "auction_of", _knows_no_cutoff), (schedule.JobSchedule, "_open", _begins_late)), {Fault.CUTOFF_DEATH: 0.5}),
     Canary("an auction of which nothing is told counts as not traded", ((lifecycle, "_deadline", _takes_silence_for_nothing), (gate, "judge", _forgets_reservations)), {Fault.AUCTION_UNHEARD: 1.0, Fault.QUERY_EMPTY: 0.95}),
+    Canary("a roll on one leg is told to nobody", ((legging.LeggingWatch, "_tell", _looks_away),), {Fault.LEG_REFUSED: 1.0}),
     Canary("a process works on though it was asked to end", ((executor.OrderManager, "__init__", _is_deaf),), often(Fault.TERMINATE)),
     Canary("a process leaves before its cancels are confirmed", ((executor.OrderManager, "_leave", _leaves_at_once),), often(Fault.TERMINATE)),
 )  # fmt: skip

@@ -1,8 +1,9 @@
-"""Rolls that go by legs in drawn days: which seeds have one."""
+"""Rolls that go by legs in drawn days: which seeds have one, and whether a leg that stands alone was told."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -69,3 +70,19 @@ def _leg(day: date, contract_id: str, side: Side, quantity: Decimal) -> OrderInt
 def is_second_leg(child: ChildOrder) -> bool:
     """Whether an order opens the new contract by itself."""
     return child.contract_id == NEXT and child.near is None
+
+
+def alone(
+    jobs: Iterable[ExecutionJob], traded: Mapping[str, Decimal]
+) -> Iterator[tuple[str, frozenset[str]]]:
+    """Groups of rolls, with their parents, where one leg traded more than another follows it, by what each traded."""
+    legs: dict[str, list[OrderIntent]] = {}
+    for job in jobs:
+        for intent in job.intents:
+            if intent.reason is Reason.ROLL and intent.group is not None:
+                legs.setdefault(intent.group, []).append(intent)
+    for group, parents in legs.items():
+        parts = [traded.get(parent.intent_id, Decimal(0)) / parent.quantity for parent in parents]
+        lot = max(1 / parent.quantity for parent in parents)
+        if max(parts) - min(parts) > lot or (max(parts) >= 1 and min(parts) != 1):
+            yield group, frozenset(parent.intent_id for parent in parents)
