@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from itertools import count
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, inspect, text
 
 from engine.errors import ConfigurationError, InvariantError, RefusedError
 from engine.model.context import ControlState, RunStatus
@@ -269,6 +269,39 @@ def test_halt_that_can_not_be_read_still_halts(database: Database, damage: str) 
     assert ControlStore(database).state(ACCOUNT) is ControlState.HALTED
     with pytest.raises(RefusedError, match="can not be read"):
         HaltStore(database).resolve(halt_id, HaltChoice.RETRY, "try", "me", NOW)
+
+
+@pytest.mark.parametrize(
+    ("damage", "stops_everything"),
+    [
+        ("UPDATE control SET state = 'ACTIV'", False),  # a state that can not be read means HALTED
+        ("UPDATE halts SET severity = 'EMERGENCE'", True),  # one of a halt counts as the worse
+    ],
+)
+def test_word_that_can_not_be_read_is_taken_for_the_stricter(
+    damage: str, stops_everything: bool, database: Database
+) -> None:
+    if "halts" in damage:
+        stop(database)
+    else:
+        run_id(database)
+    with database.engine.connect() as connection:
+        _without_checks(connection)
+        connection.execute(text(damage))
+        connection.commit()
+    found = ControlStore(database).control(ACCOUNT)
+    assert (found.state, found.stops_everything) == (ControlState.HALTED, stops_everything)
+
+
+def _without_checks(connection: Connection) -> None:
+    """Let rows be written that only a damaged database holds."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        return
+    for check in inspect(connection).get_check_constraints("control"):
+        connection.execute(text(f'ALTER TABLE control DROP CONSTRAINT "{check["name"]}"'))
+    for check in inspect(connection).get_check_constraints("halts"):
+        connection.execute(text(f'ALTER TABLE halts DROP CONSTRAINT "{check["name"]}"'))
 
 
 def test_halt_survives_the_end_of_its_run(database: Database) -> None:
