@@ -13,15 +13,17 @@ import pytest
 
 from engine.errors import BrokerUnavailable, StatementError
 from engine.model.context import RunKind, RunStatus
+from engine.model.halts import HaltChoice, HaltKind
 from engine.model.orders import ChildOrder, ChildStatus, Fill, OrderIntent, TransportEvent
 from engine.simulation.exchange import SimulatedTransport
 from engine.simulation.faults import ForeignTrade, add_trade, change_cash
 from state.statements import StatementStore
 from state.verification import verify
+from tasks.resolution import apply
 from tasks.runtime import World
 from tasks.statement import import_statement
 from tests.factories import DAYS, book_at_close, days_run, new_world, order_store, row_counts, run, run_day
-from tests.halted_days import home_after_a_day
+from tests.halted_days import home_after_a_day, open_halt
 from tests.statements import imported, outcomes, statement_of
 
 LOST = "CSPX"
@@ -60,7 +62,9 @@ def test_statement_of_undisturbed_days_agrees_with_the_book_and_books_nothing(tm
     opened.close()
 
 
-def test_what_came_late_is_booked_once_and_the_next_day_goes_on(world: World) -> None:
+def test_what_came_late_is_booked_once_and_the_next_day_goes_on_when_its_overfill_was_looked_at(
+    world: World,
+) -> None:
     future = next(name for name in ordered(world) if world.contracts.instrument(name).is_future)
     fill = trade_late(world, LOST, Decimal(20))
     trade_late(world, future, Decimal(ordered(world)[future].side.sign))
@@ -79,6 +83,13 @@ def test_what_came_late_is_booked_once_and_the_next_day_goes_on(world: World) ->
     counts = row_counts(world)
     assert outcomes(imported(world, DAYS[0])) == {}
     assert row_counts(world) == counts
+    # Both parents had filled whole: what came late is more than was ordered, which somebody has to look at once.
+    assert run_day(world, DAYS[1])[RunKind.DECISION].is_halted
+    halt = open_halt(world)
+    assert halt.kind == HaltKind.OVERFILL.value
+    parents = [ordered(world)[name] for name in (LOST, future)]
+    assert [parent.intent_id in halt.message for parent in parents] == [True, True]
+    apply(world, halt.halt_id, HaltChoice.RETRY, "the broker keeps them, and so do we", "Ada", {})
     # The close of the next day halts when its bridge does not explain NAV to the cent, or the books differ.
     assert {outcome.status for outcome in run_day(world, DAYS[1]).values()} == {RunStatus.COMPLETED}
     books = book_at_close(world)
