@@ -127,11 +127,17 @@ def run(folder: Path, seeds: int = SEEDS, scenarios: Sequence[str] = KILLED) -> 
     began, context = time.monotonic(), multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(PROCESSES, context, initializer=_end_with_the_parent)
     with _alone(folder), pool as workers:
+        broken = sum(_broken_of(chunk, folder) for chunk in wanted)
         lived = {workers.submit(live, chunk, folder): chunk for chunk in left}
         for number, future in enumerate(as_completed(lived), start=1):
             if (error := future.exception()) is not None:
                 print(f"{lived[future].name} was not lived: {error!r}", file=sys.stderr, flush=True)
-            _say(number, len(left), time.monotonic() - began, lived[future], folder)
+            broken += _broken_of(lived[future], folder)
+            rest = (time.monotonic() - began) / number * (len(left) - number) / 60
+            print(
+                f"{number} of {len(left)}: {lived[future].name}, {broken} violations in all, about {rest:.0f} min left",
+                flush=True,
+            )
     return gather(wanted, folder)
 
 
@@ -160,14 +166,11 @@ def _end_with_the_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _say(number: int, total: int, seconds: float, chunk: Chunk, folder: Path) -> None:
+def _broken_of(chunk: Chunk, folder: Path) -> int:
+    """Violations of a chunk that was lived."""
     found = read(chunk, folder)
-    broken = 0 if found is None else _broken(found)
-    rest = seconds / number * (total - number) / 60
-    print(f"{number} of {total}: {chunk.name}, {broken} violations, about {rest:.0f} min left", flush=True)
-
-
-def _broken(found: Mapping[str, object]) -> int:
+    if found is None:
+        return 0
     told = found["violations"]
     return len(told) if isinstance(told, list) else int(str(told))
 

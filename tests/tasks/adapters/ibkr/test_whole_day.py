@@ -25,6 +25,7 @@ from engine.carry.calendar import DayFacts
 from engine.model.market import MarketInputs, Source
 from flows.commands.__main__ import main
 from tasks.adapters.broker_outside import BrokerOutside
+from tasks.adapters.report_json import figure
 from tasks.gateway import GatewayOptions, open_gateway
 from tasks.options import WorldOptions
 from tasks.runtime import World
@@ -39,6 +40,9 @@ OF_ITS_OWN = {"run_id", "account", "mode", "profile", "market", "report", "confi
 
 NAMES = ("job_id", "order_ref", "execution_id", "executed_at", "arrived_at")
 """Names that follow from the account, and times of executions, which the wire tells in whole seconds."""
+
+OF_TIMES = "unhedged_usd_seconds"
+"""What follows from the times of executions: each is less than a second off, so it may differ by what traded times 1 s."""
 
 IS_CAMPAIGN = os.environ.get("FUND_CAMPAIGN") == "1"
 PLACE, CANCEL, CANCEL_ALL = "3", "4", "58"
@@ -166,7 +170,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
 
 def shown(record: Record) -> Record:
     """A record without names, its lists in an order of their own."""
-    return {key: _plain(value) for key, value in record.items() if key not in OF_ITS_OWN}
+    return {key: _plain(value) for key, value in record.items() if key not in {*OF_ITS_OWN, OF_TIMES}}
 
 
 def _plain(value: object) -> object:
@@ -182,6 +186,8 @@ def test_day_in_mode_paper_ends_with_the_book_of_the_day_in_mode_simulated(days:
     assert days.at_gateway["account"] == ACCOUNT
     assert len(days.at_gateway["fills"]) > 20  # type: ignore[arg-type]
     assert shown(days.at_gateway) == shown(days.inside)
+    there, here = (Decimal(str(record[OF_TIMES])) for record in (days.at_gateway, days.inside))
+    assert abs(there - here) < Decimal(str(figure(days.inside, "costs.traded_usd")))  # type: ignore[arg-type]
 
 
 def test_every_child_order_stands_once_in_the_gateways_own_ledger(days: Days) -> None:
