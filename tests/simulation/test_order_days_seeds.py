@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine.execution import planning
 from state import gate
 from tests.simulation.order_days.campaign import simulate
 from tests.simulation.order_days.day import FaultedDay
@@ -33,6 +35,11 @@ def test_drawn_days_break_no_invariant(block: int) -> None:
         (1701, "a spread lets its legs go after the window closed on them"),
         (1897, "an order is refused while its cancel is under way"),
         (2410, "an order is refused while its cancel is under way, and the process ends"),
+        (2815, "a restored book sends under a name that the lost one was refused at the gate"),
+        (29887, "a restored book sends two orders under names that the lost one was refused at the gate"),
+        (69622, "a restored book sends under a name that the lost one had planned"),
+        (11008, "a restored book sends under the name of an order that never arrived, at a mid of its own"),
+        (107371, "a restored book sends under the name of an order that never arrived, beside a roll"),
         (54, "somebody else's trade in the account is told, and the run goes on sending"),
         (113, "somebody else's order in the account is told, and the run goes on sending"),
     ],
@@ -54,6 +61,27 @@ def test_gate_that_knows_no_limits_is_caught(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(gate, "judge", lambda facts, limits: right(facts, WIDE))
     broken = (found for day in limited for found in judge(FaultedDay.begin(day).live()))
     assert next(broken).invariant == "I3 within the limits"
+
+
+def test_gate_that_forgets_the_count_in_the_life_of_a_restored_book_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    day, right = FaultedDay.begin(draw(2815)), gate.judge
+    monkeypatch.setattr(
+        gate,
+        "judge",
+        lambda facts, limits: right(replace(facts, orders_today=0) if day.restored else facts, limits),
+    )
+    assert "I3 within the limits" in {found.invariant for found in judge(day.live())}
+
+
+@pytest.mark.parametrize("seed", [11008, 107371])
+def test_anchor_that_moves_in_the_life_of_a_restored_book_is_caught(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day, right = FaultedDay.begin(draw(seed)), planning.first_mid
+    monkeypatch.setattr(planning, "first_mid", lambda core: None if day.restored else right(core))
+    assert "I3 inside the collar" in {found.invariant for found in judge(day.live())}
 
 
 def test_while_reducing_some_orders_that_reduce_leave_and_others_do_not() -> None:

@@ -53,6 +53,7 @@ from tests.simulation.order_days.faulted import (
     empty_book,
     image,
 )
+from tests.simulation.order_days.lives import Backup, Lives
 from tests.simulation.order_days.mishaps import strike_executions
 from tests.simulation.order_days.strangers import is_ours
 
@@ -74,9 +75,9 @@ class FaultedDay:
     database: FaultedDatabase
     alarms: list[str] = field(default_factory=list)
     far: Far = field(default_factory=Far)
-    images: list[bytes] = field(default_factory=list)
+    backups: list[Backup] = field(default_factory=list)
     restored: int = 0
-    lost_lives: list[frozenset[str]] = field(default_factory=list)
+    lives: Lives = field(default_factory=Lives)
     effects: int = 0
     late: Counter[str] = field(default_factory=Counter)
     may_reduce: bool = False
@@ -109,7 +110,7 @@ class FaultedDay:
         day.store(claim.run_id, claim.epoch).save_jobs(drawn.jobs)
         RunStore(day.database).finish(claim.run_id, RunStatus.COMPLETED, drawn.starts, b"")
         dice.moments, dice.faults_on, dice.kills = 0, True, kills_later
-        day.images.append(image(day.database))
+        day.back_up()
         dice.log.clear()
         dice.counted.clear()
         return day
@@ -162,18 +163,16 @@ class FaultedDay:
         self.dice.is_dead = False
         if self.dice.strikes(Fault.RESTORE):
             latest = round(self.dice.amount(Fault.RESTORE, 0, 1))
-            self.lost_lives.append(self.known_orders)
-            bring_back(self.database, self.images[-latest])
+            backup = self.backups[-latest]
+            bring_back(self.database, backup.book)
+            self.lives.begin_anew(backup, self.broker.state.head.orders)
             self.restored += 1
         elif Fault.RESTORE in self.drawn.rates:
-            self.images.append(image(self.database))
+            self.back_up()
 
-    @property
-    def known_orders(self) -> frozenset[str]:
-        """References of the orders that the book has."""
-        return frozenset(
-            view.record.child.order_ref for view in account_orders(self.database, ACCOUNT, self.drawn.day)
-        )
+    def back_up(self) -> None:
+        """Keep the book as it is, for a restore."""
+        self.backups.append(Backup(image(self.database), self.lives.sent(self.broker.state.head.orders)))
 
     @property
     def now(self) -> datetime:

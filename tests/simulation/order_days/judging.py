@@ -58,6 +58,15 @@ def _accepted(day: FaultedDay) -> list[BrokerOrder]:
     return [order for _, order in day.broker.state.orders.items() if is_ours(order.child.order_ref)]
 
 
+def _lives(day: FaultedDay, orders: list[BrokerOrder]) -> Iterator[list[BrokerOrder]]:
+    """Those of some orders that each life of the book sent or was restored with.
+
+    Not those whose references it has: a life whose order never arrived or was refused at the gate has the reference too,
+    and the order that the next life sends under it is not counted or anchored by the lost one.
+    """
+    return day.lives.of_each(orders, day.broker.state.head.orders)
+
+
 def _accepted_once(day: FaultedDay) -> Iterator[str]:
     counts = Counter(order.child.order_ref for order in _accepted(day))
     yield from (f"{ref} was accepted {count} times" for ref, count in counts.items() if count > 1)
@@ -95,8 +104,8 @@ def _inside_the_collar(day: FaultedDay) -> Iterator[str]:
     opening = [job for job in day.drawn.jobs if job.style is ExecutionStyle.OPEN_AUCTION]
     decided = {intent.intent_id: intent.decision_price for job in opening for intent in job.intents}
     accepted = _accepted(day)
-    for life in (*day.lost_lives, day.known_orders):
-        yield from _one_anchor([order.child for order in accepted if order.child.order_ref in life])
+    for lived in _lives(day, accepted):
+        yield from _one_anchor([order.child for order in lived])
     for order in accepted:
         child = order.child
         for _, contract_id, mid in _anchored(child):
@@ -156,8 +165,7 @@ def _within_the_limits(day: FaultedDay) -> Iterator[str]:
     for ref, notional in usd.items():
         if notional > limits.max_order_usd:
             yield f"{ref} is of {notional} USD, more than {limits.max_order_usd}"
-    for life in (*day.lost_lives, day.known_orders):
-        lived = [order for order in risky if order.child.order_ref in life]
+    for lived in _lives(day, risky):
         if len(lived) > limits.max_orders:
             yield f"{len(lived)} orders, more than {limits.max_orders}"
         traded = sum((usd[order.child.order_ref] * _part(order, latest.values()) for order in lived), ZERO)
