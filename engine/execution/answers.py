@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from engine.errors import InvariantError
-from engine.execution.children import transition_path
+from engine.execution.children import first_told, transition_path
 from engine.execution.rounds import arm_reprice, ask, cancel_child, finish, leave_auction, leave_spread, rest
 from engine.execution.ticket import (
     Alarm,
@@ -38,6 +38,7 @@ _ENDS: Mapping[TransportEventKind, ChildStatus] = {
 
 _NEWS = {**_ENDS, TransportEventKind.ACKNOWLEDGED: ChildStatus.WORKING}
 _NOTHING_THERE = (ChildStatus.ABANDONED, ChildStatus.ABSENT)
+_LATE_FILLED = (ChildStatus.CANCELLED, ChildStatus.EXPIRED)
 
 
 def claimed(
@@ -87,8 +88,7 @@ def broker_message(
     if ref is not None and ref in state.unknown:
         return _unknown_child(core, state, ref, message, now, policy)
     if state.child is None or ref != state.child.order_ref:
-        _refuse_contradiction(core, state, message)
-        return state, ()
+        return state, _after_end(core, state, message)
     if message.kind is TransportEventKind.VISIBILITY_LOST:
         return visibility_lost(state, message.text)
     if message.kind is TransportEventKind.ACKNOWLEDGED:
@@ -102,18 +102,33 @@ def broker_message(
     return _ended(core, state, message, now, policy)
 
 
-def _refuse_contradiction(core: OrderCore, state: TicketState, message: TransportEvent) -> None:
+def _after_end(core: OrderCore, state: TicketState, message: TransportEvent) -> Commands:
     """Raise `IllegalTransition` for news that its child's end does not allow; a late acknowledgement is allowed.
 
     Where nothing can have been sent (ABANDONED), or it was proved that nothing is there (ABSENT), any life is too much.
+    An order that a late fill made whole after its cancel may tell both at once: then its end counts what it traded.
     """
     status = _end_of(core, state, message.order_ref)
     if status is None or message.kind not in _NEWS:
-        return
+        return ()
     wanted = _NEWS[message.kind]
     if wanted is status or (wanted is ChildStatus.WORKING and status not in _NOTHING_THERE):
-        return
+        return ()
+    whole = _whole(core, state, message) if wanted in _LATE_FILLED else None
+    if whole is not None and message.filled == whole:
+        return (Alarm(f"{message.order_ref} ended as {wanted.value} and was filled whole all the same"),)
     child_transition(status, wanted, f"order {message.order_ref}")
+    return ()
+
+
+def _whole(core: OrderCore, state: TicketState, message: TransportEvent) -> Decimal | None:
+    """What the executions of a child that filled said at first, here or in an earlier attempt; ``None`` of others."""
+    ref = message.order_ref
+    if ref is None or _end_of(core, state, ref) is not ChildStatus.FILLED:
+        return None
+    rows = (row for row in core.own_children if row.child.order_ref == ref)
+    told = (min(first_told(row.child, (*row.corrected, *row.fills))) for row in rows)
+    return state.wholes[ref] if ref in state.wholes else next(told, None)
 
 
 def _end_of(core: OrderCore, state: TicketState, ref: str | None) -> ChildStatus | None:
@@ -260,7 +275,8 @@ def _fill(core: OrderCore, state: TicketState, fill: Fill, now: datetime, policy
         # A spread's other leg: the order is its partner's, and so is what follows.
         return state, ()
     status = _end_of(core, state, ref)
-    if status in (*_NOTHING_THERE, ChildStatus.REJECTED):
+    # A rejected order trades no more; what it traded before may still be corrected or taken back.
+    if status in _NOTHING_THERE or (status is ChildStatus.REJECTED and known is None):
         child_transition(status, ChildStatus.FILLED, f"order {ref}, execution {fill.execution_id}")
     late = Alarm(f"late fill {fill.execution_id} of {ref}")
     alive = child.quantity - state.child_filled if child is not None else ZERO
@@ -280,6 +296,8 @@ def _unknown_fill(
         return state._replace(unknown={**state.unknown, ref: doubt}), ()
     ended = ChildStatus.FILLED if doubt.ending is None or left <= 0 else _ENDS[doubt.ending.kind]
     records = _records(ref, ChildStatus.UNKNOWN, ended, "found again")
+    if ended is ChildStatus.FILLED:
+        state = state._replace(wholes={**state.wholes, ref: min(doubt.executions)})
     return _released(core, state, ref, records, now, policy)
 
 
@@ -294,7 +312,8 @@ def _child_fill(
     if min(state.executions) < child.quantity:
         return _acknowledged(state)
     records = _records(child.order_ref, state.status, ChildStatus.FILLED, "")
-    state = _with_end(state._replace(child=None, status=None, reprice_at=None), records)
+    wholes = {**state.wholes, child.order_ref: min(state.executions)}
+    state = _with_end(state._replace(child=None, status=None, reprice_at=None, wholes=wholes), records)
     state, commands = ask(core, state, now, policy)
     return state, (*records, *commands)
 

@@ -123,7 +123,7 @@ class TicketState(NamedTuple):
     ``executed`` is what the child's executions said at first, before corrections changed them, and ``ending`` its
     reported end while executions that belong to it have not come. ``unknown`` maps the references of children whose
     outcome is not known to what is known of them; ``released`` is how much the slices so far let trade in all, and ``next_slice_at`` when the next may begin;
-    ``ended`` maps the references of the children that ended here to how; ``fills`` maps execution roots to the latest version of each execution; ``quote_at``, ``reprice_at`` and
+    ``ended`` maps the references of the children that ended here to how, and ``wholes`` those that filled to what their executions said at first; ``fills`` maps execution roots to the latest version of each execution; ``quote_at``, ``reprice_at`` and
     ``expires_at`` are the deadlines in force. ``arrival_mid`` is where the outright order's collar stands when it is
     known before its first quote.
 
@@ -160,6 +160,7 @@ class TicketState(NamedTuple):
     executed_near: Decimal = ZERO
     mids: SpreadMids | None = None
     ended: Mapping[str, ChildStatus] = MappingProxyType({})
+    wholes: Mapping[str, Decimal] = MappingProxyType({})
     wanted: Decimal | None = None
     less: str = ""
     auction: Auction | None = None

@@ -42,6 +42,10 @@ def test_drawn_days_break_no_invariant(block: int) -> None:
         (107371, "a restored book sends under the name of an order that never arrived, beside a roll"),
         (54, "somebody else's trade in the account is told, and the run goes on sending"),
         (113, "somebody else's order in the account is told, and the run goes on sending"),
+        (10582, "an execution of an order that was rejected since is taken back"),
+        (24149, "an execution of an order that was rejected since is corrected"),
+        (103229, "executions of an order that an earlier attempt saw rejected are taken back"),
+        (107593, "a late fill takes all that a cancel left of an order in doubt; one look tells both"),
     ],
 )
 def test_day_that_once_broke_an_invariant_breaks_none(seed: int, why: str) -> None:

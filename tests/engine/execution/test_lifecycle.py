@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal as D
@@ -215,6 +216,109 @@ def test_execution_that_comes_after_the_end_is_counted_and_alarmed(status: Child
     ticket, child = after_an_attempt(status)
     ticket, commands = step(ticket, execution_of(child.order_ref, "40", "E1.01"), NOON, POLICY)
     assert (ticket.state.filled, [type(command) for command in commands]) == (40, [t.Alarm])
+
+
+def rejected_in_part() -> tuple[t.OrderTicket, str]:
+    """A parent whose child traded 40 of 100 and was rejected then."""
+    ticket, _ = after(*SENT)
+    ref = ticket.state.child.order_ref if ticket.state.child else ""
+    for event in (execution(ticket, "40", "E1.01"), end_of(ref, TransportEventKind.REJECTED, "40")):
+        ticket, _ = step(ticket, event, NOON, POLICY)
+    assert ticket.state.ended == {ref: ChildStatus.REJECTED}
+    return ticket, ref
+
+
+def rejected_in_an_attempt() -> tuple[t.OrderTicket, str]:
+    """A parent that starts with a child of an earlier attempt that traded 40 of 100 and was rejected then."""
+    ticket, child = after_an_attempt(ChildStatus.REJECTED)
+    traded = execution_of(child.order_ref, "40", "E1.01").event.fill
+    assert traded is not None
+    record = replace(ticket.core.children[0], filled=D(40), fills=(traded,))
+    ticket, _ = step(t.new_ticket(replace(ticket.core, children=(record,))), t.Start(), NOON, POLICY)
+    return ticket, child.order_ref
+
+
+def end_of(ref: str, kind: TransportEventKind, filled: str | None) -> t.Broker:
+    counted = None if filled is None else D(filled)
+    return t.Broker(TransportEvent(kind=kind, at=NOON, order_ref=ref, filled=counted))
+
+
+@pytest.mark.parametrize("rejected", [rejected_in_part, rejected_in_an_attempt])
+@pytest.mark.parametrize("quantity", ["0", "25", "40"])
+def test_correction_of_what_a_rejected_child_traded_before_is_counted_and_alarmed(
+    rejected: Callable[[], tuple[t.OrderTicket, str]], quantity: str
+) -> None:
+    ticket, ref = rejected()
+    assert ticket.state.filled == 40
+    ticket, commands = step(ticket, execution_of(ref, quantity, "E1.02"), NOON, POLICY)
+    assert (ticket.state.filled, [type(command) for command in commands]) == (D(quantity), [t.Alarm])
+
+
+@pytest.mark.parametrize("rejected", [rejected_in_part, rejected_in_an_attempt])
+def test_further_execution_of_a_child_that_was_rejected_in_part_is_illegal(
+    rejected: Callable[[], tuple[t.OrderTicket, str]],
+) -> None:
+    ticket, ref = rejected()
+    with pytest.raises(
+        IllegalTransition, match=f"order {ref}, execution E2.01: no arrow leads from REJECTED"
+    ):
+        step(ticket, execution_of(ref, "20", "E2.01"), NOON, POLICY)
+
+
+def filled_in_doubt() -> tuple[t.OrderTicket, str]:
+    """A parent whose one child was lost, and found by its execution of all 100."""
+    ticket, _ = after(*SENT)
+    whole = execution(ticket, "100", "E1.01")
+    for event in (t.VisibilityLost("the line broke"), whole):
+        ticket, _ = step(ticket, event, NOON, POLICY)
+    return ticket, whole.event.order_ref or ""
+
+
+def filled_in_an_attempt() -> tuple[t.OrderTicket, str]:
+    """A parent that starts with a child of an earlier attempt that filled, and whose execution was corrected since."""
+    ticket, child = after_an_attempt(ChildStatus.FILLED)
+    first, second = (
+        execution_of(child.order_ref, *told_).event.fill for told_ in (("100", "E1.01"), ("70", "E1.02"))
+    )
+    assert first is not None
+    assert second is not None
+    record = replace(ticket.core.children[0], filled=D(70), fills=(second,), corrected=(first,))
+    ticket, _ = step(t.new_ticket(replace(ticket.core, children=(record,))), t.Start(), NOON, POLICY)
+    return ticket, child.order_ref
+
+
+FILLED = [filled_child, filled_in_doubt, filled_in_an_attempt]
+
+
+@pytest.mark.parametrize("filled", FILLED)
+@pytest.mark.parametrize("kind", [TransportEventKind.CANCELLED, TransportEventKind.EXPIRED])
+def test_end_of_a_filled_child_that_counts_its_whole_quantity_is_alarmed_and_changes_nothing(
+    filled: Callable[[], tuple[t.OrderTicket, str]], kind: TransportEventKind
+) -> None:
+    """A late fill took all that the cancel had left: one answer of the broker tells the fill, then the end."""
+    before, ref = filled()
+    ticket, commands = step(before, end_of(ref, kind, "100"), NOON, POLICY)
+    assert ticket is before
+    assert [type(command) for command in commands] == [t.Alarm]
+
+
+@pytest.mark.parametrize("filled", FILLED)
+@pytest.mark.parametrize(
+    ("kind", "counted"),
+    [
+        (TransportEventKind.CANCELLED, "99"),
+        (TransportEventKind.CANCELLED, "0"),
+        (TransportEventKind.CANCELLED, None),
+        (TransportEventKind.EXPIRED, "70"),
+        (TransportEventKind.REJECTED, "100"),
+    ],
+)
+def test_end_of_a_filled_child_that_counts_less_or_refuses_it_is_illegal(
+    filled: Callable[[], tuple[t.OrderTicket, str]], kind: TransportEventKind, counted: str | None
+) -> None:
+    ticket, ref = filled()
+    with pytest.raises(IllegalTransition, match=f"order {ref}: no arrow leads from FILLED to {kind.name}"):
+        step(ticket, end_of(ref, kind, counted), NOON, POLICY)
 
 
 @pytest.mark.parametrize("refused", [GateOutcome.HALTED, GateOutcome.REDUCE_ONLY])
