@@ -227,8 +227,8 @@ class OrderBook(Protocol):
     def children(self, intent_id: str) -> tuple[ChildRecord, ...]:
         """Children of a parent in order of attempts, with the spreads whose near leg is the parent's."""
 
-    def spend(self, order_refs: Collection[str]) -> None:
-        """Keep those of some listed references that are ours by their form and that no child here has."""
+    def spend(self, order_refs: Collection[str]) -> frozenset[str]:
+        """Keep those of some listed references that are ours by their form and that no child here has; answers them."""
 
     def spent_attempts(self, intent_id: str) -> int:
         """The last attempt of a parent whose reference was kept so, 0 when none was; no child may take it again."""

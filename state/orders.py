@@ -208,11 +208,12 @@ class OrderStore(DoubtStore):
             records = [child_record(row) for row in _CHILDREN.all(connection, {"intent_id": intent_id})]
             return with_fills(connection, records) if records else ()
 
-    def spend(self, order_refs: Collection[str]) -> None:
-        """Keep references of ours that the broker shows and no order of this database has."""
+    def spend(self, order_refs: Collection[str]) -> frozenset[str]:
+        """Keep references of ours that the broker shows and no order of this database has; answers them."""
         with self._database.transaction() as connection:
-            keep_spent(connection, self._account, order_refs)
+            lost = keep_spent(connection, self._account, order_refs)
         self._spent = None
+        return lost
 
     def spent_attempts(self, intent_id: str) -> int:
         """The last attempt of a parent under whose reference the broker shows an order that this database lost."""

@@ -31,16 +31,17 @@ def read_spent(connection: Connection, account: str) -> frozenset[str]:
     return frozenset(row.order_ref for row in _SPENT.all(connection, {"account": account}))
 
 
-def keep_spent(connection: Connection, account: str, shown: Collection[str]) -> None:
-    """Keep those of some references that look like ours and that no order of this database has."""
+def keep_spent(connection: Connection, account: str, shown: Collection[str]) -> frozenset[str]:
+    """Keep those of some references that look like ours and that no order of this database has; answers them."""
     ours = sorted(name for name in set(shown) if name.startswith(ORDER_REFERENCE_PREFIX))
     if not ours:
-        return
+        return frozenset()
     planned = {row.order_ref for row in _PLANNED.all(connection, {"order_refs": ours})}
     lost = [{"account": account, "order_ref": name} for name in ours if name not in planned]
     if lost:
         ensure_account(connection, account)
         insert_or_keep(connection, spent_references, lost)
+    return frozenset(row["order_ref"] for row in lost)
 
 
 def last_spent_attempt(intent_id: str, spent: Collection[str]) -> int:

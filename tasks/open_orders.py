@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from engine.errors import BrokerUnavailable, HaltError
-from engine.execution.inquiry import look_again, undecided_text
+from engine.execution.inquiry import look_again, recover_all, undecided_text
 from engine.execution.recovery import RecoveryReport, recover
 from engine.model.context import Mode, RunKind
 from engine.model.halts import HaltKind
@@ -30,7 +30,7 @@ def find_orders(day: TradingDay) -> RecoveryReport:
         before it could stop the fund.
     """
     line = day.world.connect()
-    report = recover(day.orders, line)
+    report = _recover(day, line)
     note_numbers(day, line)
     for execution in report.late:
         day.alert("CRITICAL", f"late fill {execution}: it was booked after its order had ended")
@@ -39,6 +39,13 @@ def find_orders(day: TradingDay) -> RecoveryReport:
         return report
     settle_doubts(day)
     return replace(report, blocked=tuple(sorted(day.orders.blocked_contracts())))
+
+
+def _recover(day: TradingDay, line: OrderTransport) -> RecoveryReport:
+    """A simulated broker lists at once what it has, and its time is not moved beyond the run's own."""
+    if day.key.mode is Mode.SIMULATED:
+        return recover(day.orders, line)
+    return recover_all(day.orders, line, day.world.absence)
 
 
 def _stop_at_overfill(day: TradingDay) -> None:

@@ -168,9 +168,11 @@ class MemoryOrderBook:
             for r in sorted(found, key=lambda r: r.child.attempt)
         )
 
-    def spend(self, order_refs: Collection[str]) -> None:
+    def spend(self, order_refs: Collection[str]) -> frozenset[str]:
         ours = {name for name in order_refs if name.startswith(ORDER_REFERENCE_PREFIX)}
-        self.spent |= ours - self.records.keys()
+        lost = frozenset(ours - self.records.keys())
+        self.spent |= lost
+        return lost
 
     def spent_attempts(self, intent_id: str) -> int:
         attempts = [int(name.rpartition(".")[2]) for name in self.spent]

@@ -30,7 +30,7 @@ from engine.execution.outcome import (
 )
 from engine.execution.quoting import Quoting
 from engine.execution.schedule import JobSchedule, in_order
-from engine.execution.strangers import refuse_strangers, stranger_text
+from engine.execution.strangers import refuse_lost, refuse_strangers, stranger_text
 from engine.model.orders import ExecutionJob, Fill
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
@@ -161,9 +161,11 @@ class OrderManager:
 
     def _work(self, messages: Sequence[Message], broken: BrokerUnavailable | None = None) -> None:
         told, fresh = self._read(messages)
-        commands = self._journal(told)
+        lost = self._lost(told)
+        commands = self._journal([fill for fill in told if fill.order_ref not in lost])
         for fill in fresh:
             self._messenger.tell(ProgressKind.ORDER_FILLED, fill.order_ref or "", fill.contract_id)
+        refuse_lost(lost)
         refuse_strangers(messages, self._world.strangers)
         if broken is not None:
             raise broken
@@ -173,6 +175,12 @@ class OrderManager:
             ticket = self._inbox.parent_of(message.order_ref)
             if ticket is not None:
                 self._legging.look(ticket.core.intent, self._agenda.now())
+
+    def _lost(self, told: Sequence[Fill]) -> frozenset[str]:
+        """Orders of ours that traded and that the book does not have; it is asked only about those nobody works here."""
+        unworked = [fill.order_ref for fill in told if self._inbox.parent_of(fill.order_ref) is None]
+        names = [name for name in unworked if name is not None]
+        return self._world.book.spend(names) if names else frozenset()
 
     def _read(self, messages: Sequence[Message]) -> tuple[list[Fill], tuple[Fill, ...]]:
         """Put messages before the parents; answers the executions told, and those of them that are not booked yet."""

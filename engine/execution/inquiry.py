@@ -1,16 +1,17 @@
 """Asking the broker about orders in doubt: looks are gathered until they prove an absence or find the order.
 
 `look_again` does it between runs; while a run works, `engine.execution.doubts` does it in the run's own time.
+`recover_all` asks once more about what a restored book has lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from engine.execution.absence import Verdict, evidence_of, examine, judge_absence, looks_can_prove, next_look
-from engine.execution.recovery import recover
+from engine.execution.recovery import RecoveryReport, recover
 from engine.model.absence import AbsenceEvidence, AbsencePolicy, Look, LookFinding
 from engine.model.orders import ChildStatus, Fill, OpenOrder, TransportEvent, TransportEventKind
 from engine.ports import OrderBook, OrderTransport
@@ -126,6 +127,39 @@ def look_again(
     for known in left.values():
         book.note_doubt(known)
     return tuple(outcomes[ref] for ref in sorted(outcomes))
+
+
+def recover_all(
+    book: OrderBook,
+    transport: OrderTransport,
+    policy: AbsencePolicy,
+    is_ending: Callable[[], bool] = lambda: False,
+) -> RecoveryReport:
+    """Recover, and where the book has lost an order of ours, once more when the broker's lists can miss none.
+
+    Such a book was restored, and what else it has lost may not be listed yet: under a reference that nobody knows to be
+    spent a new order would be sent. So nothing leaves before a complete answer that is a quiet time younger than the
+    link; whoever asks the process to end meanwhile need not wait for it.
+
+    Raises `BrokerUnavailable` when the broker stops answering.
+    """
+    first = recover(book, transport)
+    if not first.lost:
+        return first
+    quiet, look = timedelta(seconds=policy.quiet_seconds), transport.look()
+    while (left := transport.link().healthy_since + quiet - look.at) > timedelta(0) and not is_ending():
+        transport.next_event(transport.now() + left)
+        look = transport.look()
+    again = recover(book, transport)
+    shown = [*(order.order_ref for order in look.orders), *(fill.order_ref for fill in look.executions)]
+    more = book.spend([ref for ref in shown if ref is not None])
+    return replace(
+        again,
+        children=(*first.children, *again.children),
+        booked=(*first.booked, *again.booked),
+        late=(*first.late, *again.late),
+        lost=first.lost | again.lost | more,
+    )
 
 
 def _doubted(book: OrderBook) -> list[str]:

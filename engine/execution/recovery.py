@@ -36,7 +36,8 @@ class RecoveryReport:
     """Children that were looked at, executions booked now, and contracts that are blocked until a person looks.
 
     ``late`` are those of the executions whose orders had ended in the book, ``strangers`` the ids of the listed
-    executions of orders that are not ours.
+    executions of orders that are not ours. ``lost`` are references of ours that the broker lists and the book does not
+    have.
     """
 
     children: tuple[RecoveredChild, ...]
@@ -44,6 +45,7 @@ class RecoveryReport:
     late: tuple[str, ...]
     blocked: tuple[str, ...]
     strangers: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
 
 def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
@@ -59,7 +61,7 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
     orders = {order.order_ref: order for order in transport.orders() if order.order_ref is not None}
     listed = transport.executions()
     fills = _by_reference(listed)
-    book.spend([*orders, *fills])
+    lost = book.spend([*orders, *fills])
     for fill in book.uncharged(listed):
         book.record_fill(fill, _booked_at(fill, now))
     late = _late_fills(book, listed, fills, {record.child.order_ref for record in records})
@@ -82,9 +84,9 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
                 text=_text(record, orders),
             )
         )
-    lost = {child.order_ref for child in children if child.after is ChildStatus.UNKNOWN}
+    doubted = {child.order_ref for child in children if child.after is ChildStatus.UNKNOWN}
     unknown = {
-        name for record in records if record.child.order_ref in lost for name in record.child.contract_ids
+        name for record in records if record.child.order_ref in doubted for name in record.child.contract_ids
     }
     return RecoveryReport(
         children=tuple(children),
@@ -92,6 +94,7 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
         late=tuple(fill.execution_id for fill in late),
         blocked=tuple(sorted(unknown)),
         strangers=stranger_executions(listed),
+        lost=lost,
     )
 
 

@@ -32,6 +32,13 @@ def stranger_text(message: TransportEvent) -> str:
     return f"{told}, {about}" if about else told
 
 
+def refuse_lost(order_refs: Collection[str]) -> None:
+    """Raise `HaltError` for executions of orders of ours that the book does not have: a restored one has lost them."""
+    if order_refs:
+        told = f"{', '.join(sorted(order_refs))} traded and is not in the book, which has lost it"
+        raise HaltError(HaltKind.MISSED_FILL.value, f"{told}; take in the broker's statement")
+
+
 def refuse_strangers(messages: Iterable[TransportEvent], known: Collection[str]) -> None:
     """Raise `HaltError` for an order of somebody else that works, or an execution of one that is not among the known."""
     for message in messages:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.execution import planning
+from engine.execution.recovery import recover
 from state import gate
 from tests.simulation.order_days.campaign import simulate
 from tests.simulation.order_days.day import FaultedDay
@@ -46,10 +47,23 @@ def test_drawn_days_break_no_invariant(block: int) -> None:
         (24149, "an execution of an order that was rejected since is corrected"),
         (103229, "executions of an order that an earlier attempt saw rejected are taken back"),
         (107593, "a late fill takes all that a cancel left of an order in doubt; one look tells both"),
+        (6010, "a restored book takes a reference that the broker did not list yet, and sends it again"),
+        (73977, "an order that a restored book has lost trades while a run works"),
     ],
 )
 def test_day_that_once_broke_an_invariant_breaks_none(seed: int, why: str) -> None:
     assert judge(FaultedDay.begin(draw(seed)).live()) == [], why
+
+
+def test_restored_book_that_asks_only_once_what_it_has_lost_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "tests.simulation.order_days.day.recover_all",
+        lambda book, transport, policy, is_ending: recover(book, transport),
+    )
+    found = judge(FaultedDay.begin(draw(6010)).live())
+    assert "I1 accepted at most once" in {violation.invariant for violation in found}
 
 
 def test_leg_that_a_dead_process_left_alone_is_told_by_whoever_ends_the_day() -> None:

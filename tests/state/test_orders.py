@@ -997,7 +997,10 @@ def test_name_of_an_order_that_the_database_lost_is_never_given_again(database: 
     orders.save_intents(DAY, [make_intent("kept"), make_intent("lost")])
     kept, lost = make_child(make_intent("kept")), make_child(make_intent("lost"), attempt=2)
     plan(orders, kept)
-    orders.spend([kept.order_ref, lost.order_ref, "MANUAL.7", lost.order_ref])
+    shown = [kept.order_ref, lost.order_ref, "MANUAL.7", lost.order_ref]
+    assert orders.spend(shown) == {lost.order_ref}
+    assert orders.spend(shown) == {lost.order_ref}  # also when it is shown again
+    assert orders.spend(["MANUAL.7"]) == frozenset()
     assert (orders.spent_attempts("kept"), orders.spent_attempts("lost")) == (0, 2)
     with pytest.raises(InvariantError, match="that this database has lost"):
         orders.claim(lost, D(1), NOW)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError
 
 from engine.errors import BrokerUnavailable, HaltError, InvariantError, SupersededError
 from engine.execution.executor import execute
-from engine.execution.inquiry import look_again
+from engine.execution.inquiry import look_again, recover_all
 from engine.execution.liquidity import LiquidityEstimator
 from engine.execution.netting import PriceBook
 from engine.execution.outcome import ExecutionWorld
@@ -224,7 +224,7 @@ class FaultedDay:
             return claim.status is RunStatus.COMPLETED
         orders = self.store(claim.run_id, claim.epoch)
         transport = FaultedTransport(self.broker, self.far, self.dice, self.interrupt)
-        found = recover(orders, transport)
+        found = recover_all(orders, transport, ABSENCE, lambda: self.is_asked_to_end)
         self.alarms += [f"blocked: {name}" for name in found.blocked]
         self.dice.note(f"found {[child.after.value for child in found.children]}, booked {found.booked}")
         watched = SimpleNamespace(
