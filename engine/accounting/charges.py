@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from engine.accounting.corporate_actions import DIVIDEND_ACCOUNT, paid
-from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, pair, taken_back
+from engine.accounting.ledger import CASH, EntryKind, LedgerEntry, LedgerLine, pair, taken_back
 from engine.errors import ConfigurationError, InvariantError
 from engine.model.carry import WithholdingTax
 from engine.model.instruments import Instrument, InstrumentType
@@ -63,16 +63,24 @@ def transaction_tax(
     amount = tax_of(fill, instrument, taxes)
     if amount == 0:
         return None
+    lines = pair(TAX_ACCOUNT, CASH, instrument.currency, amount)
+    return charge(fill, f"tax:{fill.execution_id}", EntryKind.TAX, lines, booked_at)
+
+
+def charge(
+    fill: Fill, entry_id: str, kind: EntryKind, lines: tuple[LedgerLine, ...], booked_at: datetime
+) -> LedgerEntry:
+    """What an execution costs beside its price: an entry of its own, without quantity and price."""
     return LedgerEntry(
-        entry_id=f"tax:{fill.execution_id}",
-        kind=EntryKind.TAX,
+        entry_id=entry_id,
+        kind=kind,
         booked_at=booked_at,
         value_date=fill.executed_at.date(),
         contract_id=fill.contract_id,
         reference=fill.order_ref or "",
         price=None,
         quantity=None,
-        lines=pair(TAX_ACCOUNT, CASH, instrument.currency, amount),
+        lines=lines,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from engine.accounting.charges import charge
 from engine.accounting.ledger import (
     CASH,
     EXPECTED_COMMISSION_PREFIX,
@@ -74,16 +75,9 @@ def expected_commissions(
 
 
 def _entry(fill: Fill, currency: str, amount: Decimal, booked_at: datetime) -> LedgerEntry:
-    return LedgerEntry(
-        entry_id=EXPECTED_COMMISSION_PREFIX + fill.execution_id,
-        kind=EntryKind.COMMISSION,
-        booked_at=booked_at,
-        value_date=fill.executed_at.date(),
-        contract_id=fill.contract_id,
-        reference=fill.order_ref or "",
-        price=None,
-        quantity=None,
-        lines=pair("expense:commission", CASH, currency, amount),
+    lines = pair("expense:commission", CASH, currency, amount)
+    return charge(
+        fill, EXPECTED_COMMISSION_PREFIX + fill.execution_id, EntryKind.COMMISSION, lines, booked_at
     )
 
 
