@@ -90,7 +90,7 @@ def broker_message(
     if state.child is None or ref != state.child.order_ref:
         return state, _after_end(core, state, message)
     if message.kind is TransportEventKind.VISIBILITY_LOST:
-        return visibility_lost(state, message.text)
+        return visibility_lost(core, state, message.text, now)
     if message.kind is TransportEventKind.ACKNOWLEDGED:
         return _acknowledged(state)
     if message.kind not in _ENDS:
@@ -318,20 +318,19 @@ def _child_fill(
     return state, (*records, *commands)
 
 
-def visibility_lost(state: TicketState, text: str) -> Result:
-    """The child may or may not trade: its quantity stays reserved and the parent is blocked."""
+def visibility_lost(core: OrderCore, state: TicketState, text: str, now: datetime) -> Result:
+    """The child may or may not trade: its quantity stays reserved, and the parent is blocked until its window ends."""
     child = state.child
     if child is None or state.status is ChildStatus.PLANNED:
         return state, ()
     records = _records(child.order_ref, state.status, ChildStatus.UNKNOWN, text)
-    closing = state.phase is Phase.CANCELLING and state.goal is Goal.FINISH
     state = _with_unknown(
         state._replace(child=None, status=None, reprice_at=None, ending=None),
         child,
         state,
     )
     text = f"{child.order_ref}: outcome not known ({text}); its quantity stays reserved"
-    if closing:
+    if now >= core.window_end:
         state, commands = finish(state, FinishReason.UNKNOWN, text)
         return state, (*records, *commands, Alarm(text))
     return state._replace(phase=Phase.BLOCKED, text=text), (*records, Alarm(text))

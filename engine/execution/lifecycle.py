@@ -105,7 +105,7 @@ def _doubt(
 ) -> Result:
     """A doubt begins, or ends with a proof."""
     if isinstance(event, VisibilityLost):
-        return visibility_lost(state, event.text)
+        return visibility_lost(core, state, event.text, now)
     return proved_absent(core, state, event.order_ref, now, policy)
 
 
@@ -201,9 +201,7 @@ def _deadline(
     if state.phase is Phase.QUOTING:
         return rest(core, state, now, policy, state.text)
     if state.auction is not None:
-        if now >= core.window_end:  # no later window will ask for it again
-            state = state._replace(phase=Phase.CANCELLING, goal=Goal.FINISH)
-        return visibility_lost(state, "nothing was told after the auction")
+        return visibility_lost(core, state, "nothing was told after the auction", now)
     if state.phase is Phase.WORKING:
         return cancel_child(state, Goal.REST)
     if state.phase is Phase.CANCELLING and state.goal is Goal.REPRICE:
@@ -214,7 +212,7 @@ def _deadline(
 def _reprice(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
     """Look for a better price; of a child that the broker did not even acknowledge by now nothing is known."""
     if state.phase is Phase.WORKING and state.status is ChildStatus.SENDING:
-        return visibility_lost(state, "the broker did not answer the order")
+        return visibility_lost(core, state, "the broker did not answer the order", now)
     return reprice_due(core, state, now, policy)
 
 

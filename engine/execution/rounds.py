@@ -73,14 +73,14 @@ def arm_reprice(
 
 
 def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPolicy) -> Result:
-    """Ask for a quote to make the next child, or end where nothing is left to order.
+    """Ask for a quote to make the next child, or end where nothing is left to order, or no time to order it.
 
-    Spreads whose fate is open block both legs: whatever they filled may not be traded again.
+    Spreads whose fate is open block both legs: whatever they filled may not be traded again. A window closes on a parent
+    once: who would still wait for a quote or a proof then, would wait for ever.
     """
-    wanted = quantity_to_work(core, state)
+    wanted, is_late = quantity_to_work(core, state), now >= core.window_end
     if state.unknown and (state.is_spread or state.filled < wanted):
-        text = f"blocked: the outcome of {', '.join(sorted(state.unknown))} is not known"
-        return state._replace(phase=Phase.BLOCKED, text=text), (Alarm(text),)
+        return _blocked(state, is_late=is_late)
     if state.is_spread and state.filled >= _wanted(core, state):
         return leave_spread(core, state, now, policy, "")
     if state.filled >= core.intent.quantity:
@@ -91,12 +91,23 @@ def ask(core: OrderCore, state: TicketState, now: datetime, policy: ExecutionPol
         if now >= state.auction.cutoff:
             return leave_auction(core, state, now, policy, "the auction's cut-off passed")
         return state._replace(phase=Phase.QUOTING, quote_at=None), (RequestQuote(),)
+    if is_late:
+        return finish(state, FinishReason.WINDOW_CLOSED, state.text)
     if core.slices is not None and state.filled >= state.released:
         if state.next_slice_at is not None and now < state.next_slice_at:
             return _wait_for_slice(state, state.next_slice_at)
         state = _release_slice(core, state, core.slices, now)
     state, clock = open_round(core, state, now, policy)
     return state._replace(phase=Phase.QUOTING, quote_at=None), (*clock, RequestQuote())
+
+
+def _blocked(state: TicketState, *, is_late: bool) -> Result:
+    """Wait for the proof of what became of lost children; after the window the doubt is left to the next run."""
+    text = f"blocked: the outcome of {', '.join(sorted(state.unknown))} is not known"
+    if is_late:
+        state, commands = finish(state, FinishReason.UNKNOWN, text)
+        return state, (*commands, Alarm(text))
+    return state._replace(phase=Phase.BLOCKED, text=text), (Alarm(text),)
 
 
 def _wanted(core: OrderCore, state: TicketState) -> Decimal:

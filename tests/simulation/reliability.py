@@ -52,6 +52,7 @@ INVARIANTS = (
     ("A28", "no order for an auction leaves after its cut-off", "judging._auctions_in_time by the broker's clock"),
     ("B7", "nothing leaves once the process was asked to end, and nothing is left that it could have taken back", "judging._nothing_after_the_end_was_asked_for, judging._nothing_left_alone"),
     ("I13", f"with the faults gone the day is over within {CALM_TURNS} turns of the loop", "judging._ends"),
+    ("I13", "also while faults strike, no process waits longer than an hour after its begin and the end of the day's last job", "judging._every_process_ends"),
     ("I14", "the same seed gives the same events", "tests/simulation/order_days/digests.json, compared in every run on whatever Python runs it"),
 )  # fmt: skip
 

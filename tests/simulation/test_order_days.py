@@ -26,6 +26,15 @@ def _breaks(seed: int, canary: Canary) -> bool:
     return judge(FaultedDay.begin(draw(seed, canary.faults)).live()) != []
 
 
+def test_run_that_never_ends_is_broken_off_and_named() -> None:
+    canary = next(one for one in CANARIES if one.name == "a run waits until every doubt is decided")
+    with canary.alive():
+        days = (FaultedDay.begin(draw(seed, canary.faults)).live() for seed in range(SEEDS_OF_A_CANARY))
+        day = next(day for day in days if day.lived_on)
+    assert "I13 every process ends" in {broken.invariant for broken in judge(day)}
+    assert day.now.date() == day.drawn.day
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_undisturbed_scenario_sends_thirty_parents_and_breaks_nothing(name: str) -> None:
     day = FaultedDay.begin(SCENARIOS[name]).live()

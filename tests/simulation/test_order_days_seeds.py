@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from engine.execution import planning
+from engine.execution import answers, lifecycle, planning, rounds
 from engine.execution.recovery import recover
 from state import gate
 from tests.simulation.order_days.campaign import simulate
@@ -64,6 +65,26 @@ def test_restored_book_that_asks_only_once_what_it_has_lost_is_caught(
     )
     found = judge(FaultedDay.begin(draw(6010)).live())
     assert "I1 accepted at most once" in {violation.invariant for violation in found}
+
+
+FILLED_LATE = {Fault.BUST: 0.1, Fault.CANCEL_LOST: 0.9, Fault.CLOCK_STEP: 0.01, Fault.REDUCING: 0.005}
+"""On the day of seed 300 an order fills after its window, one execution of it is taken back, and no quote may be had."""
+
+
+def test_run_ends_though_its_last_order_fills_late_and_what_was_taken_back_may_not_be_ordered() -> None:
+    assert judge(FaultedDay.begin(draw(300, FILLED_LATE)).live()) == []
+
+
+def test_parent_that_waits_for_a_quote_after_its_window_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = rounds.ask
+    for module in (rounds, answers, lifecycle):
+        monkeypatch.setattr(
+            module,
+            "ask",
+            lambda core, *rest: right(replace(core, window_end=core.window_end + timedelta(days=1)), *rest),
+        )
+    found = judge(FaultedDay.begin(draw(300, FILLED_LATE)).live())
+    assert [violation.invariant for violation in found] == ["I13 every process ends"]
 
 
 def test_leg_that_a_dead_process_left_alone_is_told_by_whoever_ends_the_day() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from unittest.mock import patch
 
@@ -110,12 +111,17 @@ def _holds_nothing(right, self):
 # ---------------------------------------------------------------- the machine
 
 
-def _releases_what_is_lost(right, state, text):
+def _releases_what_is_lost(right, core, state, text, now):
     """Nothing was heard, so nothing happened: the quantity is free again."""
-    after, commands = right(state, text)
+    after, commands = right(core, state, text, now)
     if after.phase is Phase.BLOCKED:
         after = after._replace(unknown={}, phase=Phase.QUOTING)
     return after, commands
+
+
+def _waits_for_a_proof(right, core, state, text, now):
+    """The run goes on until it is known what became of its orders, however long that takes."""
+    return right(replace(core, window_end=now + timedelta(days=1)), state, text, now)
 
 
 def _believes_any_end(right, message, executed):
@@ -368,6 +374,7 @@ CANARIES = (
     Canary("an order for an auction leaves after its cut-off", ((schedule, "auction_of", _knows_no_cutoff), (schedule.JobSchedule, "_open", _begins_late)), {Fault.CUTOFF_DEATH: 0.5}),
     Canary("an auction of which nothing is told counts as not traded", ((lifecycle, "_deadline", _takes_silence_for_nothing), (gate, "judge", _forgets_reservations)), {Fault.AUCTION_UNHEARD: 1.0, Fault.QUERY_EMPTY: 0.95}),
     Canary("a roll on one leg is told to nobody", ((legging.LeggingWatch, "_tell", _looks_away),), {Fault.LEG_REFUSED: 1.0}),
+    Canary("a run waits until every doubt is decided", ((answers, "visibility_lost", _waits_for_a_proof), (lifecycle, "visibility_lost", _waits_for_a_proof)), often(Fault.HALF_OPEN)),
     Canary("a process works on though it was asked to end", ((executor.OrderManager, "__init__", _is_deaf),), often(Fault.TERMINATE)),
     Canary("a process leaves before its cancels are confirmed", ((executor.OrderManager, "_leave", _leaves_at_once),), often(Fault.TERMINATE)),
 )  # fmt: skip

@@ -55,6 +55,7 @@ from tests.simulation.order_days.faulted import (
 )
 from tests.simulation.order_days.lives import Backup, Lives
 from tests.simulation.order_days.mishaps import strike_executions
+from tests.simulation.order_days.overtime import LivesOn, must_end_by
 from tests.simulation.order_days.strangers import is_ours
 
 ACCOUNT = "SIM-test-7"
@@ -87,6 +88,7 @@ class FaultedDay:
     is_asked_to_end: bool = False
     endings: list[Ending] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
+    lived_on: list[str] = field(default_factory=list)
     ended: bool = False
     errors: list[str] = field(default_factory=list)
     attempts: int = 0
@@ -188,6 +190,9 @@ class FaultedDay:
             return self._end_of(self._run)
         except ProcessDeath:
             return False
+        except LivesOn as error:
+            self.lived_on.append(str(error))
+            return False
         except (DatabaseError, BrokerUnavailable, SupersededError) as error:
             self.dice.note(f"ended by {type(error).__name__}")
             return False
@@ -223,6 +228,7 @@ class FaultedDay:
         if not claim.is_owner:
             return claim.status is RunStatus.COMPLETED
         orders = self.store(claim.run_id, claim.epoch)
+        self.far.must_end_by = must_end_by(self.now, self.drawn.jobs)
         transport = FaultedTransport(self.broker, self.far, self.dice, self.interrupt)
         found = recover_all(orders, transport, ABSENCE, lambda: self.is_asked_to_end)
         self.alarms += [f"blocked: {name}" for name in found.blocked]

@@ -27,6 +27,7 @@ from engine.simulation.exchange import SimulatedTransport
 from state.database import Database, upgrade
 from tests.simulation.order_days.drawing import Dice, Fault
 from tests.simulation.order_days.legs import is_second_leg
+from tests.simulation.order_days.overtime import LivesOn
 from tests.simulation.order_days.quotes import SPOILED, widened
 from tests.simulation.order_days.strangers import Strangers
 
@@ -157,7 +158,7 @@ class UnwrittenBroker(SimulatedBroker):
 class Far:
     """The broker's end of the line, which outlives every connection: what it served, forgot and renumbered, and who else is there.
 
-    ``is_signalled``: the process was asked to end, which breaks its next wait off.
+    ``is_signalled``: the process was asked to end, which breaks its next wait off. ``must_end_by`` is when it has to be over.
     """
 
     served: dict[str, set[Decimal]] = field(default_factory=dict)
@@ -165,6 +166,7 @@ class Far:
     renumbered: int = 0
     strangers: Strangers = field(default_factory=Strangers)
     is_signalled: bool = False
+    must_end_by: datetime | None = None
 
 
 class FaultedTransport:
@@ -235,6 +237,7 @@ class FaultedTransport:
 
     def next_event(self, until: datetime) -> TransportEvent | None:
         """The next message, after everything that can happen to one."""
+        self._refuse_overtime()
         self._dice.counted["turns" if self._dice.faults_on else "calm turns"] += 1
         while not self._far.is_signalled:
             bound = min(until - self._ahead, self._late[0][0]) if self._late else until - self._ahead
@@ -249,6 +252,12 @@ class FaultedTransport:
                 return self._tell(told)
         self._far.is_signalled = False
         return None
+
+    def _refuse_overtime(self) -> None:
+        """A process waits too late by its own clock or by the true one: the first may jump, the second may lag."""
+        at, by = self._inner.now() + max(self._ahead, timedelta(0)), self._far.must_end_by
+        if by is not None and at > by:
+            raise LivesOn(f"a process lives on at {at:%m-%d %H:%M} that should have ended by {by:%H:%M}")
 
     def _after_its_way(self, event: TransportEvent) -> TransportEvent | None:
         """What comes of a message now; ``None`` where it is lost or waits."""

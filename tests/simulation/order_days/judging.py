@@ -329,6 +329,11 @@ def _ends(day: FaultedDay) -> Iterator[str]:
             yield f"{record.job.job_id} is left {record.status.value}"
 
 
+def _every_process_ends(day: FaultedDay) -> Iterator[str]:
+    """Also while faults strike: none waits long after the end of the day's last job."""
+    yield from day.lived_on
+
+
 def _no_false_halt(day: FaultedDay) -> Iterator[str]:
     """More than was ordered is only filled where the broker fills what it had cancelled."""
     if not day.late:
@@ -361,6 +366,7 @@ CHECKS: dict[str, Callable[[FaultedDay], Iterator[str]]] = {
     "I12 doubt is told": _doubt_is_told,
     "I12 doubt is decided": _doubt_is_decided,
     "I13 the day ends": _ends,
+    "I13 every process ends": _every_process_ends,
     "no false halt": _no_false_halt,
     "no broken contract": _no_broken_contract,
 }
