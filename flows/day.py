@@ -17,7 +17,7 @@ from tasks.day import TradingDay
 from tasks.day_record import record_executions
 from tasks.execute import decision_inputs, find_open_orders, work_jobs
 from tasks.fx import refresh_fx
-from tasks.halting import STOPS, join_open_halts, stop
+from tasks.halting import STOPS, join_open_halts, require_newest_book, stop
 from tasks.hedges import plan_currencies, plan_tails
 from tasks.investors import deal_units
 from tasks.maintenance import check_maintenance
@@ -46,6 +46,7 @@ def decide(day: TradingDay) -> Outcome:
         check_maintenance(day)
         advance_market(day)
         recovery = recover_orders(day)
+        require_newest_book(day)
         inputs = sync_positions(day, recovery)
         require_quality(day, inputs)
         asking = asking_of(day)
@@ -103,6 +104,7 @@ def trade(day: TradingDay) -> Outcome:
         return day_is_taken(day)
     try:
         found = find_open_orders(day)
+        require_newest_book(day)
         join_open_halts(day)
         inputs = decision_inputs(day)
         report = work_jobs(day, inputs, check_window, found)
@@ -127,6 +129,7 @@ def close(day: TradingDay) -> Outcome:
         settle_doubts(day)
         advance_market(day)
         recovery = recover_orders(day)
+        require_newest_book(day)
         inputs = sync_positions(day, recovery)
         asking = asking_of(day)
         while True:

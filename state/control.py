@@ -14,6 +14,7 @@ from engine.model.context import ControlState
 from state.control_row import (
     ControlRecord,
     confirm_effective,
+    highest_seen,
     lock_control,
     may_be_sending,
     read_control,
@@ -73,9 +74,11 @@ class ControlStore:
     def _change(
         self, account: str, values: dict[str, str | bool], reason: str, operator: str, now: datetime
     ) -> ControlRecord:
+        highest = highest_seen(self._database, account)
         with self._database.transaction() as connection:
             lock_control(connection, account)
-            request_change(connection, account, {**values, "reason": reason, "operator": operator}, now)
+            why = {"reason": reason, "operator": operator}
+            request_change(connection, account, {**values, **why}, now, highest)
         self.confirm_effective(account, now)
         return self.control(account)
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, case, func, select, update
 
+from engine.errors import ConfigurationError
 from engine.model.context import ControlState, RunStatus
 from state.accounts import ensure_account
 from state.database import Database
@@ -30,7 +31,9 @@ _CONTROL = select(
     _EMERGENCIES.scalar_subquery().label("emergencies"),
 ).where(control.c.account == bindparam("account"))
 _READ_CONTROL, _HOLD_CONTROL = Prepared(_CONTROL), Prepared(_CONTROL.with_for_update(read=True, of=control))
-_REQUESTED = select(control.c.requested_at).where(control.c.account == bindparam("account"))
+_REQUESTED = select(control.c.requested_at, control.c.counted).where(
+    control.c.account == bindparam("account")
+)
 _UNDER_WAY = (
     select(run_attempts)
     .join(runs, runs.c.run_id == run_attempts.c.run_id)
@@ -106,13 +109,38 @@ def read_control(connection: Connection, account: str, *, share: bool = False) -
 
 
 def request_change(
-    connection: Connection, account: str, values: Mapping[str, str | bool], now: datetime
+    connection: Connection, account: str, values: Mapping[str, str | bool], now: datetime, highest: int
 ) -> None:
-    """Change the row, whose lock the caller holds: what became effective before says nothing of this change."""
+    """Change the row, whose lock the caller holds: what became effective before says nothing of this change.
+
+    The change is counted; not in an older copy of the database, which counts less than the ``highest`` that was seen
+    and stays behind until a halt has said so.
+    """
+    count = case((control.c.counted >= highest, control.c.counted + 1), else_=control.c.counted)
     connection.execute(
         update(control)
         .where(control.c.account == account)
-        .values(**values, requested_at=now, effective_at=None)
+        .values(**values, requested_at=now, effective_at=None, counted=count)
+    )
+
+
+def highest_seen(database: Database, account: str) -> int:
+    """The account's mark for a change of control, which must hold without it: zero where it can not be read.
+
+    Raising the mark after the change says then what is wrong with it.
+    """
+    try:
+        return database.marks.highest(account)
+    except ConfigurationError:
+        return 0
+
+
+def catch_up(connection: Connection, account: str, highest: int) -> None:
+    """Let an older copy count on from the mark, once a halt says that it is one."""
+    connection.execute(
+        update(control)
+        .where(control.c.account == account, control.c.counted <= highest)
+        .values(counted=highest + 1)
     )
 
 
@@ -121,10 +149,21 @@ def confirm_effective(database: Database, account: str, now: datetime) -> bool:
 
     ``now`` is when the waiting begins. ``False`` when an executor held the latch for as long as one would wait: the
     change stays requested, and who asks again may find it effective. A change that is made meanwhile is not confirmed.
+    The account's mark is raised in any case, last of all: a change holds also where its mark can not be kept.
     """
     begun = time.monotonic()
     with database.read() as connection:
-        requested = connection.execute(_REQUESTED, {"account": account}).scalar_one_or_none()
+        found = connection.execute(_REQUESTED, {"account": account}).one_or_none()
+    try:
+        return _confirm(database, account, now, None if found is None else found.requested_at, begun)
+    finally:
+        if found is not None:
+            database.marks.raise_to(account, found.counted)
+
+
+def _confirm(
+    database: Database, account: str, now: datetime, requested: datetime | None, begun: float
+) -> bool:
     if not database.latch(account).was_free():
         return False
     if requested is None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 
 from engine.errors import ConfigurationError
 from state.database import DATABASE_FILE
+from state.marks import MARKS_FOLDER
 
 
 def copy_book(url: str | None, home: Path, target: Path) -> None:
     """Put a copy of the book of ``home`` into ``target`` in the place of an older copy; without a book there is none.
 
+    The marks by which an older copy is noticed come with it: the copy counts on its own from where the book is.
     Raises `ConfigurationError` for a book on a server, which is copied by its own means.
     """
     if url:
@@ -23,6 +26,7 @@ def copy_book(url: str | None, home: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for suffix in ("", "-wal", "-shm"):
         (target / (DATABASE_FILE + suffix)).unlink(missing_ok=True)
+    shutil.rmtree(target / MARKS_FOLDER, ignore_errors=True)
     source = home / DATABASE_FILE
     if not source.is_file():
         return
@@ -31,3 +35,5 @@ def copy_book(url: str | None, home: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(target / DATABASE_FILE)) as copy,
     ):
         book.backup(copy)
+    if (home / MARKS_FOLDER).is_dir():
+        shutil.copytree(home / MARKS_FOLDER, target / MARKS_FOLDER)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceEr
 
 from engine.errors import ConfigurationError
 from state.latch import Latch, latch_of
+from state.marks import MARKS_FOLDER, FileMarks, Marks, MemoryMarks
 from state.tables import metadata
 from state.write_ahead import use_write_ahead
 
@@ -35,6 +36,7 @@ REVISIONS = (
     "0012",
     "0013",
     "0014",
+    "0015",
 )
 """Schema versions in order, as in state/migrations/versions."""
 
@@ -63,6 +65,7 @@ class Database:
 
     engine: Engine
     latches: dict[str, Latch] = field(default_factory=dict, compare=False, repr=False)
+    marks: Marks = field(default_factory=MemoryMarks, compare=False, repr=False)
 
     @property
     def is_postgresql(self) -> bool:
@@ -103,7 +106,7 @@ def open_database(url: str | None, home: Path) -> Database:
     """
     if not url:
         home.mkdir(parents=True, exist_ok=True)
-    database = Database(_engine(_address(url, home)))
+    database = Database(_engine(_address(url, home)), marks=FileMarks(home / MARKS_FOLDER))
     try:
         version = schema_version(database)
         if version != REVISIONS[-1]:

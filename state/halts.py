@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from engine.accounting.ledger import LedgerEntry
 from engine.errors import ConfigurationError, InvariantError, RefusedError
-from engine.model.halts import HaltChoice
-from state.control_row import confirm_effective, lock_control, request_change
+from engine.model.halts import HaltChoice, HaltKind
+from state.control_row import catch_up, confirm_effective, highest_seen, lock_control, request_change
 from state.database import Database
 from state.ledger import post_entries
 from state.tables import halts, runs
@@ -86,6 +86,7 @@ class HaltStore:
         but a worse severity is taken over. The id follows from the run's key and the kind. The halt is requested when
         this commits; the control row says whether it has become effective as well.
         """
+        highest = highest_seen(self._database, account)
         with self._database.transaction() as connection:
             lock_control(connection, account)  # after the commit no claim passes the send gate
             joined = _open_of_kind(connection, account, kind)
@@ -108,7 +109,9 @@ class HaltStore:
                     "raised_at": now,
                 }
                 connection.execute(insert(halts).values(**row))
-                request_change(connection, account, {"reason": message}, now)
+                request_change(connection, account, {"reason": message}, now, highest)
+            if kind == HaltKind.RESTORED.value:  # said, so the next claim need not say it again
+                catch_up(connection, account, highest)
         confirm_effective(self._database, account, now)
         return halt_id
 

@@ -44,10 +44,14 @@ _SET_ATTEMPT = Prepared(
     )
 )
 _EPOCH_LOCKED = Prepared(
-    select(control.c.epoch).where(control.c.account == bindparam("account")).with_for_update(key_share=True)
+    select(control.c.epoch, control.c.counted)
+    .where(control.c.account == bindparam("account"))
+    .with_for_update(key_share=True)
 )
 _SET_EPOCH = Prepared(
-    update(control).where(control.c.account == bindparam("this_account")).values(epoch=bindparam("new_epoch"))
+    update(control)
+    .where(control.c.account == bindparam("this_account"))
+    .values(epoch=bindparam("new_epoch"), counted=bindparam("new_count"))
 )
 
 
@@ -63,13 +67,18 @@ class ClaimOutcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunClaim:
-    """What a claim gave: with NEW, RESUMED and TAKEN_OVER the caller owns ``attempt`` and ``epoch``."""
+    """What a claim gave: with NEW, RESUMED and TAKEN_OVER the caller owns ``attempt`` and ``epoch``.
+
+    ``behind`` is how much less the database counts than this machine has seen: above zero it is an older copy of
+    itself, and nothing may leave before a person has taken the broker's statement in.
+    """
 
     outcome: ClaimOutcome
     run_id: str
     attempt: int
     epoch: int
     status: RunStatus
+    behind: int = 0
 
     @property
     def is_owner(self) -> bool:
@@ -128,13 +137,16 @@ class RunStore(Journal):
         """Ask to run a key; a COMPLETED key and one held by a living attempt stay as they are."""
         run_id = run_identifier(key)
         with self._database.transaction() as connection:
-            epoch = _lock_account(connection, key.account)
+            epoch, counted = _lock_account(connection, key.account)
             found = _RUN_LOCKED.one_or_none(connection, {"run_id": run_id})
             outcome = self._outcome(connection, found, now)
             if found is not None and outcome in (ClaimOutcome.COMPLETED, ClaimOutcome.HELD):
                 return _claim(outcome, found)
             if outcome is ClaimOutcome.TAKEN_OVER or key.kind is RunKind.EXECUTION:
-                epoch = _bump_epoch(connection, key.account, epoch)
+                epoch += 1
+            behind = max(0, self._database.marks.highest(key.account) - counted)
+            count = counted if behind else counted + 1
+            _set_epoch(connection, key.account, epoch, count)
             attempt = 1 if found is None else found.attempt + 1
             status = _claimed(run_id, found)
             versions = {"code_version": code_version, "config_digest": config_digest}
@@ -151,7 +163,10 @@ class RunStore(Journal):
                 _SET_RUN.run(connection, {**state, "finished_at": None, "this_run": run_id})
             lease = {"lease_until": now + timedelta(seconds=lease_seconds)}
             _NEW_ATTEMPT.run(connection, {**state, **lease, **self._columns(run_id)})
-        return RunClaim(outcome=outcome, run_id=run_id, attempt=attempt, epoch=epoch, status=status)
+        self._database.marks.raise_to(key.account, count)  # before anything follows from the claim
+        return RunClaim(
+            outcome=outcome, run_id=run_id, attempt=attempt, epoch=epoch, status=status, behind=behind
+        )
 
     def heartbeat(self, run_id: str, attempt: int, now: datetime, lease_seconds: int = LEASE_SECONDS) -> None:
         """Prolong the lease; raises `RefusedError` when another attempt has taken the run over."""
@@ -236,15 +251,15 @@ def _claimed(run_id: str, found: StoredRow | None) -> RunStatus:
     return run_transition(RunStatus(found.status), RunStatus.RECOVERING, run_id)
 
 
-def _lock_account(connection: Connection, account: str) -> int:
-    """Make the account known, hold its control row, and say its epoch."""
+def _lock_account(connection: Connection, account: str) -> tuple[int, int]:
+    """Make the account known, hold its control row, and say its epoch and what it counts."""
     ensure_account(connection, account)
-    return int(_EPOCH_LOCKED.one(connection, {"account": account}).epoch)
+    found = _EPOCH_LOCKED.one(connection, {"account": account})
+    return int(found.epoch), int(found.counted)
 
 
-def _bump_epoch(connection: Connection, account: str, epoch: int) -> int:
-    _SET_EPOCH.run(connection, {"this_account": account, "new_epoch": epoch + 1})
-    return epoch + 1
+def _set_epoch(connection: Connection, account: str, epoch: int, counted: int) -> None:
+    _SET_EPOCH.run(connection, {"this_account": account, "new_epoch": epoch, "new_count": counted})
 
 
 def _run_row(connection: Connection, run_id: str) -> StoredRow:

@@ -130,6 +130,7 @@ control = Table(
     Column("requested_at", Moment),
     Column("effective_at", Moment),
     created_at(),
+    Column("counted", BigInteger, nullable=False, server_default="0"),
     one_of("state", ControlState),
 )
 

@@ -16,7 +16,7 @@ from engine.errors import (
 from engine.model.encoding import encode
 from engine.model.halts import ALLOWED_CHOICES, HALT_NAMES, WHAT_TO_DO, HaltKind
 from engine.model.universe import ContractBook
-from state.halts import HaltSeverity
+from state.halts import HaltRecord, HaltSeverity
 from tasks.adapters.report_text import resolve_command
 from tasks.artifacts import publish_halt
 from tasks.day import TradingDay, halted_status, wall_clock
@@ -36,18 +36,30 @@ Without a single figure the fund has no value; and after what no table of a stat
 """
 
 
+def require_newest_book(day: TradingDay) -> None:
+    """An older copy of the book stops the run before anything is compared with it: what it lost, it can not say.
+
+    Raises `HaltError`, also while an earlier one about it is open. Asked after the recovery, which keeps the names of
+    orders that the broker still shows.
+    """
+    for halt in day.world.halts.open_halts(day.key.account):
+        if halt.kind == HaltKind.RESTORED.value:
+            raise _joined(halt)
+    if day.claim.behind:
+        raise HaltError(
+            HaltKind.RESTORED.value,
+            f"expected the newest database of {day.key.account}, found an older copy: it lacks {day.claim.behind} "
+            "claims of runs or changes of control that this machine has seen, and with them perhaps orders, fills "
+            "and halts",
+        )
+
+
 @step("join open halts")
 def join_open_halts(day: TradingDay) -> None:
     """While a halt is open nothing new is decided or sent: this run ends in it."""
     open_halts = day.world.halts.open_halts(day.key.account)
     if open_halts:
-        first = open_halts[0]
-        raise HaltError(
-            first.kind,
-            f"{first.halt_id} is open: {first.message}",
-            emergency=first.severity is HaltSeverity.EMERGENCY,
-            halt_id=first.halt_id,
-        )
+        raise _joined(open_halts[0])
     control = day.world.control.control(day.key.account)
     if control.kill_switch:
         raise HaltError(
@@ -55,6 +67,15 @@ def join_open_halts(day: TradingDay) -> None:
             f"the kill switch is set by {control.operator}: {control.reason}",
             emergency=True,
         )
+
+
+def _joined(halt: HaltRecord) -> HaltError:
+    return HaltError(
+        halt.kind,
+        f"{halt.halt_id} is open: {halt.message}",
+        emergency=halt.severity is HaltSeverity.EMERGENCY,
+        halt_id=halt.halt_id,
+    )
 
 
 def stop(day: TradingDay, error: Stop) -> HaltError:

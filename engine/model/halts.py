@@ -24,6 +24,7 @@ class HaltKind(Enum):
     STALE_MARK = "stale-mark"
     MARK_DIFFERENCE = "mark-difference"
     UNKNOWN_ORDER = "unknown-order"
+    RESTORED = "restored-database"
     DATA_QUALITY = "data-quality"
     BRIDGE_RESIDUAL = "bridge-residual"
     OVERFILL = "overfill"
@@ -66,6 +67,7 @@ ALLOWED_CHOICES: Mapping[HaltKind, tuple[HaltChoice, ...]] = MappingProxyType(
         HaltKind.STALE_MARK: (HaltChoice.ABANDON_DAY, HaltChoice.MARK_MANUALLY, HaltChoice.WRITE_DOWN),
         HaltKind.MARK_DIFFERENCE: _MARK,
         HaltKind.UNKNOWN_ORDER: _RETRY,
+        HaltKind.RESTORED: _RETRY,
         HaltKind.DATA_QUALITY: _RETRY,
         HaltKind.BRIDGE_RESIDUAL: _RETRY,
         HaltKind.OVERFILL: _RETRY,
@@ -98,6 +100,7 @@ HALT_NAMES: Mapping[HaltKind, str] = MappingProxyType(
         HaltKind.STALE_MARK: "Stale prices",
         HaltKind.MARK_DIFFERENCE: "Price difference",
         HaltKind.UNKNOWN_ORDER: "Unknown order",
+        HaltKind.RESTORED: "Restored database",
         HaltKind.DATA_QUALITY: "Data quality",
         HaltKind.BRIDGE_RESIDUAL: "Unexplained change of NAV",
         HaltKind.OVERFILL: "Overfill",
@@ -129,6 +132,8 @@ WHAT_TO_DO: Mapping[HaltKind, str] = MappingProxyType(
         "or write the positions down",
         HaltKind.MARK_DIFFERENCE: "give the right price by marking manually, or retry when both agree",
         HaltKind.UNKNOWN_ORDER: "cancel that order at the broker, then retry",
+        HaltKind.RESTORED: "take in the broker's statements of all that was lost (./fund statement import), set again what "
+        "was stopped meanwhile, then retry; where the newest database still exists, put it back instead",
         HaltKind.DATA_QUALITY: "correct the rows that are named, then retry",
         HaltKind.BRIDGE_RESIDUAL: "find the posting or the price that is missing, then retry",
         HaltKind.OVERFILL: "settle with the broker what was filled, then retry",

@@ -14,9 +14,10 @@ from sqlalchemy import text
 
 from engine.accounting.assignment import unassigned_quantity
 from engine.errors import InvariantError, RefusedError
-from engine.model.context import RunKind, RunStatus
-from engine.model.halts import HaltChoice
+from engine.model.context import ControlState, RunKind, RunStatus
+from engine.model.halts import HaltChoice, HaltKind
 from engine.model.portfolio import Sleeve
+from flows.outcome import Outcome
 from state.verification import verify
 from tasks.assigning import assign_execution
 from tasks.day import wall_clock
@@ -117,27 +118,34 @@ def test_statement_brings_the_book_up_to_the_broker_and_sleeves_get_what_is_thei
     with pytest.raises(RefusedError, match="assigned already"):
         assign_execution(restored, name, {"core_index_rv": None})
 
+    allow(restored, run(restored, NEXT_DAY, RunKind.DECISION))
     # The close of the next day halts when its bridge does not explain NAV to the cent, or the books differ.
     assert {found.status for found in run_day(restored, NEXT_DAY).values()} == {RunStatus.COMPLETED}
     assert verify(restored.database) == ()
 
 
+def allow(world: World, outcome: Outcome) -> None:
+    """Somebody has taken the statement in, and says so."""
+    assert outcome.halt_id is not None
+    halt = world.halts.halt(outcome.halt_id)
+    assert halt is not None
+    assert halt.kind == HaltKind.RESTORED.value
+    world.halts.resolve(halt.halt_id, HaltChoice.RETRY, "the statement is in", "Ann", wall_clock())
+
+
 def test_restored_fund_halts_until_the_statement_is_taken_in(restored: World) -> None:
     home, account = restored.options.home, restored.account
     sent = [child.order_ref for child in accepted_orders(home, account)]
-    for _ in range(2):  # running it again is no answer
-        outcome = run(restored, NEXT_DAY, RunKind.DECISION)
-        assert outcome.is_halted
-        assert "shares at the broker" in outcome.text
+    stopped = [run(restored, NEXT_DAY, RunKind.DECISION) for _ in range(2)]  # running it again is no answer
+    assert {found.halt_id for found in stopped} == {stopped[0].halt_id}
+    assert all("an older copy" in found.text for found in stopped)
     assert run(restored, NEXT_DAY, RunKind.EXECUTION).is_halted
     assert len(accepted_orders(home, account)) == len(sent)
 
     # Of Friday and the weekend: the halted run has booked their interest from the old balances.
     assert outcomes(imported(restored, LOST_DAY, NEXT_DAY - timedelta(days=1)))["lost_order", "BOOKED"] > 0
-    assert run(restored, NEXT_DAY, RunKind.DECISION).is_halted  # what was asked of a person, a person answers
-    for halt in restored.halts.open_halts(account):
-        restored.halts.resolve(halt.halt_id, HaltChoice.RETRY, "the statement is in", "Ann", wall_clock())
-
+    allow(restored, run(restored, NEXT_DAY, RunKind.DECISION))  # what was asked of a person, a person answers
+    assert restored.halts.open_halts(account) == ()
     assert {found.status for found in run_day(restored, NEXT_DAY).values()} == {RunStatus.COMPLETED}
     names = [child.order_ref for child in accepted_orders(home, account)]
     assert len(names) == len(set(names)) > len(sent)
@@ -172,8 +180,36 @@ def test_lost_day_that_is_run_again_takes_no_name_of_a_lost_order(restored: Worl
     known = next(child for child in sent if child.order_ref in restored.order_refs())
     assert orders.spent_attempts(known.intent_id) == 0
 
+    allow(restored, run(restored, LOST_DAY, RunKind.DECISION))
     assert {found.status for found in run_day(restored, LOST_DAY).values()} == {RunStatus.COMPLETED}
     names = [child.order_ref for child in accepted_orders(restored.options.home, restored.account)]
     assert len(names) == len(set(names)) >= len(sent)
     books = book_at_close(restored)
     assert books.ours == books.broker
+
+
+def test_copy_that_lost_a_halt_and_nothing_else_stops_before_it_sends(tmp_path: Path) -> None:
+    world = new_world(tmp_path, NEXT_DAY)
+    run_day(world, DAYS[0])
+    world.close()
+    restore = _copy_files(tmp_path)
+    world = new_world(tmp_path, NEXT_DAY)
+    world.control.engage_kill_switch(world.account, "a rumour", "Ann", wall_clock())
+    world.close()
+    restore()
+    world = new_world(tmp_path, NEXT_DAY)
+    before = len(accepted_orders(tmp_path, world.account))
+    assert (
+        world.control.state(world.account) is ControlState.ACTIVE
+    )  # the broker shows nothing of what was lost
+
+    stopped = run(world, LOST_DAY, RunKind.DECISION)
+    assert stopped.is_halted
+    assert "it lacks 1 claims of runs or changes of control" in stopped.text
+    assert run(world, LOST_DAY, RunKind.EXECUTION).is_halted
+    assert len(accepted_orders(tmp_path, world.account)) == before
+
+    allow(world, stopped)
+    assert {found.status for found in run_day(world, LOST_DAY).values()} == {RunStatus.COMPLETED}
+    assert len(accepted_orders(tmp_path, world.account)) > before
+    world.close()

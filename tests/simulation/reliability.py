@@ -24,14 +24,14 @@ PROMISES = (
     "No execution is lost: each is booked once, with its postings, by its id; corrections replace what they correct. What the process did not hear it reads again when it starts, before each window and in the evening.",
     "What can not be known stays UNKNOWN: its quantity stays reserved, its contract is blocked and somebody is told.",
     "After a HALT only cancels leave.",
-    "A run that was taken over sends nothing more; a restored database halts before it sends where the broker shows an order or a trade that it lost.",
+    "A run that was taken over sends nothing more; a restored database halts before it sends, and until a person has taken the broker's statement in.",
 )
 
 ASSUMPTIONS = (
     "The broker does not make two orders of one write, and its word that an order is cancelled, expired or rejected is its last; an execution after it is booked and told, and stops the parent when it is more than was ordered.",
     "The broker lists open and completed orders and executions of its day under our reference once it has taken an order. How long that may take is bounded by the quiet time of the proof of absence: an order that becomes visible later than that was wrongly proved absent. Over its midnight only a statement proves.",
     "A second session under our client id is refused by the broker, so a line that we hold is the only one.",
-    "The database keeps what it committed, and commits in one order. A copy that lost commits is noticed by what the broker shows: it halts until the statement is taken in. Where the broker shows nothing that the copy lost (nothing was sent since, or its lists leave out the newest order), a lost halt or a lost order is not noticed: whoever restores a database runs `./fund halt` before anything else.",
+    "The database keeps what it committed, and commits in one order. A copy that lost a claim of a run or a change of control is noticed by the marks in FUND_HOME, which are kept outside the database and must not be restored with it; orders that a copy of the middle of a run lost after its claim are noticed by what the broker shows. Where FUND_HOME is brought back together with the database, or the run goes on from another machine, only what the broker shows is left: then whoever restores runs `./fund halt` before anything else.",
     "Clocks may step by minutes in both directions; deadlines stand still while a clock that stepped back catches up.",
 )
 

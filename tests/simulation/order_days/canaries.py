@@ -36,6 +36,7 @@ from engine.model.context import ControlState
 from engine.model.orders import ChildStatus, TransportEventKind, Urgency
 from engine.ports import Permission
 from state import gate
+from state.marks import MemoryMarks
 from state.orders import OrderStore
 from tests.simulation.order_days.drawing import Fault, often
 
@@ -329,6 +330,10 @@ def _keeps_both_versions(right, connection, account, execution_id, at):
     return None
 
 
+def _has_seen_nothing(right, self, account):
+    return 0
+
+
 def _quotes(wrong):
     """Every place that asks whether a quote may be believed."""
     return tuple((place, "usable_quote", wrong) for place in (planning, pricing, spreads, revalidation))
@@ -350,6 +355,7 @@ CANARIES = (
     Canary("every order may pay what an urgent one may", ((pricing, "widest_collar", _hurries), (pricing, "pace_of", _rushes)), {}),
     Canary("an old quote is good enough", _quotes(_takes_any_quote), often(Fault.QUOTE_STALE)),
     Canary("a crossed quote is turned round", _quotes(_swaps_crossed_sides), often(Fault.QUOTE_CROSSED)),
+    Canary("nobody notices an older copy", ((MemoryMarks, "highest", _has_seen_nothing),), often(Fault.RESTORE, Fault.DEATH, Fault.REDUCING)),
     Canary("a restart looks at no executions", ((recovery, "_by_reference", _finds_no_executions),), often(Fault.DEATH)),
     Canary("executions of ended orders are not booked", ((recovery, "_late_fills", _skips_late_fills),), often(Fault.BUST, Fault.CORRECTION)),
     Canary("an order that is not listed counts as rejected", ((recovery, "_outcome", _takes_absent_for_cancelled),), {Fault.DEATH: 0.1, Fault.QUERY_LAGS: 0.9}),

@@ -42,6 +42,7 @@ from tests.engine.simulation.exchange_world import (
 )
 from tests.simulation.order_days.auctions import AROUND, cutoffs, last_told
 from tests.simulation.order_days.comparing import compare
+from tests.simulation.order_days.copies import require_newest_book, take_the_statement_in
 from tests.simulation.order_days.drawing import Dice, DrawnDay, Fault, ProcessDeath
 from tests.simulation.order_days.endings import Ending, between_claim_and_line, left_alone
 from tests.simulation.order_days.faulted import (
@@ -163,6 +164,7 @@ class FaultedDay:
     def perhaps_restore(self) -> None:
         """Between two attempts a person may bring back the book of the morning, or that of the attempt's begin."""
         self.dice.is_dead = False
+        self._quietly(partial(take_the_statement_in, self))
         if self.dice.strikes(Fault.RESTORE):
             latest = round(self.dice.amount(Fault.RESTORE, 0, 1))
             backup = self.backups[-latest]
@@ -232,6 +234,7 @@ class FaultedDay:
         transport = FaultedTransport(self.broker, self.far, self.dice, self.interrupt)
         found = recover_all(orders, transport, ABSENCE, lambda: self.is_asked_to_end)
         self.alarms += [f"blocked: {name}" for name in found.blocked]
+        require_newest_book(self.database, ACCOUNT, claim, self.now)
         self.dice.note(f"found {[child.after.value for child in found.children]}, booked {found.booked}")
         watched = SimpleNamespace(
             orders=orders,
@@ -332,13 +335,17 @@ class FaultedDay:
 
     def _halt(self, state: ControlState) -> None:
         """Under the kill switch no order may leave, while reducing those that only reduce."""
+        self.stop(state)
+        self.is_halted, self.may_reduce = True, state is ControlState.REDUCING
+        self._note_when_effective()
+
+    def stop(self, state: ControlState) -> None:
+        """Set the control state as whoever stops the fund does it."""
         control = ControlStore(self.database)
         if state is ControlState.HALTED:
             control.engage_kill_switch(ACCOUNT, "drawn", "seed", self.now)
         else:
             control.set_state(ACCOUNT, state, "drawn", "seed", self.now)
-        self.is_halted, self.may_reduce = True, state is ControlState.REDUCING
-        self._note_when_effective()
 
     def _second_writer(self) -> None:
         self._note_the_end()  # what the process that was taken over may do is another rule's

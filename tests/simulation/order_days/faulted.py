@@ -25,6 +25,7 @@ from engine.simulation.bookkeeping import sequence_key
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.exchange import SimulatedTransport
 from state.database import Database, upgrade
+from state.marks import MemoryMarks
 from tests.simulation.order_days.drawing import Dice, Fault
 from tests.simulation.order_days.legs import is_second_leg
 from tests.simulation.order_days.overtime import LivesOn
@@ -50,8 +51,9 @@ class FaultedDatabase(Database):
     """A book whose statements and commits may fail, with a moment after every transaction."""
 
     def __init__(self, engine: Engine, dice: Dice, interrupt: Interruption) -> None:
-        for name, value in (("engine", engine), ("latches", {}), ("dice", dice), ("interrupt", interrupt)):
+        for name, value in (("engine", engine), ("latches", {}), ("marks", MemoryMarks()), ("dice", dice)):
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "interrupt", interrupt)
         engine.dialect.do_execute = partial(self._execute, sqlite3.Cursor.execute)
         engine.dialect.do_executemany = partial(self._execute, sqlite3.Cursor.executemany)
 
