@@ -12,6 +12,7 @@ import pytest
 from engine.execution import answers, lifecycle, planning, rounds
 from engine.execution.recovery import recover
 from state import gate
+from state.marks import MemoryMarks
 from tests.simulation.order_days.campaign import simulate
 from tests.simulation.order_days.day import FaultedDay
 from tests.simulation.order_days.drawing import WIDE, Fault, draw, often
@@ -33,29 +34,63 @@ def test_drawn_days_break_no_invariant(block: int) -> None:
 @pytest.mark.parametrize(
     ("seed", "why"),
     [
-        (1089, "a restored book lost the first order of a parent, and with it where its collar stands"),
+        (74920, "a restored book has lost a halt, and the broker had no order to show"),
+        (162510, "a restored book has lost a halt that came after its first order"),
+        (168591, "a process stands before the line all day, and the run asks again and again"),
         (1701, "a spread lets its legs go after the window closed on them"),
         (1897, "an order is refused while its cancel is under way"),
         (2410, "an order is refused while its cancel is under way, and the process ends"),
-        (2815, "a restored book sends under a name that the lost one was refused at the gate"),
-        (29887, "a restored book sends two orders under names that the lost one was refused at the gate"),
-        (69622, "a restored book sends under a name that the lost one had planned"),
-        (11008, "a restored book sends under the name of an order that never arrived, at a mid of its own"),
-        (107371, "a restored book sends under the name of an order that never arrived, beside a roll"),
         (54, "somebody else's trade in the account is told, and the run goes on sending"),
         (113, "somebody else's order in the account is told, and the run goes on sending"),
         (10582, "an execution of an order that was rejected since is taken back"),
         (24149, "an execution of an order that was rejected since is corrected"),
         (103229, "executions of an order that an earlier attempt saw rejected are taken back"),
         (107593, "a late fill takes all that a cancel left of an order in doubt; one look tells both"),
-        (6010, "a restored book takes a reference that the broker did not list yet, and sends it again"),
-        (73977, "an order that a restored book has lost trades while a run works"),
     ],
 )
 def test_day_that_once_broke_an_invariant_breaks_none(seed: int, why: str) -> None:
     assert judge(FaultedDay.begin(draw(seed)).live()) == [], why
 
 
+@pytest.fixture
+def without_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here has seen how far the account had come: a restored book knows only what the broker shows."""
+    monkeypatch.setattr(MemoryMarks, "highest", lambda self, account: 0)
+
+
+RESTORED = (
+    (1089, "lost the first order of a parent, and with it where its collar stands"),
+    (2815, "sends under a name that the lost one was refused at the gate"),
+    (29887, "sends two orders under names that the lost one was refused at the gate"),
+    (69622, "sends under a name that the lost one had planned"),
+    (11008, "sends under the name of an order that never arrived, at a mid of its own"),
+    (107371, "sends under the name of an order that never arrived, beside a roll"),
+    (6010, "takes a reference that the broker did not list yet, and sends it again"),
+    (73977, "has lost an order that trades while a run works"),
+)
+
+
+@pytest.mark.parametrize(("seed", "why"), RESTORED)
+def test_restored_book_that_once_broke_an_invariant_breaks_none(seed: int, why: str) -> None:
+    assert judge(FaultedDay.begin(draw(seed)).live()) == [], why
+
+
+@pytest.mark.usefixtures("without_marks")
+@pytest.mark.parametrize(("seed", "why"), RESTORED)
+def test_restored_book_that_no_mark_betrays_breaks_no_invariant(seed: int, why: str) -> None:
+    day = FaultedDay.begin(draw(seed)).live()
+    assert judge(day) == [], why
+    assert day.restored
+
+
+@pytest.mark.usefixtures("without_marks")
+@pytest.mark.parametrize("seed", [74920, 162510])
+def test_restored_book_that_lost_a_halt_is_caught_where_no_mark_betrays_it(seed: int) -> None:
+    found = judge(FaultedDay.begin(draw(seed)).live())
+    assert {violation.invariant for violation in found} == {"I7 nothing after a halt"}
+
+
+@pytest.mark.usefixtures("without_marks")
 def test_restored_book_that_asks_only_once_what_it_has_lost_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -114,6 +149,7 @@ def test_gate_that_forgets_the_count_in_the_life_of_a_restored_book_is_caught(
     assert "I3 within the limits" in {found.invariant for found in judge(day.live())}
 
 
+@pytest.mark.usefixtures("without_marks")
 @pytest.mark.parametrize("seed", [11008, 107371])
 def test_anchor_that_moves_in_the_life_of_a_restored_book_is_caught(
     seed: int, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ from tests.simulation.order_days.auctions import turns_of_waiting
 from tests.simulation.order_days.day import ACCOUNT, BOOK, FaultedDay
 from tests.simulation.order_days.drawing import Fault
 from tests.simulation.order_days.legs import alone
+from tests.simulation.order_days.overtime import turns_of_doubt
 from tests.simulation.order_days.strangers import is_ours
 
 CENT = Decimal("0.01")
@@ -319,7 +320,7 @@ def _doubt_is_decided(day: FaultedDay) -> Iterator[str]:
 
 def _ends(day: FaultedDay) -> Iterator[str]:
     """With the faults gone the day is over within a bounded number of turns of the loop, and no job is left open."""
-    most = CALM_TURNS + turns_of_waiting(day.drawn.jobs)
+    most = CALM_TURNS + turns_of_waiting(day.drawn.jobs) + turns_of_doubt(day.drawn, day.alarms)
     if (turns := day.dice.counted["calm turns"]) > most:
         yield f"{turns} turns of the loop after the last fault, more than {most}"
     if not day.ended:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from engine.model.absence import AbsencePolicy
 from engine.model.orders import ExecutionJob
+from tests.simulation.order_days.drawing import DrawnDay
 
 LONGEST = timedelta(hours=1)
 """How long after the end of the day's last job, or after its own begin, a process may still wait for something.
@@ -22,3 +24,14 @@ class LivesOn(BaseException):
 def must_end_by(begun: datetime, jobs: Iterable[ExecutionJob]) -> datetime:
     """When a process that begins now has to be over."""
     return max((begun, *(job.ends_at for job in jobs))) + LONGEST
+
+
+def turns_of_doubt(drawn: DrawnDay, alarms: Iterable[str]) -> int:
+    """Turns of the loop of a process that stands in doubt from its begin to its last job's end: it asks every 30 seconds.
+
+    While another process stands between its claim and the line no answer proves an absence, so a whole day may go so.
+    """
+    if not any("is still in doubt" in alarm for alarm in alarms):
+        return 0
+    longest = max(job.ends_at for job in drawn.jobs) - drawn.starts
+    return longest // timedelta(seconds=AbsencePolicy(broker_zone="UTC").looks_apart_seconds)
