@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
+from engine.model.context import RunKind
 from tests.simulation.order_days.day import FaultedDay
 from tests.simulation.order_days.drawing import DrawnDay
 from tests.simulation.order_days.faulted import image
@@ -114,6 +115,7 @@ def durable_state(day: FaultedDay) -> bytes:
     told = (
         (day.alarms, day.errors, day.halted_at, day.resumed_at, day.is_halted, day.left_alone),
         (mids, day.far.forgotten, day.far.renumbered, day.restored, sorted(day.late.items())),
+        day.database.marks.highest(day.key(RunKind.EXECUTION).account),
     )
     digest = hashlib.blake2b(image(day.database), digest_size=16)
     digest.update(pickle.dumps((head, tables, streams, told, day.attempts)))
