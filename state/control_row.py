@@ -136,11 +136,14 @@ def highest_seen(database: Database, account: str) -> int:
 
 
 def catch_up(connection: Connection, account: str, highest: int) -> None:
-    """Let an older copy count on from the mark, once a halt says that it is one."""
+    """Let an older copy count on from the mark, once a halt says that it is one.
+
+    It comes up to the mark and not beyond: the newest copy, put back in its place, is still as far as any.
+    """
     connection.execute(
         update(control)
-        .where(control.c.account == account, control.c.counted <= highest)
-        .values(counted=highest + 1)
+        .where(control.c.account == account, control.c.counted < highest)
+        .values(counted=highest)
     )
 
 
