@@ -73,6 +73,7 @@ def work_jobs(
             futures=fund_futures(day.setup, inputs),
             finished=over,
             strangers=found.strangers,
+            recalled=found.recalled,
             control_poll_seconds=float(clocks.poll_interval_seconds),
             message_patience_seconds=float(clocks.poll_interval_seconds),
             reread_seconds=float(clocks.executions_poll_seconds),

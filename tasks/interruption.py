@@ -1,8 +1,8 @@
 """A process that is asked to end while its orders work: it is told so, and ends in good order instead of at once.
 
 Docker, systemd, a Prefect worker and a flow run that is cancelled all ask with SIGTERM and wait a while before they
-kill; a keyboard asks with SIGINT. Outside of an execution window nothing of ours is at the broker, and a signal does
-what it always does.
+kill; a keyboard asks with SIGINT. Outside of an execution window a run has nothing of its own at the broker, and a
+signal does what it always does.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from engine.errors import BrokerUnavailable, HaltError
 from engine.execution.inquiry import look_again, recover_all, undecided_text
 from engine.execution.recovery import RecoveryReport, recover
+from engine.execution.strangers import refuse_recalled
 from engine.model.context import Mode, RunKind
 from engine.model.halts import HaltKind
 from engine.ports import OrderTransport
@@ -19,7 +20,7 @@ OVERFILLS_SINCE = timedelta(days=7)
 
 
 def find_orders(day: TradingDay) -> RecoveryReport:
-    """Bring open orders up to what the broker knows; nothing is sent. A late execution is booked with an alarm.
+    """Bring open orders up to what the broker knows; nothing new is sent. A late execution is booked with an alarm.
 
     In the morning what is known of orders in doubt is noted once more; while a run works, it decides its own.
 
@@ -27,7 +28,8 @@ def find_orders(day: TradingDay) -> RecoveryReport:
     ------
     HaltError
         When more of a parent is booked than it ordered, and no halt has named it: whoever booked it may have ended
-        before it could stop the fund.
+        before it could stop the fund. When the book has lost an order that worked; an execution stops itself then, so
+        that it takes back all else that works.
     """
     line = day.world.connect()
     report = _recover(day, line)
@@ -35,6 +37,8 @@ def find_orders(day: TradingDay) -> RecoveryReport:
     for execution in report.late:
         day.alert("CRITICAL", f"late fill {execution}: it was booked after its order had ended")
     _stop_at_overfill(day)
+    if day.key.kind is not RunKind.EXECUTION:
+        refuse_recalled(report.recalled)
     if not report.blocked or day.key.kind is not RunKind.DECISION:
         return report
     settle_doubts(day)

@@ -46,7 +46,7 @@ def advance_market(day: TradingDay) -> datetime:
 
 @step("recover open orders", read_retries=2)
 def recover_orders(day: TradingDay) -> RecoveryReport:
-    """Find at the broker what became of orders that our book still holds open; nothing is sent."""
+    """Find at the broker what became of orders that our book still holds open; nothing new is sent."""
     return find_orders(day)
 
 

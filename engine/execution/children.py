@@ -15,7 +15,8 @@ from engine.model.money import ZERO
 from engine.model.order_states import CHILD_TRANSITIONS
 from engine.model.orders import ChildOrder, ChildStatus, Fill
 
-_INTERMEDIATE = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
+AT_THE_BROKER = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
+"""States of a child that the broker was heard to have."""
 
 
 def transition_path(
@@ -57,14 +58,14 @@ def _path(current: ChildStatus, target: ChildStatus) -> tuple[ChildStatus, ...] 
     if current is target and target not in CHILD_TRANSITIONS[current]:
         return ()
     paths: list[tuple[ChildStatus, ...]] = [()]
-    for _ in range(len(_INTERMEDIATE) + 1):
+    for _ in range(len(AT_THE_BROKER) + 1):
         extended = []
         for path in paths:
             last = path[-1] if path else current
             if target in CHILD_TRANSITIONS[last]:
                 return (*path, target)
             extended += [
-                (*path, via) for via in _INTERMEDIATE if via in CHILD_TRANSITIONS[last] and via not in path
+                (*path, via) for via in AT_THE_BROKER if via in CHILD_TRANSITIONS[last] and via not in path
             ]
         paths = extended
     return None

@@ -30,7 +30,7 @@ from engine.execution.outcome import (
 )
 from engine.execution.quoting import Quoting
 from engine.execution.schedule import JobSchedule, in_order
-from engine.execution.strangers import refuse_lost, refuse_strangers, stranger_text
+from engine.execution.strangers import refuse_lost, refuse_recalled, refuse_strangers, stranger_text
 from engine.model.orders import ExecutionJob, Fill
 from engine.model.orders import TransportEvent as Message
 from engine.model.orders import TransportEventKind as Kind
@@ -76,6 +76,7 @@ class OrderManager:
     def run(self) -> ExecutionReport:
         """See `execute`."""
         try:
+            refuse_recalled(self._world.recalled)
             while not (self._schedule.is_over or self._fenced or self._left):
                 self._turn()
             if not self._fenced:
@@ -130,6 +131,9 @@ class OrderManager:
             for name in self._inbox.tickets:
                 self._inbox.put(name, t.HaltRequested(self._control.permission))
             self._settle()
+        if self._control.end_by is not None and not self._fenced:
+            self._schedule.leave_out(self._life.take_back())
+            self._settle()
         self._life.heed_stop()
 
     def _leave(self, end_by: datetime) -> bool:
@@ -165,6 +169,8 @@ class OrderManager:
         commands = self._journal([fill for fill in told if fill.order_ref not in lost])
         for fill in fresh:
             self._messenger.tell(ProgressKind.ORDER_FILLED, fill.order_ref or "", fill.contract_id)
+        for ref in sorted(lost):
+            self._line.cancel(ref)
         refuse_lost(lost)
         refuse_strangers(messages, self._world.strangers)
         if broken is not None:

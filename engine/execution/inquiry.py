@@ -11,13 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from engine.execution.absence import Verdict, evidence_of, examine, judge_absence, looks_can_prove, next_look
-from engine.execution.recovery import RecoveryReport, recover
+from engine.execution.recovery import RecoveryReport, recall, recover, working
 from engine.model.absence import AbsenceEvidence, AbsencePolicy, Look, LookFinding
 from engine.model.orders import ChildStatus, Fill, OpenOrder, TransportEvent, TransportEventKind
 from engine.ports import OrderBook, OrderTransport
 
 LOOKS_KEPT = 8
 """The newest looks at an order that are kept as evidence."""
+
+RECALL_PATIENCE = timedelta(seconds=20)
+"""How long the cancel of a lost order may take to be confirmed."""
+
+_A_MOMENT = timedelta(seconds=1)
 
 _NEWS: Mapping[ChildStatus, TransportEventKind] = {
     ChildStatus.SENDING: TransportEventKind.ACKNOWLEDGED,
@@ -139,7 +144,8 @@ def recover_all(
 
     Such a book was restored, and what else it has lost may not be listed yet: under a reference that nobody knows to be
     spent a new order would be sent. So nothing leaves before a complete answer that is a quiet time younger than the
-    link; whoever asks the process to end meanwhile need not wait for it.
+    link; whoever asks the process to end meanwhile need not wait for it. What it has lost and what works is cancelled,
+    and waited for a while until it has ended.
 
     Raises `BrokerUnavailable` when the broker stops answering.
     """
@@ -152,14 +158,30 @@ def recover_all(
         look = transport.look()
     again = recover(book, transport)
     shown = [*(order.order_ref for order in look.orders), *(fill.order_ref for fill in look.executions)]
-    more = book.spend([ref for ref in shown if ref is not None])
+    lost = first.lost | again.lost | book.spend([ref for ref in shown if ref is not None])
+    asked = first.recalled | again.recalled
+    asked |= recall(transport, working(look.orders, lost - asked))
+    found = [first, again]
+    if asked:
+        _wait_for_ends(transport, asked)
+        found.append(recover(book, transport))  # messages of other orders may have come meanwhile
     return replace(
-        again,
-        children=(*first.children, *again.children),
-        booked=(*first.booked, *again.booked),
-        late=(*first.late, *again.late),
-        lost=first.lost | again.lost | more,
+        found[-1],
+        children=tuple(child for report in found for child in report.children),
+        booked=tuple(name for report in found for name in report.booked),
+        late=tuple(name for report in found for name in report.late),
+        lost=lost | found[-1].lost,
+        recalled=asked | found[-1].recalled,
     )
+
+
+def _wait_for_ends(transport: OrderTransport, order_refs: frozenset[str]) -> None:
+    """Let time pass until the broker lists the ends of some orders, but not for ever."""
+    until, left = transport.now() + RECALL_PATIENCE, order_refs
+    while left and transport.now() < until:
+        transport.next_event(min(until, transport.now() + _A_MOMENT))
+        listed = transport.orders()
+        left -= {order.order_ref for order in listed if order.status.is_terminal}
 
 
 def _doubted(book: OrderBook) -> list[str]:

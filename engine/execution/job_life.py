@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from engine.execution import ticket as t
 from engine.execution.agenda import Agenda
+from engine.execution.children import AT_THE_BROKER
 from engine.execution.control import ControlWatch
 from engine.execution.doubts import DoubtWatch
 from engine.execution.inbox import Inbox
@@ -19,8 +20,6 @@ from engine.execution.revalidation import UNCHANGED
 from engine.execution.schedule import order_core
 from engine.model.orders import ChildStatus, ExecutionJob, JobStatus
 from engine.ports import ChildRecord, Permission
-
-_AT_THE_BROKER = (ChildStatus.WORKING, ChildStatus.CANCEL_PENDING)
 
 
 class Watches(NamedTuple):
@@ -50,6 +49,7 @@ class JobLife:
         self._asked_for: set[datetime] = set()
         self._waited: set[str] = set()
         self._verdict = UNCHANGED
+        self._has_taken_back = False
         self.has_begun = False
 
     def start(self, job: ExecutionJob) -> datetime | None:
@@ -70,7 +70,7 @@ class JobLife:
     def _alive(self, job: ExecutionJob) -> list[ChildRecord]:
         """Orders of a job that an earlier attempt left at the broker."""
         found = (record for i in job.intents for record in self._world.book.children(i.intent_id))
-        return [record for record in found if record.status in _AT_THE_BROKER]
+        return [record for record in found if record.status in AT_THE_BROKER]
 
     def _note_filled(self, job: ExecutionJob) -> None:
         """Orders that filled while the broker was asked again: their executions are booked, and nothing else says it."""
@@ -105,7 +105,7 @@ class JobLife:
                 # An order found alive from an earlier attempt has not heard of what was forbidden since.
                 self._inbox.put(intent.intent_id, t.HaltRequested(self._control.permission))
             for record in core.children:
-                if record.status in _AT_THE_BROKER:
+                if record.status in AT_THE_BROKER:
                     self._inbox.tell_early(record.child)
             self._agenda.push(self._agenda.now(), partial(self._legging.look, intent))
         self.has_begun = True  # A job without parents is over at once.
@@ -113,6 +113,22 @@ class JobLife:
         drained = job.ends_at + timedelta(seconds=self._world.drain_seconds)
         lost = t.VisibilityLost("no confirmation after the window")
         self._agenda.push(drained, lambda now: self._send_all(job, lost))
+
+    def take_back(self) -> frozenset[str]:
+        """Begin, where the process is to end, what an earlier attempt left at the broker, for else nobody takes it back.
+
+        Answers the jobs.
+        """
+        if self._has_taken_back:
+            return frozenset()
+        self._has_taken_back = True
+        alive = {row.child.intent_id for row in self._world.book.unresolved() if row.status in AT_THE_BROKER}
+        names = alive - self._inbox.tickets.keys()
+        jobs = [job for job in self._jobs.values() if names & {intent.intent_id for intent in job.intents}]
+        begun = [job for job in jobs if self._agenda.now() < job.ends_at]
+        for job in begun:
+            self._begin(job)
+        return frozenset(job.job_id for job in begun)
 
     def was_begun(self, job: ExecutionJob) -> bool:
         """Whether an earlier attempt ordered something for a job."""

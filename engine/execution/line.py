@@ -8,6 +8,7 @@ from datetime import datetime
 
 from engine.errors import BrokerUnavailable
 from engine.execution import ticket as t
+from engine.execution.children import AT_THE_BROKER
 from engine.execution.inbox import Inbox
 from engine.execution.messenger import Messenger
 from engine.execution.outcome import ExecutionWorld, ProgressKind
@@ -62,9 +63,18 @@ class OrderLine:
             self._messenger.alarm(order_ref, f"cancel of {order_ref} may not have left: {error}")
 
     def cancel_all(self) -> None:
-        """Take back what may work, as far as that is possible: no failure keeps another order from being cancelled."""
+        """Take back what may work, as far as that is possible: no failure keeps another order from being cancelled.
+
+        Also what an earlier attempt left at the broker, whose parents have not begun.
+        """
+        refs: list[str] = []
         for ticket in self._inbox.tickets.values():
             child, is_planned = ticket.state.child, ticket.state.status is ChildStatus.PLANNED
             if child is not None and (not is_planned or child.order_ref in self._written):
-                with suppress(Exception):
-                    self.cancel(child.order_ref)
+                refs.append(child.order_ref)
+        with suppress(Exception):
+            found = [row.child for row in self._world.book.unresolved() if row.status in AT_THE_BROKER]
+            refs += [child.order_ref for child in found if child.intent_id not in self._inbox.tickets]
+        for ref in refs:
+            with suppress(Exception):
+                self.cancel(ref)

@@ -94,7 +94,8 @@ class ExecutionWorld:
     those that say what an equity should cost by now. ``outages`` are the errors of a book that does not answer: they
     end the attempt and leave the rest to the next, while any other failure that nobody foresaw stops the fund. ``finished`` are the date's jobs that are over, by id: a hedge follows what they filled.
     ``strangers`` are executions of somebody else's orders that were there before this run: the first window's check judges
-    them, and any other stops the run.
+    them, and any other stops the run. ``recalled`` are orders of ours that worked and that the book has lost: they stop
+    the run before its first order.
     ``absence`` is what a proof asks for that an order never reached the broker; without it an order in doubt stays so.
     """
 
@@ -111,6 +112,7 @@ class ExecutionWorld:
     futures: IndexFutures = field(default_factory=dict)
     finished: Mapping[str, ExecutionJob] = field(default_factory=dict)
     strangers: frozenset[str] = frozenset()
+    recalled: frozenset[str] = frozenset()
     absence: AbsencePolicy | None = None
     control_poll_seconds: float = 5.0
     drain_seconds: float = 60.0

@@ -7,7 +7,7 @@ again under its reference. A child that was planned and never claimed is abandon
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -37,7 +37,7 @@ class RecoveryReport:
 
     ``late`` are those of the executions whose orders had ended in the book, ``strangers`` the ids of the listed
     executions of orders that are not ours. ``lost`` are references of ours that the broker lists and the book does not
-    have.
+    have, ``recalled`` those of them that worked: their cancel was asked for.
     """
 
     children: tuple[RecoveredChild, ...]
@@ -46,10 +46,11 @@ class RecoveryReport:
     blocked: tuple[str, ...]
     strangers: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
+    recalled: frozenset[str] = frozenset()
 
 
 def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
-    """Bring the book's open children up to what the broker knows of them.
+    """Bring the book's open children up to what the broker knows of them, and take back what works and the book has lost.
 
     Raises
     ------
@@ -62,6 +63,7 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
     listed = transport.executions()
     fills = _by_reference(listed)
     lost = book.spend([*orders, *fills])
+    recalled = recall(transport, working(orders.values(), lost))
     for fill in book.uncharged(listed):
         book.record_fill(fill, _booked_at(fill, now))
     late = _late_fills(book, listed, fills, {record.child.order_ref for record in records})
@@ -95,7 +97,24 @@ def recover(book: OrderBook, transport: OrderTransport) -> RecoveryReport:
         blocked=tuple(sorted(unknown)),
         strangers=stranger_executions(listed),
         lost=lost,
+        recalled=recalled,
     )
+
+
+def working(listed: Iterable[OpenOrder], among: Collection[str]) -> frozenset[str]:
+    """Those of some references whose orders the broker lists and has not ended."""
+    return frozenset(
+        order.order_ref
+        for order in listed
+        if order.order_ref is not None and order.order_ref in among and not order.status.is_terminal
+    )
+
+
+def recall(transport: OrderTransport, order_refs: Collection[str]) -> frozenset[str]:
+    """Ask for the cancels of orders of ours that a restored book has lost: nobody works them, and nobody else may."""
+    for ref in sorted(order_refs):
+        transport.cancel(ref)
+    return frozenset(order_refs)
 
 
 def shown_status(record: ChildRecord, look: Look) -> ChildStatus:

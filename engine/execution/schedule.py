@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -50,6 +50,7 @@ class JobSchedule:
         self._policy, self._push, self._start, self._closed = policy, push, start, closed
         self._begun = begun
         self._waiting: set[str] = set()
+        self._left_out: set[str] = set()
         for job in self.jobs.values():
             push(job.window.start, partial(self._open, job))
 
@@ -58,8 +59,14 @@ class JobSchedule:
         """Whether every job has its result."""
         return len(self.results) == len(self.jobs)
 
+    def leave_out(self, job_ids: Iterable[str]) -> None:
+        """Somebody else has begun these jobs."""
+        self._left_out.update(job_ids)
+
     def _open(self, job: ExecutionJob, now: datetime) -> None:
         """Start a job, or keep it waiting for the jobs it follows, but not past the last chance to trade."""
+        if job.job_id in self._left_out:
+            return None
         last = job.last_send
         if now >= last and not (now < job.ends_at and self._begun(job)):
             status = JobStatus.SKIPPED if job.style is ExecutionStyle.MIDDAY else JobStatus.EXPIRED

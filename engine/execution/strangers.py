@@ -39,6 +39,17 @@ def refuse_lost(order_refs: Collection[str]) -> None:
         raise HaltError(HaltKind.MISSED_FILL.value, f"{told}; take in the broker's statement")
 
 
+def refuse_recalled(order_refs: Collection[str]) -> None:
+    """Raise `HaltError` for orders of ours that worked and that the book does not have, whatever is left of them."""
+    if order_refs:
+        told = (
+            f"{', '.join(sorted(order_refs))} worked at the broker and is not in the book, which has lost it"
+        )
+        raise HaltError(
+            HaltKind.UNKNOWN_ORDER.value, f"{told}; its cancel was asked for; take in the broker's statement"
+        )
+
+
 def refuse_strangers(messages: Iterable[TransportEvent], known: Collection[str]) -> None:
     """Raise `HaltError` for an order of somebody else that works, or an execution of one that is not among the known."""
     for message in messages:

@@ -24,7 +24,7 @@ PROMISES = (
     "No execution is lost: each is booked once, with its postings, by its id; corrections replace what they correct. What the process did not hear it reads again when it starts, before each window and in the evening.",
     "What can not be known stays UNKNOWN: its quantity stays reserved, its contract is blocked and somebody is told.",
     "After a HALT only cancels leave.",
-    "A run that was taken over sends nothing more; a restored database halts before it sends, and until a person has taken the broker's statement in.",
+    "A run that was taken over sends nothing more; a restored database halts before it sends, and until a person has taken the broker's statement in; what works and it has lost is taken back.",
 )
 
 ASSUMPTIONS = (
@@ -50,7 +50,7 @@ INVARIANTS = (
     ("I12", "every doubt is told, and everybody else's order or trade in the account", "judging._doubt_is_told, judging._strangers_are_told"),
     ("A15 A16", "nothing leaves from the moment in which somebody else's order or trade was shown, until a person settled it", "judging._nothing_after_a_stranger by the broker's order numbers"),
     ("A28", "no order for an auction leaves after its cut-off", "judging._auctions_in_time by the broker's clock"),
-    ("B7", "nothing leaves once the process was asked to end, and nothing is left that it could have taken back", "judging._nothing_after_the_end_was_asked_for, judging._nothing_left_alone"),
+    ("B7", "nothing leaves once the process was asked to end, and neither it nor a run that stops leaves what it could have taken back", "judging._nothing_after_the_end_was_asked_for, judging._nothing_left_alone"),
     ("I13", f"with the faults gone the day is over within {CALM_TURNS} turns of the loop", "judging._ends"),
     ("I13", "also while faults strike, no process waits longer than an hour after its begin and the end of the day's last job", "judging._every_process_ends"),
     ("I14", "the same seed gives the same events", "tests/simulation/order_days/digests.json, compared in every run on whatever Python runs it"),

@@ -90,6 +90,31 @@ def test_restored_book_that_lost_a_halt_is_caught_where_no_mark_betrays_it(seed:
     assert {violation.invariant for violation in found} == {"I7 nothing after a halt"}
 
 
+_RESTORED_AND_ENDED = {Fault.RESTORE: 0.7, Fault.TERMINATE: 0.03, Fault.DEATH: 0.01}
+
+
+@pytest.mark.usefixtures("without_marks")
+@pytest.mark.parametrize(
+    ("seed", "fault", "why"),
+    [
+        (
+            21,
+            Fault.QUERY_LAGS,
+            "a process is asked to end before the jobs begin whose orders an earlier one left",
+        ),
+        (68, Fault.QUERY_EMPTY, "the same, of an order whose cancel was under way"),
+        (124, Fault.QUERY_LAGS, "the same, of an order that was filled in part"),
+        (243, Fault.QUERY_EMPTY, "the same, of the fifth order of a parent"),
+        (20, Fault.QUERY_LAGS, "an order that a restored book has lost works on until a process ends"),
+        (185, Fault.QUERY_LAGS, "the same, of an order that was never acknowledged"),
+        (227, Fault.QUERY_LAGS, "the same, of an order beside others that traded"),
+        (244, Fault.QUERY_LAGS, "the same, and the process is asked to end while it looks for what was lost"),
+    ],
+)
+def test_day_that_once_left_an_order_alone_leaves_none(seed: int, fault: Fault, why: str) -> None:
+    assert judge(FaultedDay.begin(draw(seed, {**_RESTORED_AND_ENDED, fault: 0.3})).live()) == [], why
+
+
 @pytest.mark.usefixtures("without_marks")
 def test_restored_book_that_asks_only_once_what_it_has_lost_is_caught(
     monkeypatch: pytest.MonkeyPatch,

@@ -10,12 +10,21 @@ from itertools import pairwise
 
 import pytest
 
-from engine.errors import BrokerUnavailable, InvariantError
+from engine.errors import BrokerUnavailable, HaltError, InvariantError
 from engine.execution.executor import execute
-from engine.execution.outcome import Progress, ProgressKind
+from engine.execution.outcome import AskAgain, ExecutionWorld, Progress, ProgressKind
 from engine.execution.recovery import recover
+from engine.execution.revalidation import WindowVerdict
 from engine.model.market import Quote
-from engine.model.orders import ChildOrder, ChildStatus, Side, TransportEventKind, order_reference
+from engine.model.orders import (
+    ChildOrder,
+    ChildStatus,
+    OrderType,
+    Side,
+    TransportEventKind,
+    order_reference,
+)
+from engine.ports import ChildRecord
 from tests import fakes
 from tests.engine.execution.market import NOON, intent, job, world
 from tests.fakes import MemoryOrderBook, ScriptedTransport
@@ -114,6 +123,69 @@ def test_process_asked_to_end_while_an_order_is_priced_sends_it_no_more() -> Non
     assert report.interrupted
     assert asked == ["CSPX"]
     assert (broker.sent, book.records) == ([], {})
+
+
+def left_at_work(
+    status: ChildStatus, **changes: object
+) -> tuple[ExecutionWorld, ScriptedTransport, MemoryOrderBook]:
+    """A book in which an attempt that died had ordered 100 of the second of two parents."""
+    ordered = intent(name="parent-2", contract_id="MSFT", **changes)
+    made, broker, book = world(intent(), ordered)
+    child = ChildOrder(
+        order_ref=OTHER1, intent_id="parent-2", attempt=1, contract_id="MSFT", side=ordered.side, quantity=D(100),
+        order_type=OrderType.LIMIT, limit_price=D("734.375"), time_in_force="DAY",
+        good_till=NOON + timedelta(hours=1), arrival_mid=D("734.15"),
+    )  # fmt: skip
+    book.records[OTHER1] = ChildRecord(child=child, status=status, filled=D(0), sent_at=NOON)
+    return made, broker, book
+
+
+@pytest.mark.parametrize("status", [ChildStatus.WORKING, ChildStatus.CANCEL_PENDING])
+def test_order_of_a_dead_attempt_is_taken_back_by_a_process_asked_to_end_before_its_job_begins(
+    status: ChildStatus,
+) -> None:
+    made, broker, book = left_at_work(status)
+    report = execute(
+        [job(intent()), job(TWO[1], name="second")], replace(made, is_ending=asked_after(broker, 0))
+    )
+    assert report.interrupted
+    assert (broker.sent, broker.cancelled) == ([], [OTHER1])
+    assert book.records[OTHER1].status is ChildStatus.CANCELLED
+    assert broker.now() < NOON + timedelta(seconds=1)
+    assert report.jobs == (), "the job is not over: the next attempt takes it up"
+
+
+def test_order_of_a_dead_attempt_is_taken_back_by_a_process_asked_to_end_while_the_account_is_asked_about_again() -> (
+    None
+):
+    made, broker, book = left_at_work(ChildStatus.WORKING)
+    asking = AskAgain(NOON + timedelta(minutes=5), HaltError("nlv-drift", "book and broker do not agree"))
+    report = execute(
+        [job(TWO[1])],
+        replace(made, before_window=lambda _: asking, is_ending=asked_after(broker, 7)),
+    )
+    assert report.interrupted
+    assert broker.cancelled == [OTHER1]
+    assert book.records[OTHER1].status is ChildStatus.CANCELLED
+
+
+def test_reduction_of_a_dead_attempt_outlives_a_process_that_ends_before_its_job_begins() -> None:
+    made, broker, book = left_at_work(ChildStatus.WORKING, side=Side.SELL, reduce_only=True)
+    cut = intent(name="parent-2", contract_id="MSFT", side=Side.SELL, reduce_only=True)
+    report = execute([job(cut)], replace(made, is_ending=asked_after(broker, 0)))
+    assert report.interrupted
+    assert (broker.cancelled, book.records[OTHER1].status) == ([], ChildStatus.WORKING)
+
+
+def test_order_of_a_dead_attempt_is_taken_back_by_a_run_that_stops_before_its_job_begins() -> None:
+    made, broker, _ = left_at_work(ChildStatus.WORKING)
+
+    def differs(_: datetime) -> WindowVerdict:
+        raise HaltError("missed-fill", "book and broker do not agree")
+
+    with pytest.raises(HaltError, match="do not agree"):
+        execute([job(TWO[1])], replace(made, before_window=differs))
+    assert broker.cancelled == [OTHER1]
 
 
 def test_next_attempt_goes_on_with_what_is_left() -> None:

@@ -13,7 +13,9 @@ from engine.execution.executor import execute
 from engine.execution.inquiry import recover_all
 from engine.model.absence import AbsencePolicy, LinkState
 from engine.model.halts import HaltKind
-from engine.model.orders import ChildOrder, ChildStatus, OpenOrder, Side, order_reference
+from engine.model.orders import ChildOrder, ChildStatus, OpenOrder, OrderType, Side, order_reference
+from engine.ports import ChildRecord
+from tests import fakes
 from tests.engine.execution.market import NOON, intent, job, world
 from tests.fakes import CLIENT, MemoryOrderBook, ScriptedTransport
 
@@ -90,5 +92,73 @@ def test_execution_of_an_order_that_the_book_has_lost_halts_and_books_what_is_kn
         execute([job(intent())], made)
     assert stopped.value.kind == HaltKind.MISSED_FILL.value
     assert [(fill.order_ref, fill.quantity) for fill in book.fills.values()] == [(REF1, D(40))]
-    assert broker.cancelled == [REF1]
+    assert broker.cancelled == [OTHER1, REF1], "the lost one may trade more"
     assert book.spent == {OTHER1}
+
+
+# ---------------------------------------------------------------- lost, and at work
+
+
+def at_work(ref: str) -> OpenOrder:
+    return replace(cancelled(ref), status=ChildStatus.WORKING)
+
+
+def end_when_asked(broker: ScriptedTransport, ref: str) -> None:
+    fakes.confirm_cancel(broker, ref)
+    broker.open[ref] = cancelled(ref)
+
+
+def test_lost_order_that_works_is_taken_back_and_stops_every_run() -> None:
+    broker, book = restored(connected_at=NOON - timedelta(hours=1))
+    broker.open = {REF1: at_work(REF1), OTHER1: cancelled(OTHER1)}
+    broker.on_cancel = end_when_asked
+    found = recover_all(book, broker, POLICY)
+    assert (found.recalled, broker.cancelled) == ({REF1}, [REF1])
+    assert broker.clock < NOON + timedelta(seconds=2), "its end is waited for, and no longer"
+    made, _, _ = world(intent())
+    with pytest.raises(HaltError, match=f"{REF1} worked at the broker and is not in the book") as stopped:
+        execute([job(intent())], replace(made, transport=broker, book=book, recalled=found.recalled))
+    assert stopped.value.kind == HaltKind.UNKNOWN_ORDER.value
+    assert broker.sent == []
+
+
+def test_lost_order_that_is_listed_late_is_taken_back_too() -> None:
+    broker, book = restored()
+    broker.open = {OTHER1: cancelled(OTHER1), REF1: at_work(REF1)}
+    broker.on_cancel = end_when_asked
+    assert recover_all(book, broker, POLICY).recalled == {REF1}
+    assert broker.cancel_times == [(NOON + timedelta(seconds=60), REF1)]
+
+
+def test_cancel_of_a_lost_order_that_nobody_confirms_is_waited_for_a_while_and_stops_the_run_all_the_same() -> (
+    None
+):
+    broker, book = restored(connected_at=NOON - timedelta(hours=1))
+    broker.open, broker.on_cancel = {REF1: at_work(REF1)}, fakes.ignore_cancel
+    assert recover_all(book, broker, POLICY, lambda: True).recalled == {REF1}
+    assert broker.clock == NOON + timedelta(seconds=20)
+
+
+def test_run_that_a_lost_order_stops_takes_back_what_an_earlier_attempt_left() -> None:
+    broker, book = restored(connected_at=NOON - timedelta(hours=1))
+    book.records[OTHER1] = left_at_work(OTHER1)
+    broker.open = {REF1: at_work(REF1), OTHER1: at_work(OTHER1)}
+    broker.on_cancel = end_when_asked
+    found = recover_all(book, broker, POLICY)
+    assert broker.cancelled == [REF1]
+    made, _, _ = world(intent(name="parent-2"))
+    with pytest.raises(HaltError, match="has lost it"):
+        execute(
+            [job(intent(name="parent-2"))],
+            replace(made, transport=broker, book=book, recalled=found.recalled),
+        )
+    assert broker.cancelled == [REF1, OTHER1]
+
+
+def left_at_work(ref: str) -> ChildRecord:
+    child = ChildOrder(
+        order_ref=ref, intent_id="parent-2", attempt=1, contract_id="CSPX", side=Side.BUY, quantity=D(100),
+        order_type=OrderType.LIMIT, limit_price=D("734.2"), time_in_force="DAY",
+        good_till=NOON + timedelta(hours=1), arrival_mid=D("734.15"),
+    )  # fmt: skip
+    return ChildRecord(child=child, status=ChildStatus.WORKING, filled=D(0), sent_at=NOON)

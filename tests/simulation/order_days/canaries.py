@@ -18,6 +18,8 @@ from engine.errors import BrokerUnavailable
 from engine.execution import (
     answers,
     executor,
+    inquiry,
+    job_life,
     legging,
     lifecycle,
     line,
@@ -263,6 +265,15 @@ def _leaves_at_once(right, self, end_by):
     return True
 
 
+def _takes_nothing_back(right, whose, order_refs=()):
+    return frozenset(order_refs)
+
+
+def _cancels_only_its_own(right, self):
+    with patch.object(self._world.book, "unresolved", tuple):
+        right(self)
+
+
 def _looks_away(right, *args):
     return None
 
@@ -383,4 +394,7 @@ CANARIES = (
     Canary("a run waits until every doubt is decided", ((answers, "visibility_lost", _waits_for_a_proof), (lifecycle, "visibility_lost", _waits_for_a_proof)), often(Fault.HALF_OPEN)),
     Canary("a process works on though it was asked to end", ((executor.OrderManager, "__init__", _is_deaf),), often(Fault.TERMINATE)),
     Canary("a process leaves before its cancels are confirmed", ((executor.OrderManager, "_leave", _leaves_at_once),), often(Fault.TERMINATE)),
+    Canary("a process leaves what an earlier one ordered", ((job_life.JobLife, "take_back", _takes_nothing_back),), {Fault.DEATH: 0.02, Fault.TERMINATE: 0.03}),
+    Canary("a run that stops leaves what an earlier one ordered", ((line.OrderLine, "cancel_all", _cancels_only_its_own),), {Fault.DEATH: 0.03, Fault.FOREIGN_ORDER: 0.02}),
+    Canary("what a restored book has lost works on", ((recovery, "recall", _takes_nothing_back), (inquiry, "recall", _takes_nothing_back)), {Fault.DEATH: 0.03, Fault.RESTORE: 0.5}),
 )  # fmt: skip

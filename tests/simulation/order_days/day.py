@@ -32,21 +32,14 @@ from state.processes import ProcessToken
 from state.runs import RunStore
 from tasks.execute import JobObserver, jobs_of_date
 from tests.engine.execution.market import execution_policy, safety_policy
-from tests.engine.simulation.exchange_world import (
-    CONTRACTS,
-    UNIVERSE,
-    World,
-    broker_terms,
-    opening,
-    utc,
-)
+from tests.engine.simulation.exchange_world import CONTRACTS, UNIVERSE, World, broker_terms, opening, utc
 from tests.simulation.order_days.auctions import AROUND, cutoffs, last_told
 from tests.simulation.order_days.comparing import compare
 from tests.simulation.order_days.copies import require_newest_book, take_the_statement_in
 from tests.simulation.order_days.drawing import Dice, DrawnDay, Fault, ProcessDeath
-from tests.simulation.order_days.endings import Ending, between_claim_and_line, left_alone
+from tests.simulation.order_days.endings import Ending, between_claim_and_line, left_alone, left_working
+from tests.simulation.order_days.far import Far
 from tests.simulation.order_days.faulted import (
-    Far,
     FaultedDatabase,
     FaultedTransport,
     UnwrittenBroker,
@@ -186,7 +179,8 @@ class FaultedDay:
     def attempt(self) -> bool:
         """One attempt of the run in a process of its own; whether the run is over."""
         self.attempts += 1
-        self.dice.is_dead = self.is_asked_to_end = self.far.is_signalled = False
+        self.dice.is_dead = self.is_asked_to_end = False
+        sight = self.far.begin_process()
         self.dice.note(f"attempt {self.attempts} at {self.now:%H:%M:%S}")
         try:
             return self._end_of(self._run)
@@ -200,6 +194,8 @@ class FaultedDay:
             return False
         except HaltError as error:
             self.alarms.append(str(error))
+            if sight.has_line and sight is self.far.sight:
+                self._look_for_orders_left_alone(error)
             return False
         except InvariantError as error:
             if not isinstance(error.__cause__, DatabaseError):  # a halt by a failure that no rule foresees
@@ -249,6 +245,7 @@ class FaultedDay:
                 book=orders,
                 finished=over,
                 strangers=found.strangers,
+                recalled=found.recalled,
                 prices=PriceBook(contracts=BOOK, prices={}, fx=self.broker.terms.facts.fx(self.now)),
                 execution=execution_policy(),
                 safety=safety_policy(),
@@ -327,11 +324,12 @@ class FaultedDay:
         claimed = between_claim_and_line(records)
         self.endings.append(Ending(self.now, self.broker.state.head.orders, claimed))
 
-    def _look_for_orders_left_alone(self) -> None:
+    def _look_for_orders_left_alone(self, stop: HaltError | None = None) -> None:
         views = account_orders(self.database, ACCOUNT, self.drawn.day)
         known = {view.record.child.order_ref: view.record.status for view in views}
         orders = [order for order in self.broker.state.open_orders() if is_ours(order.child.order_ref)]
-        self.left_alone += left_alone(orders, known, self.drawn.jobs, self.now)
+        left = left_alone(orders, known, self.drawn.jobs, self.now)
+        self.left_alone += left if stop is None else left_working(orders, known, self.far.sight, stop)
 
     def _halt(self, state: ControlState) -> None:
         """Under the kill switch no order may leave, while reducing those that only reduce."""

@@ -1,12 +1,14 @@
-"""A process that is asked to end (SIGTERM): what it may still send, and what it may leave at the broker."""
+"""A process that is asked to end (SIGTERM), or a run that stops: what it may still send, and what it may leave."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from engine.model.orders import ChildStatus, ExecutionJob
+from engine.errors import HaltError
+from engine.model.halts import HaltKind
+from engine.model.orders import ChildStatus, ExecutionJob, OpenOrder
 from engine.ports import ChildRecord
 from engine.simulation.account import BrokerOrder
 from engine.simulation.matching import AUCTIONS
@@ -68,3 +70,35 @@ def left_alone(
         is_kept = cutoff is not None and now >= cutoff and order.child.order_type in AUCTIONS
         if order.is_open and status is not ChildStatus.UNKNOWN and not (intent.reduce_only or is_kept):
             yield f"{order.child.order_ref} works at the broker, {status} in the book"
+
+
+@dataclass
+class Sight:
+    """What one process was shown to work at the broker, and whose cancels it asked for, heard or not.
+
+    Without a line to the broker it can ask for none.
+    """
+
+    has_line: bool = False
+    works: set[str] = field(default_factory=set)
+    recalled: set[str] = field(default_factory=set)
+
+    def show(self, listed: Iterable[OpenOrder]) -> None:
+        """The process reads a list of orders."""
+        self.works |= {str(order.order_ref) for order in listed if not order.status.is_terminal}
+
+
+def left_working(
+    orders: Iterable[BrokerOrder], known: Mapping[str, ChildStatus], sight: Sight, stop: HaltError
+) -> Iterator[str]:
+    """Orders that a run which stopped let work on: what its book has, and what it was shown that its book has lost.
+
+    A lost order that no list has shown it can not take back, nor one in doubt; what it asked for is enough, for a cancel
+    may be lost or refused. An older copy of a book stops before it works anything: it answers for what it lost alone.
+    """
+    is_worked = stop.kind != HaltKind.RESTORED.value
+    for order in orders:
+        ref, status = order.child.order_ref, known.get(order.child.order_ref)
+        is_its_own = ref in sight.works if status is None else is_worked and status is not ChildStatus.UNKNOWN
+        if is_its_own and ref not in sight.recalled:
+            yield f"{ref} works on after its run was stopped, {status} in the book"

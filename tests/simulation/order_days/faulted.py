@@ -6,9 +6,8 @@ import contextlib
 import heapq
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import cache, partial
 from typing import TypeVar
 
@@ -27,10 +26,10 @@ from engine.simulation.exchange import SimulatedTransport
 from state.database import Database, upgrade
 from state.marks import MemoryMarks
 from tests.simulation.order_days.drawing import Dice, Fault
+from tests.simulation.order_days.far import Far
 from tests.simulation.order_days.legs import is_second_leg
 from tests.simulation.order_days.overtime import LivesOn
 from tests.simulation.order_days.quotes import SPOILED, widened
-from tests.simulation.order_days.strangers import Strangers
 
 Interruption = Callable[[], None]
 Listed = TypeVar("Listed")
@@ -156,21 +155,6 @@ class UnwrittenBroker(SimulatedBroker):
             table.forget()
 
 
-@dataclass
-class Far:
-    """The broker's end of the line, which outlives every connection: what it served, forgot and renumbered, and who else is there.
-
-    ``is_signalled``: the process was asked to end, which breaks its next wait off. ``must_end_by`` is when it has to be over.
-    """
-
-    served: dict[str, set[Decimal]] = field(default_factory=dict)
-    forgotten: datetime | None = None
-    renumbered: int = 0
-    strangers: Strangers = field(default_factory=Strangers)
-    is_signalled: bool = False
-    must_end_by: datetime | None = None
-
-
 class FaultedTransport:
     """An `OrderTransport` that loses, delays, repeats and swaps, and whose quotes can not be trusted."""
 
@@ -178,6 +162,7 @@ class FaultedTransport:
         if dice.strikes(Fault.SESSION_TAKEN):
             raise BrokerUnavailable("expected a session, found error 326: client id already in use")
         self._inner, self._broker, self._far = SimulatedTransport(broker), broker, far
+        far.sight.has_line = True
         self._dice, self._interrupt = dice, interrupt
         self._late: list[tuple[datetime, int, TransportEvent]] = []
         self._ahead = timedelta(0)
@@ -231,6 +216,7 @@ class FaultedTransport:
     def cancel(self, order_ref: str) -> None:
         """Ask for a cancel, which may never arrive."""
         self._dice.note(f"cancel {order_ref}")
+        self._far.sight.recalled.add(order_ref)
         if self._is_cut or self._is_down:
             raise BrokerUnavailable("expected an open line, found none")
         if not self._is_silent and not self._dice.strikes(Fault.CANCEL_LOST):
@@ -324,6 +310,7 @@ class FaultedTransport:
                 for number, order in enumerate(listed, start=1)
             )
         self._show(listed, ())
+        self._far.sight.show(listed)
         return listed
 
     def _listed_orders(self) -> tuple[OpenOrder, ...]:
@@ -352,6 +339,7 @@ class FaultedTransport:
         look = self._inner.look()
         look = replace(look, orders=self._listed_orders(), executions=self._listed_executions())
         self._show((), look.executions)
+        self._far.sight.show(look.orders)
         return look
 
     def executions(self) -> tuple[Fill, ...]:
