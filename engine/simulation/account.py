@@ -252,18 +252,17 @@ class Table(Generic[T]):
         self._rows[record.key] = decode(self._type, record.body)
 
     def forget(self) -> None:
-        """Let go of the changes, for an account that nobody writes down."""
+        """Let go of the changes: they are written down, or nobody writes them down."""
         if self._changed:
             self._changed = {}
 
-    def drain(self) -> list[BrokerRecord]:
-        """Records changed since the last call."""
+    def pending(self) -> list[BrokerRecord]:
+        """Records changed since the changes were let go of."""
         if not self._changed:
             return []
-        changed, self._changed = self._changed, {}
         return [
             BrokerRecord(kind=self.kind, key=key, body=canonical_text(row), live=live)
-            for key, (row, live) in changed.items()
+            for key, (row, live) in self._changed.items()
         ]
 
 
@@ -277,7 +276,7 @@ class KnownExcess:
 
 
 class AccountState:
-    """The whole account as tables; every change is a pending record until `pending_records` is committed."""
+    """The whole account as tables; every change is a pending record until `note_committed`."""
 
     def __init__(self, head: AccountHead) -> None:
         self.head = head
@@ -317,15 +316,24 @@ class AccountState:
             state._note_due(order)
         return state
 
-    def pending_records(self) -> list[BrokerRecord]:
-        """Every uncommitted record with the head last; calling it hands them over."""
-        body = canonical_text(self.head)
+    def pending_records(self, head: AccountHead) -> list[BrokerRecord]:
+        """Every uncommitted record, with the head under which they are to be committed last."""
+        body = canonical_text(head)
         return [
-            *self.cash.drain(), *self.positions.drain(), *self.orders.drain(), *self.executions.drain(),
-            *self.inbox.drain(), *self.receivables.drain(), *self.depth.drain(),
-            *self.faults.drain(), *self.postings.drain(), *self.unsettled.drain(),
+            *self.cash.pending(), *self.positions.pending(), *self.orders.pending(), *self.executions.pending(),
+            *self.inbox.pending(), *self.receivables.pending(), *self.depth.pending(),
+            *self.faults.pending(), *self.postings.pending(), *self.unsettled.pending(),
             BrokerRecord(kind=RecordKind.HEAD, key="", body=body, live=True),
         ]  # fmt: skip
+
+    def note_committed(self, head: AccountHead) -> None:
+        """Take on the head under which every change was committed."""
+        self.head = head
+        for table in (
+            self.cash, self.positions, self.orders, self.executions, self.inbox,
+            self.receivables, self.depth, self.faults, self.postings, self.unsettled,
+        ):  # fmt: skip
+            table.forget()
 
     def balance(self, currency: str) -> Decimal:
         """Settled cash of a currency, 0 when none."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from engine.errors import ConfigurationError, NonFiniteValue
+from engine.errors import ConfigurationError, NonFiniteValue, SupersededError
 from engine.model.market import BASE_CURRENCY
 from engine.model.orders import ChildOrder, Fill, OpenOrder, TransportEvent
 from engine.model.portfolio import BrokerSnapshot
@@ -168,13 +168,30 @@ class SimulatedBroker:
                 self.commit()
 
     def commit(self) -> None:
-        """Make every change durable in one transaction: now, or with all that changes together."""
+        """Make every change durable in one transaction: now, or with all that changes together.
+
+        When the journal could not take it, the account is again what its last commit left, for nobody may be told of
+        anything else; the journal's error says why. Who was superseded stays so.
+        """
         self._owes_commit = self._is_together
         if self._is_together:
             return
-        head = self.state.head
-        self.state.head = replace(head, commit=head.commit + 1)
-        self._journal.append(self.state.head.commit, self.state.pending_records())
+        head = replace(self.state.head, commit=self.state.head.commit + 1)
+        try:
+            self._journal.append(head.commit, self.state.pending_records(head))
+        except SupersededError:
+            raise
+        except Exception:
+            self._owes_commit = True  # holds where the journal can not even be read
+            if self.state.head.commit > 0:
+                self.restore()
+            raise
+        self.state.note_committed(head)
+
+    def restore(self) -> None:
+        """Make the account again what its last commit left; what was not committed never happened."""
+        self.state = AccountState.load(self._journal.load())
+        self._owes_commit = False
 
     def close(self) -> None:
         """Let go of the journal; every change was committed by its own call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from engine.model.market import FxRate, FxRates
 from engine.model.orders import ChildStatus
 from engine.simulation.account import BrokerOrder
 from engine.simulation.broker import SimulatedBroker
-from engine.simulation.journal import MemoryJournal, RecordKind
+from engine.simulation.journal import BrokerRecord, MemoryJournal, RecordKind
 from engine.simulation.margin import closing_marks, excess_at_closes, margin_total, net_liquidation
 from tests.engine.simulation.exchange_world import (
     MONDAY,
@@ -71,6 +72,75 @@ def test_what_came_before_an_error_is_kept_and_one_that_is_superseded_says_so() 
     SimulatedBroker.load(broker_terms(), journal).cancel("AF1.0.0")
     with pytest.raises(SupersededError), broker.together():
         _three_orders(broker)
+
+
+class _FullDisk(MemoryJournal):
+    """A journal that takes nothing, or is not even read, while its disk is full."""
+
+    is_full = is_lost = False
+
+    def append(self, commit: int, records: Sequence[BrokerRecord]) -> None:
+        if self.is_full:
+            raise OSError("no space left")
+        super().append(commit, records)
+
+    def load(self) -> tuple[BrokerRecord, ...]:
+        if self.is_lost:
+            raise OSError("not readable")
+        return super().load()
+
+
+def test_commit_that_fails_never_happened_and_the_next_one_follows_the_last() -> None:
+    journal, untouched = _FullDisk(), MemoryJournal()
+    broker, other = new_broker(journal=journal), new_broker(journal=untouched)
+    broker.submit(order(ref="AF1.0.0"))
+    other.submit(order(ref="AF1.0.0"))
+    journal.is_full = True
+    with pytest.raises(OSError, match="space"):
+        broker.submit(order(ref="AF1.1.0"))
+    with pytest.raises(OSError, match="space"), broker.together():
+        _three_orders(broker)
+    with pytest.raises(OSError, match="space"):
+        broker.advance(utc(MONDAY, 15, 1))
+    assert [one.order_ref for one in broker.orders()] == ["AF1.0.0"]
+    assert (broker.now, broker.state.head) == (other.now, other.state.head)
+
+    journal.is_full = False
+    assert events_until(broker, utc(MONDAY, 15, 1)) == events_until(other, utc(MONDAY, 15, 1))
+    assert journal.commits == untouched.commits
+    for kind in RecordKind:
+        assert journal.history(kind) == untouched.history(kind)
+
+
+def test_what_could_neither_be_kept_nor_undone_is_kept_before_anything_else_is_told() -> None:
+    journal = _FullDisk()
+    broker = new_broker(journal=journal)
+    journal.is_full = journal.is_lost = True
+    with pytest.raises(OSError, match="readable"):
+        broker.submit(order(ref="AF1.1.0"))
+    with pytest.raises(OSError, match="readable"), broker.together():
+        assert [one.order_ref for one in broker.orders()] == ["AF1.1.0"]
+    journal.is_full = journal.is_lost = False
+    with broker.together():
+        pass
+    assert (journal.commits, len(journal.history(RecordKind.ORDER))) == (2, 1)
+
+
+def test_account_that_could_not_be_opened_says_why() -> None:
+    journal = _FullDisk()
+    journal.is_full = True
+    with pytest.raises(OSError, match="space"):
+        new_broker(journal=journal)
+
+
+def test_who_was_superseded_stays_so() -> None:
+    journal = MemoryJournal()
+    broker = new_broker(journal=journal)
+    SimulatedBroker.load(broker_terms(), journal).submit(order(ref="AF1.9.0"))
+    for _ in range(3):
+        with pytest.raises(SupersededError):
+            broker.submit(order(ref="AF1.1.0"))
+    assert len(journal.history(RecordKind.ORDER)) == 1
 
 
 @given(
