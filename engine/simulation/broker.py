@@ -182,14 +182,17 @@ class SimulatedBroker:
         except SupersededError:
             raise
         except Exception:
-            self._owes_commit = True  # holds where the journal can not even be read
             if self.state.head.commit > 0:
                 self.restore()
             raise
         self.state.note_committed(head)
 
     def restore(self) -> None:
-        """Make the account again what its last commit left; what was not committed never happened."""
+        """Make the account again what its last commit left; what was not committed never happened.
+
+        Where the journal can not even be read, a commit is owed before anything else is told.
+        """
+        self._owes_commit = True
         self.state = AccountState.load(self._journal.load())
         self._owes_commit = False
 
