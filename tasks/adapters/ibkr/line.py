@@ -89,7 +89,7 @@ def broker_line(
         broker_zone=world.broker_zone,
     )
     if venue is not None:
-        policy = replace(policy, heartbeat_seconds=None, messages_per_second=0)
+        policy = replace(policy, heartbeat_seconds=None, degraded_seconds=None, messages_per_second=0)
     quality = QuoteQualityConfig.of_settings(settings.execution_phase2.market_data)
     terms = MarketTerms(
         quality=quality if venue is None else quality.in_virtual_time(),

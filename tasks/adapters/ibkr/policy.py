@@ -32,6 +32,10 @@ class SessionPolicy:
     ``heartbeat_seconds`` and ``heartbeat_timeout`` sum to the longest time in which a frozen gateway is noticed;
     ``None`` beats not at all (virtual time). ``messages_per_second`` 0 does not limit. ``broker_zone`` is the zone of
     times that the broker tells without one.
+
+    ``degraded_seconds`` is how long a gateway without its broker is waited for before it is told again and the
+    connection made anew: longer than the restarts of a minute or two that gateways mend by themselves, and short
+    against a window. ``None`` waits for ever (virtual time).
     """
 
     account: str
@@ -43,6 +47,7 @@ class SessionPolicy:
     request_timeout: float = 10.0
     heartbeat_seconds: float | None = 3.0
     heartbeat_timeout: float = 4.0
+    degraded_seconds: float | None = 300.0
     messages_per_second: int = 45
     reconnect_delays: tuple[float, ...] = (30.0, 60.0, 90.0, 120.0, 120.0)
     broker_zone: str = "US/Eastern"

@@ -20,8 +20,9 @@ from ib_insync import IB
 from engine.errors import BrokerUnavailable, ConfigurationError
 from engine.model.absence import LinkState
 from tasks.adapters.ibkr.asking import Asking
+from tasks.adapters.ibkr.broker_link import BrokerLink
 from tasks.adapters.ibkr.connecting import check_account, require_same_gateway, shake_hands
-from tasks.adapters.ibkr.errors import LINK_LOST, LINK_RESTORED, NotWritten
+from tasks.adapters.ibkr.errors import LINK_RESTORED, NotWritten
 from tasks.adapters.ibkr.listening import listening_ib
 from tasks.adapters.ibkr.policy import AccountAnswer, OpenList, SessionPolicy, SessionState, SteadyClock
 from tasks.adapters.ibkr.questions import Barrier, account_answer, held_in, open_list
@@ -49,6 +50,7 @@ class IbkrSession:
         self.state, self.failure = SessionState.CLOSED, ""
         self._alarm = alarm
         self._listeners: list[Callable[[News], None]] = []
+        self._broker = BrokerLink()
         self._connected_at = self.now()
         self._interrupted_at: datetime | None = None
         self._last_sent: int | None = None
@@ -207,6 +209,8 @@ class IbkrSession:
             return
         self.state, policy = SessionState.CONNECTING, self.policy
         self._early.clear()
+        self._broker.begin()
+        turn = self._broker.turn
         self._ears.begin(policy.client_id)
         self._asking.begin()
         self._refused = asyncio.get_running_loop().create_future()
@@ -230,7 +234,11 @@ class IbkrSession:
         finally:
             self._refused.cancel()
         self._connected_at = self.now()
-        self.state = SessionState.READY
+        self.state = SessionState.DEGRADED
+        if self._broker.stood_since(turn):
+            self.state = SessionState.READY
+        else:  # some of what was read may be from before a loss
+            self._keep(self._outlast() if self._broker.is_lost else self._restored())
         self._tell(*self._early)
         self._keep(self._beat())
 
@@ -275,15 +283,26 @@ class IbkrSession:
         self._tell(LinkChanged(at=self.now(), is_up=False, text="the broker can not be reached"))
 
     async def _restored(self) -> None:
-        """The gateway found its broker again: read everything, then send again."""
+        """The gateway found its broker again: read everything, then send again, unless the link changed meanwhile."""
+        turn = self._broker.turn
         try:
             await self._asking.ask_everything(self.policy.request_timeout)
         except BrokerUnavailable as error:
-            self._cut(str(error))
+            if self.state is SessionState.DEGRADED:
+                self._cut(str(error))
             return
-        if self.state is SessionState.DEGRADED:
+        if self.state is SessionState.DEGRADED and self._broker.stood_since(turn):
             self._interrupted_at = self.now()
             self.state = SessionState.READY
+
+    async def _outlast(self) -> None:
+        """Wait for a lost broker; where it does not come back in time, make the connection anew."""
+        patience, turn = self.policy.degraded_seconds, self._broker.turn
+        if patience is None:
+            return
+        await asyncio.sleep(patience)
+        if self.state is SessionState.DEGRADED and self._broker.turn == turn:
+            self._cut(f"the gateway had no broker for {patience:g} seconds")
 
     async def _shut(self) -> None:
         self.state = SessionState.CLOSED
@@ -335,10 +354,12 @@ class IbkrSession:
         """What a code says about the link."""
         if error.code == _CLIENT_ID_IN_USE:
             self._refuse(f"{error.code} {error.text}")
-        if error.code in LINK_LOST and self.state is SessionState.READY:
-            self.state = SessionState.DEGRADED
+        if self._broker.hear(error.code):
             self._interrupted_at = self.now()
             self._alarm(f"the link is degraded, nothing is sent: {error.code} {error.text}")
+            if self.state in (SessionState.READY, SessionState.DEGRADED):
+                self.state = SessionState.DEGRADED
+                self._keep(self._outlast())
         if error.code in LINK_RESTORED and self.state in (SessionState.READY, SessionState.DEGRADED):
             self.state = SessionState.DEGRADED
             self._keep(self._restored())

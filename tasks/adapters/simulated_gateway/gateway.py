@@ -17,7 +17,7 @@ from engine.model.orders import TransportEvent
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.settlement import next_midnight, next_settlement
 from tasks.adapters.simulated_gateway.accounts import AccountDesk
-from tasks.adapters.simulated_gateway.faults import Faults, ScriptedFacts
+from tasks.adapters.simulated_gateway.faults import SYSTEM_TEXTS, Faults, ScriptedFacts
 from tasks.adapters.simulated_gateway.forms import flag, integer
 from tasks.adapters.simulated_gateway.framing import WireError
 from tasks.adapters.simulated_gateway.listing import Listing
@@ -268,6 +268,8 @@ class Gateway:
             error(2106, "HMDS data farm connection is OK:ushmds"),
             error(2158, "Sec-def data farm connection is OK:secdefil"),
         ]
+        if self.faults.link_is_down:
+            farms = [error(1100, SYSTEM_TEXTS[1100])]
         return _said(session, [accounts, self._next_id(session), *farms])
 
     @property

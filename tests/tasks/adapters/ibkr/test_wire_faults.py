@@ -15,7 +15,7 @@ from decimal import Decimal
 import pytest
 
 from engine.model.orders import ChildOrder, ChildStatus, OrderType, Side, TransportEvent, order_reference
-from tasks.adapters.ibkr.errors import ERROR_RULES, LINK_LOST, LINK_RESTORED
+from tasks.adapters.ibkr.errors import ERROR_RULES
 from tasks.adapters.ibkr.orders import IbkrTransport
 from tasks.adapters.ibkr.policy import SessionPolicy, SessionState
 from tasks.adapters.ibkr.session import IbkrSession
@@ -267,6 +267,9 @@ def desk() -> Iterator[Desk]:
     with trading() as made:
         yield made
 
+
+LINK_LOST, LINK_RESTORED = {1100, 1300, 2110}, {1101, 1102}
+"""As the notes on the protocol have them, not as our table does."""
 
 SYSTEM = (
     100,

@@ -25,7 +25,7 @@ ENDS: dict[str, list[Reply]] = {
 class TinyGateway:
     """One listening socket; each connection answers from ``rows`` by the name of the request.
 
-    ``silent`` names requests that are never answered, ``asked`` counts what came. ``version`` is the one that it
+    ``once`` is said before them, the first time. ``silent`` names requests that are never answered, ``asked`` counts what came. ``version`` is the one that it
     answers a greeting with, ``None`` answers none.
     """
 
@@ -33,6 +33,7 @@ class TinyGateway:
         self.account, self.next_id = account, 1
         self.version: int | None = VERSION
         self.rows: dict[str, list[Reply]] = {}
+        self.once: dict[str, list[Reply]] = {}
         self.silent: set[str] = set()
         self.asked: list[Request] = []
         self.connections: list[socket.socket] = []
@@ -141,6 +142,7 @@ class TinyGateway:
             rows = [("next_valid_id", {"order_id": str(self.next_id)})]
         if request.name in ("place_order", "cancel_order"):
             rows = self.on_order(request)
+        rows = [*self.once.pop(request.name, []), *rows]
         self._write(line, [*rows, *ENDS.get(request.name, [])])
 
     def _write(self, line: socket.socket, replies: object) -> None:
