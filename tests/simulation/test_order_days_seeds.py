@@ -6,14 +6,18 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.errors import HaltError
 from engine.execution import answers, lifecycle, planning, rounds
+from engine.execution.outcome import WindowVerdict
 from engine.execution.recovery import recover
 from state import gate
 from state.marks import MemoryMarks
 from tests.simulation.order_days.campaign import simulate
+from tests.simulation.order_days.comparing import compare
 from tests.simulation.order_days.day import FaultedDay
 from tests.simulation.order_days.drawing import WIDE, Fault, draw, often
 from tests.simulation.order_days.judging import judge
@@ -67,6 +71,8 @@ RESTORED = (
     (107371, "sends under the name of an order that never arrived, beside a roll"),
     (6010, "takes a reference that the broker did not list yet, and sends it again"),
     (73977, "has lost an order that trades while a run works"),
+    (40594, "has lost a trade, beside which somebody else's order works"),
+    (119015, "has lost a trade, beside which somebody else trades"),
 )
 
 
@@ -125,6 +131,21 @@ def test_restored_book_that_asks_only_once_what_it_has_lost_is_caught(
     )
     found = judge(FaultedDay.begin(draw(6010)).live())
     assert "I1 accepted at most once" in {violation.invariant for violation in found}
+
+
+@pytest.mark.parametrize("seed", [40594, 119015])
+def test_stranger_behind_what_a_restored_book_has_lost_is_missed_where_one_difference_is_told(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    def tells_the_first(*asked: Any) -> WindowVerdict:
+        try:
+            return compare(*asked)
+        except HaltError as error:
+            raise HaltError(error.kind, str(error).split("; ")[0]) from error
+
+    monkeypatch.setattr("tests.simulation.order_days.day.compare", tells_the_first)
+    found = judge(FaultedDay.begin(draw(seed)).live())
+    assert [violation.invariant for violation in found] == ["I12 strangers are told"]
 
 
 FILLED_LATE = {Fault.BUST: 0.1, Fault.CANCEL_LOST: 0.9, Fault.CLOCK_STEP: 0.01, Fault.REDUCING: 0.005}

@@ -134,6 +134,34 @@ def test_orders_made_by_hand_that_share_an_id_are_each_a_break() -> None:
     assert not report.can_trade
 
 
+def test_strangers_are_named_beside_an_execution_of_our_own_that_a_restored_book_has_lost() -> None:
+    book = fold([capital()], NOW)
+    truth = fold(
+        [capital(), bought("AAPL", "116", "200", "own.01"), bought("CSPX", "8", "730", "theirs.01")], NOW
+    )
+    executions = (
+        make_fill("AAPL", "116", "200", "own.01"),
+        make_fill("CSPX", "8", "730", "theirs.01", order_ref="TWS-1"),
+    )
+    resting = OpenOrder(
+        order_ref="TWS-2",
+        broker_order_id="2",
+        contract_id="CS51",
+        side=Side.BUY,
+        quantity=D(1),
+        filled=D(0),
+        limit_price=D(45),
+        status=ChildStatus.WORKING,
+    )
+    broker = replace(broker_of(truth), executions=executions, open_orders=(resting,))
+    report = report_on(broker, book)
+    assert [(row.subject, row.cause) for row in report.breaks] == [
+        ("AAPL", BreakKind.MISSED_FILL),
+        ("CSPX", BreakKind.MANUAL_TRADE),
+        ("TWS-2", BreakKind.FOREIGN_ORDER),
+    ]
+
+
 def test_future_that_the_broker_ended_a_day_before_our_date_is_a_break_and_never_flat() -> None:
     book = fold([capital(), bought("ES_20251219", "3", "5000")], at(18))
     marks = make_marks(ES_20251219="5000")

@@ -1,12 +1,14 @@
 """The comparison before a window, as small as a simulated day allows: what we hold by our orders, what the broker says.
 
-Contracts with an order whose outcome is still open are left out: they are compared once it is known.
+Contracts with an order whose outcome is still open are left out: they are compared once it is known. Everything that
+differs is told at once, as in the fund's own comparison: what a restored book has lost may differ for the rest of the
+day, and would hide for as long what somebody else did.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from sqlalchemy import bindparam, select
 
@@ -30,7 +32,7 @@ _OPEN = frozenset(status.value for status in ChildStatus if status.holds_reserva
 
 
 def compare(broker: SimulatedBroker, database: Database, account: str, strangers: Strangers) -> WindowVerdict:
-    """Raise `HaltError` where a position differs or the broker works an order that the book does not know."""
+    """Raise `HaltError` with every position that differs, and every order that works or traded and is not in the book."""
     with database.read() as connection:
         rows = _ORDERS.all(connection, {"account": account})
     held: Counter[str] = Counter()
@@ -49,21 +51,23 @@ def compare(broker: SimulatedBroker, database: Database, account: str, strangers
     latest = {fill.root: fill for fill in sorted(broker.executions(), key=lambda f: f.version)}.values()
     for fill in latest:
         converted[fill.contract_id] += fill.quantity * fill.side.sign
+    told: list[str] = []
     for name in sorted(held.keys() | theirs.keys() | converted.keys()):
         if broker.terms.instrument(name).kind is InstrumentType.CASH:
             theirs[name] = converted[name]  # a conversion leaves cash and no position
         if name not in undecided and held[name] != theirs.get(name, 0):
-            raise HaltError("position", f"{name}: book {held[name]}, broker {theirs.get(name, 0)}")
+            told.append(f"{name}: book {held[name]}, broker {theirs.get(name, 0)}")
     settled = {str(fill.order_ref) for fill in strangers.settled.values()}
-    _require_known(broker, settled | {row.order_ref for row in rows}, latest)
+    told += _not_known(broker, settled | {row.order_ref for row in rows}, latest)
+    if told:
+        raise HaltError("difference", "; ".join(told))
     return UNCHANGED
 
 
-def _require_known(broker: SimulatedBroker, known: Collection[str], executions: Iterable[Fill]) -> None:
-    """Nothing may work or have traded under a reference that a restored book has lost; no doubt explains that."""
-    traded = sorted({str(fill.order_ref) for fill in executions if fill.quantity > 0} - set(known))
-    if traded:
-        raise HaltError("execution", f"{', '.join(traded)} traded and is not in the book")
+def _not_known(broker: SimulatedBroker, known: Collection[str], executions: Iterable[Fill]) -> Iterator[str]:
+    """What works or has traded under a reference that the book lacks; no doubt explains that."""
+    for ref in sorted({str(fill.order_ref) for fill in executions if fill.quantity > 0} - set(known)):
+        yield f"{ref} traded and is not in the book"
     for order in broker.state.open_orders():
         if order.child.order_ref not in known:
-            raise HaltError("order", f"{order.child.order_ref} works at the broker and is not in the book")
+            yield f"{order.child.order_ref} works at the broker and is not in the book"

@@ -80,8 +80,8 @@ class Strangers:
         self, broker: SimulatedBroker, database: Database, contracts: ContractBook, alarms: Iterable[str]
     ) -> None:
         """A person who was told of one of them cancels such orders at the broker and books what they traded."""
-        unsettled, said = self.unsettled(broker), " ".join(alarms)
-        if not any(ref in said or f"{name}: book" in said for ref, name in unsettled.items()):
+        said = " ".join(alarms)
+        if not any(ref in said for ref in self.unsettled(broker)):
             return
         for order in broker.state.open_orders():
             if not is_ours(order.child.order_ref):
