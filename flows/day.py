@@ -22,7 +22,7 @@ from tasks.hedges import plan_currencies, plan_tails
 from tasks.investors import deal_units
 from tasks.maintenance import check_maintenance
 from tasks.nav import compute_nav, judge_closing_marks, judge_marks
-from tasks.open_orders import settle_doubts
+from tasks.open_orders import settle_doubts, taking_back
 from tasks.opening import held_text
 from tasks.precompute import precompute
 from tasks.quality import require_quality, require_sound_targets
@@ -103,10 +103,11 @@ def trade(day: TradingDay) -> Outcome:
     if day.is_completed or day.is_held:
         return day_is_taken(day)
     try:
-        found = find_open_orders(day)
-        require_newest_book(day)
-        join_open_halts(day)
-        inputs = decision_inputs(day)
+        with taking_back(day, STOPS):
+            found = find_open_orders(day)
+            require_newest_book(day)
+            join_open_halts(day)
+            inputs = decision_inputs(day)
         report = work_jobs(day, inputs, check_window, found)
         record_executions(day, inputs)
         publish_fills(day)

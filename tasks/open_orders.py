@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from engine.errors import BrokerUnavailable, HaltError
 from engine.execution.inquiry import look_again, recover_all, undecided_text
-from engine.execution.recovery import RecoveryReport, recover
+from engine.execution.recovery import RecoveryReport, recall_what_is_left, recover
 from engine.execution.strangers import refuse_recalled
 from engine.model.context import Mode, RunKind
 from engine.model.halts import HaltKind
@@ -43,6 +45,22 @@ def find_orders(day: TradingDay) -> RecoveryReport:
         return report
     settle_doubts(day)
     return replace(report, blocked=tuple(sorted(day.orders.blocked_contracts())))
+
+
+@contextmanager
+def taking_back(day: TradingDay, stops: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Before a run works anything: when it stops here, what an earlier attempt left at the broker is cancelled.
+
+    What becomes of it the next recovery finds. A cancel that can not leave is told; the order's good-till time ends it.
+    """
+    try:
+        yield
+    except stops:
+        try:
+            recall_what_is_left(day.orders, day.world.connect())
+        except BrokerUnavailable as error:
+            day.alert("CRITICAL", f"what works at the broker could not be taken back: {error}")
+        raise
 
 
 def _recover(day: TradingDay, line: OrderTransport) -> RecoveryReport:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from engine.execution.children import first_told, transition_path
+from engine.execution.children import AT_THE_BROKER, first_told, transition_path
 from engine.execution.strangers import stranger_executions
 from engine.model.absence import Look
 from engine.model.money import ZERO
@@ -111,10 +111,17 @@ def working(listed: Iterable[OpenOrder], among: Collection[str]) -> frozenset[st
 
 
 def recall(transport: OrderTransport, order_refs: Collection[str]) -> frozenset[str]:
-    """Ask for the cancels of orders of ours that a restored book has lost: nobody works them, and nobody else may."""
+    """Ask for the cancels of orders of ours that nobody works: what a restored book has lost, or a run that stops left."""
     for ref in sorted(order_refs):
         transport.cancel(ref)
     return frozenset(order_refs)
+
+
+def recall_what_is_left(book: OrderBook, transport: OrderTransport) -> frozenset[str]:
+    """Where a run stops before it works anything, ask for the cancels of what an earlier attempt left at the broker."""
+    return recall(
+        transport, [row.child.order_ref for row in book.unresolved() if row.status in AT_THE_BROKER]
+    )
 
 
 def shown_status(record: ChildRecord, look: Look) -> ChildStatus:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from engine.errors import HaltError
+from engine.execution.recovery import recall_what_is_left
 from engine.model.context import ControlState, RunKind
 from engine.model.halts import ALLOWED_CHOICES, HaltChoice, HaltKind
+from engine.ports import OrderTransport
 from state.control import HaltSeverity, HaltStore
-from state.database import Database
 from state.runs import RunClaim
 from tests.simulation.order_days.strangers import is_ours
 
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 KIND = HaltKind.RESTORED
 
 
-def require_newest_book(database: Database, account: str, claim: RunClaim, now: datetime) -> None:
-    """Raise `HaltError` where the claim was made on an older copy, with its halt in the book."""
+def require_newest_book(day: FaultedDay, claim: RunClaim, transport: OrderTransport) -> None:
+    """Raise `HaltError` where the claim was made on an older copy, with its halt in the book and nothing left at work."""
     if not claim.behind:
         return
+    recall_what_is_left(day.store(claim.run_id, claim.epoch), transport)
     text = f"the book lacks {claim.behind} claims or changes of control"
-    HaltStore(database).raise_halt(
-        account,
+    HaltStore(day.database).raise_halt(
+        day.key(RunKind.EXECUTION).account,
         claim.run_id,
         KIND.value,
         severity=HaltSeverity.HALT,
         message=text,
         evidence=b"",
         choices=ALLOWED_CHOICES[KIND],
-        now=now,
+        now=day.now,
     )
     raise HaltError(KIND.value, text)
 

@@ -195,7 +195,7 @@ class FaultedDay:
         except HaltError as error:
             self.alarms.append(str(error))
             if sight.has_line and sight is self.far.sight:
-                self._look_for_orders_left_alone(error)
+                self._look_for_orders_left_alone(is_stopped=True)
             return False
         except InvariantError as error:
             if not isinstance(error.__cause__, DatabaseError):  # a halt by a failure that no rule foresees
@@ -230,7 +230,7 @@ class FaultedDay:
         transport = FaultedTransport(self.broker, self.far, self.dice, self.interrupt)
         found = recover_all(orders, transport, ABSENCE, lambda: self.is_asked_to_end)
         self.alarms += [f"blocked: {name}" for name in found.blocked]
-        require_newest_book(self.database, ACCOUNT, claim, self.now)
+        require_newest_book(self, claim, transport)
         self.dice.note(f"found {[child.after.value for child in found.children]}, booked {found.booked}")
         watched = SimpleNamespace(
             orders=orders,
@@ -324,12 +324,15 @@ class FaultedDay:
         claimed = between_claim_and_line(records)
         self.endings.append(Ending(self.now, self.broker.state.head.orders, claimed))
 
-    def _look_for_orders_left_alone(self, stop: HaltError | None = None) -> None:
+    def _look_for_orders_left_alone(self, *, is_stopped: bool = False) -> None:
         views = account_orders(self.database, ACCOUNT, self.drawn.day)
         known = {view.record.child.order_ref: view.record.status for view in views}
         orders = [order for order in self.broker.state.open_orders() if is_ours(order.child.order_ref)]
-        left = left_alone(orders, known, self.drawn.jobs, self.now)
-        self.left_alone += left if stop is None else left_working(orders, known, self.far.sight, stop)
+        self.left_alone += (
+            left_working(orders, known, self.far.sight)
+            if is_stopped
+            else left_alone(orders, known, self.drawn.jobs, self.now)
+        )
 
     def _halt(self, state: ControlState) -> None:
         """Under the kill switch no order may leave, while reducing those that only reduce."""

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from engine.errors import HaltError
-from engine.model.halts import HaltKind
 from engine.model.orders import ChildStatus, ExecutionJob, OpenOrder
 from engine.ports import ChildRecord
 from engine.simulation.account import BrokerOrder
@@ -89,16 +87,15 @@ class Sight:
 
 
 def left_working(
-    orders: Iterable[BrokerOrder], known: Mapping[str, ChildStatus], sight: Sight, stop: HaltError
+    orders: Iterable[BrokerOrder], known: Mapping[str, ChildStatus], sight: Sight
 ) -> Iterator[str]:
     """Orders that a run which stopped let work on: what its book has, and what it was shown that its book has lost.
 
     A lost order that no list has shown it can not take back, nor one in doubt; what it asked for is enough, for a cancel
-    may be lost or refused. An older copy of a book stops before it works anything: it answers for what it lost alone.
+    may be lost or refused.
     """
-    is_worked = stop.kind != HaltKind.RESTORED.value
     for order in orders:
         ref, status = order.child.order_ref, known.get(order.child.order_ref)
-        is_its_own = ref in sight.works if status is None else is_worked and status is not ChildStatus.UNKNOWN
+        is_its_own = ref in sight.works if status is None else status is not ChildStatus.UNKNOWN
         if is_its_own and ref not in sight.recalled:
             yield f"{ref} works on after its run was stopped, {status} in the book"
