@@ -38,6 +38,10 @@ def find_orders(day: TradingDay) -> RecoveryReport:
     note_numbers(day, line)
     for execution in report.late:
         day.alert("CRITICAL", f"late fill {execution}: it was booked after its order had ended")
+    for execution in sorted(report.strangers):
+        day.alert(
+            "WARNING", f"execution {execution} is of an order that is not ours; what it moved is compared"
+        )
     _stop_at_overfill(day)
     if day.key.kind is not RunKind.EXECUTION:
         refuse_recalled(report.recalled)
