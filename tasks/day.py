@@ -7,7 +7,9 @@ attempt takes the recorded output while that digest is the same, and decides ane
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cached_property, partial
@@ -19,6 +21,7 @@ from engine.model.context import DayContext, Mode, RunKey, RunKind, RunStatus
 from engine.model.encoding import decode, digest_bytes, encode
 from engine.model.impossible import impossible, impossible_figure
 from engine.model.money import ZERO, round_money
+from state.database import OUTAGES
 from state.gate import OrderLimits
 from state.orders import OrderStore
 from state.runs import ClaimOutcome, RunClaim
@@ -75,6 +78,7 @@ class TradingDay:
         )
         self._chain = digest_bytes(encode(self.context))
         self._alerts = 0
+        self._alarms: deque[str] = deque()
 
     @property
     def run_id(self) -> str:
@@ -167,11 +171,13 @@ class TradingDay:
         if known is None or (known.attempt, known.input_digest) != (self.claim.attempt, self._chain):
             self.world.runs.record_step(self.run_id, step, self.claim.attempt, self._chain, output)
         self._chain = chained(self._chain, step, digest_bytes(output))
+        self.take_in_alarms()
         self.world.observer(step, "")
         return decode(kind, output)
 
     def finish(self, status: RunStatus, summary: bytes) -> None:
         """End this attempt."""
+        self.take_in_alarms()
         self.world.runs.finish(self.run_id, status, wall_clock(), summary, self.claim.attempt)
 
     def fail(self) -> None:
@@ -270,6 +276,14 @@ class TradingDay:
                 }
             ],
         )
+
+    def take_in_alarms(self) -> None:
+        """Tell what the connection to the broker raised an alarm about; without a book it waits for the next time."""
+        self._alarms.extend(self.world.outside.alarms())
+        with suppress(*OUTAGES):
+            while self._alarms:
+                self.alert("CRITICAL", self._alarms[0])
+                self._alarms.popleft()
 
 
 def marks_in(reason: str) -> Mapping[str, Decimal]:

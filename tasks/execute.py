@@ -23,6 +23,7 @@ from engine.model.money import ZERO
 from engine.model.orders import ExecutionJob, JobStatus
 from state.database import OUTAGES
 from state.runs import run_identifier
+from tasks.adapters.guarded_transport import HeardTransport
 from tasks.asking import Asking, asking_of
 from tasks.day import INPUTS, TradingDay, run_key
 from tasks.interruption import GRACE_SECONDS, heeding_signals
@@ -60,7 +61,7 @@ def work_jobs(
     clocks = day.world.configuration.settings.execution
     with heeding_signals() as is_ending:
         execution_world = ExecutionWorld(
-            transport=day.world.connect(),
+            transport=HeardTransport(day.world.connect(), day.take_in_alarms),
             book=day.orders,
             prices=price_book(day.setup, inputs),
             execution=day.policy.execution,
@@ -168,6 +169,7 @@ class JobObserver:
         self._day.world.observer(progress.kind.value, f"{at:%H:%M} {progress.text}")
 
     def keep_alarms(self) -> None:
-        """Let everybody who watches read the run's alarms, however it ended."""
+        """Let everybody who watches read the run's alarms and those of its line, however it ended."""
+        self._day.take_in_alarms()
         for alarm in self._alarms:
             self._day.alert("CRITICAL", alarm)

@@ -67,6 +67,9 @@ class Outside(Reading, Protocol):
     def connect(self) -> OrderTransport:
         """The connection for orders."""
 
+    def alarms(self) -> tuple[str, ...]:
+        """What the connection raised an alarm about since this was asked last, oldest first, each with its time."""
+
     def rehearsal(self, *, faults_over: bool) -> Reading:
         """The outside as a question may use it: whatever it supposes, nothing changes."""
 

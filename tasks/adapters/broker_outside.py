@@ -59,6 +59,9 @@ class BrokerLine(Protocol):
     def transport(self) -> OrderTransport:
         """The way orders leave."""
 
+    def alarms(self) -> tuple[str, ...]:
+        """What it raised an alarm about since this was asked last, oldest first, each with its time."""
+
     def snapshot(self, as_of: datetime) -> BrokerSnapshot:
         """The account now; raises `BrokerUnavailable`."""
 
@@ -118,6 +121,10 @@ class BrokerOutside:
     def connect(self) -> OrderTransport:
         """The guarded connection for orders, the same one for everybody."""
         return self._guard(self.line.transport)
+
+    def alarms(self) -> tuple[str, ...]:
+        """What the line raised an alarm about."""
+        return self.line.alarms()
 
     def inputs(
         self,

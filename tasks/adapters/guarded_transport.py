@@ -1,4 +1,7 @@
-"""A way for orders that asks for leave with each one: what is not allowed is refused, and not one byte of it leaves."""
+"""What stands between a run and its line to the broker: leave that is asked for with each order, and alarms of the line.
+
+What is not allowed is refused, and not one byte of it leaves.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +27,14 @@ def refusal_of(permit: Callable[[], object]) -> str | None:
     return None
 
 
-class GuardedTransport:
-    """An `OrderTransport` over another one; ``permit`` raises where nothing may leave, whatever it raises."""
+class PassingTransport:
+    """An `OrderTransport` that hands everything on to another one, as it is."""
 
-    def __init__(self, line: OrderTransport, permit: Callable[[], object]) -> None:
-        self._line, self._permit = line, permit
+    def __init__(self, line: OrderTransport) -> None:
+        self._line = line
 
     def send(self, child: ChildOrder) -> None:
-        """Write one order once; raises `NotWritten` where there is no leave for it."""
-        refusal = refusal_of(self._permit)
-        if refusal is not None:
-            raise NotWritten(f"{child.order_ref} was not written: {refusal}")
+        """Write one order once."""
         self._line.send(child)
 
     def cancel(self, order_ref: str) -> None:
@@ -68,6 +68,36 @@ class GuardedTransport:
     def look(self) -> Look:
         """Orders, executions and positions, each really answered."""
         return self._line.look()
+
+
+class GuardedTransport(PassingTransport):
+    """An `OrderTransport` over another one; ``permit`` raises where nothing may leave, whatever it raises."""
+
+    def __init__(self, line: OrderTransport, permit: Callable[[], object]) -> None:
+        super().__init__(line)
+        self._permit = permit
+
+    def send(self, child: ChildOrder) -> None:
+        """Write one order once; raises `NotWritten` where there is no leave for it."""
+        refusal = refusal_of(self._permit)
+        if refusal is not None:
+            raise NotWritten(f"{child.order_ref} was not written: {refusal}")
+        super().send(child)
+
+
+class HeardTransport(PassingTransport):
+    """An `OrderTransport` whose run also takes in what the line itself has to say, with each message it takes."""
+
+    def __init__(self, line: OrderTransport, take_in: Callable[[], object]) -> None:
+        super().__init__(line)
+        self._take_in = take_in
+
+    def next_event(self, until: datetime) -> TransportEvent | None:
+        """Next message in order; what the line said meanwhile is taken in, however the wait ends."""
+        try:
+            return super().next_event(until)
+        finally:
+            self._take_in()
 
 
 class ReadingTransport(GuardedTransport):

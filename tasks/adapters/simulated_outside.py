@@ -87,6 +87,10 @@ class SimulatedOutside:
         """A new connection for orders."""
         return SimulatedTransport(self.broker, self._client_id)
 
+    def alarms(self) -> tuple[str, ...]:
+        """None: there is no line that could be lost."""
+        return ()
+
     def inputs(
         self,
         day: date,

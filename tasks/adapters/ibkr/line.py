@@ -6,7 +6,9 @@ the way before it goes on; on the real clock it waits.
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,6 +36,7 @@ from tasks.adapters.ibkr.session import IbkrSession
 from tasks.adapters.ibkr.virtual_time import VenueLine, VirtualClock
 from tasks.broker_place import BrokerPlace
 
+_LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 30.0
 """How long one wait lasts at most: the computer may sleep meanwhile."""
 
@@ -107,7 +110,8 @@ class IbkrLine:
         self.policy, self._venue, self._universe = policy, venue, world.universe
         self._clock = None if venue is None else VirtualClock(venue, policy.client_id, venue.started())
         self._now = SteadyClock().now if self._clock is None else self._clock.now
-        self._session = IbkrSession(policy, now=self._now)
+        self._alarms: deque[str] = deque()
+        self._session = IbkrSession(policy, self._raise_alarm, self._now)
         if venue is not None:
             self._session.prove_by(partial(venue.say, policy.client_id))
         self._pins = pins_path(world.pins, policy.account)
@@ -153,6 +157,15 @@ class IbkrLine:
         has_news = clock.advance(until, barrier.number)
         self._session.end_barrier(barrier)
         return has_news
+
+    def alarms(self) -> tuple[str, ...]:
+        """What it raised an alarm about since this was asked last, oldest first, each with its time."""
+        return tuple(self._alarms.popleft() for _ in range(len(self._alarms)))
+
+    def _raise_alarm(self, text: str) -> None:
+        """On the session's thread, which has no part in the book: whoever works with the line writes it there."""
+        _LOG.error(text)
+        self._alarms.append(f"broker's line, {self._now():%Y-%m-%d %H:%M:%S} UTC: {text}")
 
     @property
     def transport(self) -> IbkrTransport:
