@@ -121,7 +121,8 @@ def parse_override(text: str) -> Document:
     value = None if node is None else reader.value(node, path)
     for part in reversed(path):
         value = {str(part): value}
-    origins = {place: Origin(source=source, line=0) for place in [*reader.origins, path]}
+    above = [path[:length] for length in range(1, len(path))]  # sections that no file has stand here too
+    origins = {place: Origin(source=source, line=0) for place in [*reader.origins, *above, path]}
     # A collection given on the command line is meant as a whole.
     replaced = frozenset({path} if isinstance(node, yaml.MappingNode) else ())
     return Document(data=typing.cast(dict[str, Value], value), origins=origins, replaced=replaced)

@@ -118,6 +118,12 @@ def test_override_reaches_one_nested_value() -> None:
     assert str(merged.origin(("a", "b"))) == "--set a.b=0.5"
 
 
+def test_override_below_a_section_that_no_file_has_names_itself() -> None:
+    merged = overlay(parse_document("a: 1\n", "settings.yaml"), parse_override("typo.b=2"))
+    assert str(merged.origin(("typo",))) == "--set typo.b=2"
+    assert str(merged.origin(("a",))) == "settings.yaml line 1"
+
+
 def test_override_without_a_value_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="expected --set KEY=VALUE, found --set sleeves"):
         parse_override("sleeves")
