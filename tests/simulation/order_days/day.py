@@ -49,7 +49,7 @@ from tests.simulation.order_days.faulted import (
 )
 from tests.simulation.order_days.lives import Backup, Lives
 from tests.simulation.order_days.mishaps import strike_executions
-from tests.simulation.order_days.overtime import LivesOn, must_end_by
+from tests.simulation.order_days.overtime import LivesOn, late_start, must_end_by
 from tests.simulation.order_days.strangers import is_ours
 
 ACCOUNT = "SIM-test-7"
@@ -133,7 +133,7 @@ class FaultedDay:
             self.perhaps_restore()
             if self.dice.strikes(Fault.LATE_START):
                 later = timedelta(minutes=round(self.dice.amount(Fault.LATE_START, 1, 45)))
-                self.broker.advance(self.broker.now + later)
+                self.broker.advance(late_start(self.now, later))
         self.calm_down()
         self.find_the_rest()
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from engine.model.absence import AbsencePolicy
 from engine.model.orders import ExecutionJob
@@ -17,6 +17,10 @@ is for clocks that jump by minutes in the midst of a turn, or catch up with a st
 """
 
 
+LATEST_START = time(22)
+"""Windows are over by then. The broker settles the day at 22:30 UTC, and what it books then no execution run books."""
+
+
 class LivesOn(BaseException):
     """A process waits though it should be over: nothing that it does would end it."""
 
@@ -24,6 +28,11 @@ class LivesOn(BaseException):
 def must_end_by(begun: datetime, jobs: Iterable[ExecutionJob]) -> datetime:
     """When a process that begins now has to be over."""
     return max((begun, *(job.ends_at for job in jobs))) + LONGEST
+
+
+def late_start(now: datetime, later: timedelta) -> datetime:
+    """When a person begins the next process who comes so much later: not after `LATEST_START`, and at once after that."""
+    return max(now, min(now + later, datetime.combine(now.date(), LATEST_START, now.tzinfo)))
 
 
 def turns_of_doubt(drawn: DrawnDay, alarms: Iterable[str]) -> int:
