@@ -6,11 +6,29 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 
-from engine.errors import ConfigurationError
+from engine.errors import BrokerUnavailable, ConfigurationError
 from tasks.adapters.ibkr.asking import Asking
 from tasks.adapters.ibkr.listening import PacedClient
 from tasks.adapters.ibkr.policy import SessionPolicy
 from tasks.adapters.ibkr.records import ErrorShown, News
+
+
+class ClientIdInUse(ConnectionError):
+    """The gateway refused us, for somebody is connected as our client."""
+
+
+def no_connection(error: BaseException, policy: SessionPolicy) -> BrokerUnavailable:
+    """That there is no connection, why, and what to do about it."""
+    advice = "see that the gateway runs and is logged in, and that FUND_IB_PORT is its port"
+    if isinstance(error, ClientIdInUse):
+        advice = (
+            f"another run or session holds the client id {policy.client_id}, and the gateway, its login and port are as "
+            "they should be: wait until that run has ended, or end that session"
+        )
+    return BrokerUnavailable(
+        f"expected a connection to the broker at {policy.host}:{policy.port} as client {policy.client_id}, "
+        f"found {str(error) or type(error).__name__}; {advice}"
+    )
 
 
 async def shake_hands(client: PacedClient, policy: SessionPolicy, refused: asyncio.Future[None]) -> None:

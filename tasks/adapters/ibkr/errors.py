@@ -143,6 +143,7 @@ ERROR_RULES: Mapping[int, ErrorRule] = {
     }),
 }  # fmt: skip
 
+CLIENT_ID_IN_USE = 326
 LINK_LOST = frozenset({1100, 1300, 2110})
 LINK_RESTORED = frozenset({1101, 1102})
 _WARNINGS = range(2100, 2200)

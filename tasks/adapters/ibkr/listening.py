@@ -8,10 +8,11 @@ Answers to questions are collected until their end; bars and contract details st
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from ib_insync import IB
 from ib_insync.client import Client
@@ -21,27 +22,25 @@ from ib_insync.objects import CommissionReport, Execution
 from ib_insync.order import Order, OrderState
 
 from engine.errors import BrokerUnavailable
+from tasks.adapters.ibkr.errors import CLIENT_ID_IN_USE
 from tasks.adapters.ibkr.hearing_ticks import TickEars
 from tasks.adapters.ibkr.judging import ImpossibleNews, Judge
 from tasks.adapters.ibkr.lines import Lines
 from tasks.adapters.ibkr.records import (
     AccountValueShown,
     CommissionShown,
-    ContractShown,
     ErrorShown,
-    ExecutionShown,
-    LegShown,
     News,
     OrderShown,
     PortfolioShown,
     PositionShown,
     Shown,
     StatusShown,
-    contract_expiry,
     exact,
     exact_if_set,
     is_unset,
 )
+from tasks.adapters.ibkr.translating import contract_shown, execution_shown, order_shown
 
 _LENGTH_BYTES, _LARGEST_MESSAGE = 4, 0xFFFFFF
 """Bytes; what the broker's own client takes at most."""
@@ -157,7 +156,9 @@ class Ears(TickEars):
 
     def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str) -> None:
         """A code: requests of the library fail by it, orders do not."""
-        super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
+        # Why there is no connection is told by who wanted one; the library would log it before.
+        if errorCode != CLIENT_ID_IN_USE or self.ib.client.isReady():
+            super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
         self.lines.error(reqId, errorCode, errorString)
         self.hear(ErrorShown(request_id=reqId, code=errorCode, text=errorString))
 
@@ -292,11 +293,25 @@ def _plain(kind: type, field: str) -> str | int | float | bool:
     return int(field or 0) if kind is int else float(field or 0)
 
 
+_TOLD_WITH_THE_CONNECTION = (
+    "API connection failed: ",
+    "Make sure API port on TWS/IBG is open",
+    "Peer closed connection. clientId ",
+)
+"""How the library's lines begin about a connection that was not made: who wanted it is told why, in our own words."""
+
+
+def _is_told_by_nobody_else(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_TOLD_WITH_THE_CONNECTION)
+
+
 class PacedClient(Client):
     """The library's client. Reads may wait in its queue; an order is only written when nothing waits before it."""
 
     def __init__(self, wrapper: Ears) -> None:
         super().__init__(wrapper)
+        self._logger = logging.getLogger("ib_insync.client.fund")
+        self._logger.addFilter(_is_told_by_nobody_else)
         self.decoder = StrictDecoder(wrapper)
 
     def _onSocketHasData(self, data: bytes) -> None:
@@ -331,58 +346,3 @@ def listening_ib(
     ib.errorEvent -= ib._onError  # it would ask for a summary that nobody reads
     ib.RaiseRequestErrors = True
     return ib, ears, client
-
-
-def contract_shown(contract: Contract) -> ContractShown:
-    """A contract in our words."""
-    return ContractShown(
-        con_id=contract.conId,
-        symbol=contract.symbol,
-        security_type=contract.secType,
-        expiry=contract_expiry(contract.lastTradeDateOrContractMonth),
-        strike=exact(contract.strike or 0),
-        right=contract.right,
-        multiplier=contract.multiplier,
-        currency=contract.currency,
-        local_symbol=contract.localSymbol,
-        trading_class=contract.tradingClass,
-    )
-
-
-def order_shown(order: Order, contract: Contract, state: OrderState, *, is_completed: bool) -> OrderShown:
-    """An order in our words."""
-    filled = exact_if_set(order.filledQuantity) if is_completed else None
-    return OrderShown(
-        order_id=order.orderId,
-        client_id=order.clientId,
-        perm_id=order.permId,
-        order_ref=order.orderRef,
-        account=order.account,
-        contract=contract_shown(contract),
-        legs=tuple(LegShown(con_id=leg.conId, action=leg.action) for leg in contract.comboLegs or ()),
-        action=order.action,
-        quantity=exact(order.totalQuantity),
-        limit_price=exact_if_set(order.lmtPrice),
-        status=state.status,
-        filled=filled,
-        is_completed=is_completed,
-        text=state.completedStatus if is_completed else state.warningText,
-    )
-
-
-def execution_shown(contract: Contract, execution: Execution) -> ExecutionShown:
-    """An execution in our words."""
-    at: datetime = execution.time
-    return ExecutionShown(
-        execution_id=execution.execId,
-        order_id=execution.orderId,
-        client_id=execution.clientId,
-        perm_id=execution.permId,
-        order_ref=execution.orderRef,
-        account=execution.acctNumber,
-        contract=contract_shown(contract),
-        side=execution.side,
-        quantity=exact(execution.shares),
-        price=exact(execution.price),
-        at=at.astimezone(UTC),
-    )

@@ -21,8 +21,14 @@ from engine.errors import BrokerUnavailable, ConfigurationError
 from engine.model.absence import LinkState
 from tasks.adapters.ibkr.asking import Asking
 from tasks.adapters.ibkr.broker_link import BrokerLink
-from tasks.adapters.ibkr.connecting import check_account, require_same_gateway, shake_hands
-from tasks.adapters.ibkr.errors import LINK_RESTORED, NotWritten
+from tasks.adapters.ibkr.connecting import (
+    ClientIdInUse,
+    check_account,
+    no_connection,
+    require_same_gateway,
+    shake_hands,
+)
+from tasks.adapters.ibkr.errors import CLIENT_ID_IN_USE, LINK_RESTORED, NotWritten
 from tasks.adapters.ibkr.listening import listening_ib
 from tasks.adapters.ibkr.policy import AccountAnswer, OpenList, SessionPolicy, SessionState, SteadyClock
 from tasks.adapters.ibkr.questions import Barrier, account_answer, held_in, open_list
@@ -32,7 +38,6 @@ from tasks.adapters.ibkr.thread import OwnerThread
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 LIVE_QUOTES = 1
-_CLIENT_ID_IN_USE = 326
 _SETTLING_SECONDS = 0.02
 """The least that a connection is left alone before the next one: its socket has to be gone."""
 
@@ -226,11 +231,7 @@ class IbkrSession:
             self.state = SessionState.CLOSED
             if not isinstance(error, OSError | BrokerUnavailable):
                 raise
-            raise BrokerUnavailable(
-                f"expected a connection to the broker at {policy.host}:{policy.port} as client {policy.client_id}, "
-                f"found {str(error) or type(error).__name__}; see that the gateway runs and is logged in, and that "
-                "FUND_IB_PORT is its port"
-            ) from error
+            raise no_connection(error, policy) from error
         finally:
             self._refused.cancel()
         self._connected_at = self.now()
@@ -242,9 +243,9 @@ class IbkrSession:
         self._tell(*self._early)
         self._keep(self._beat())
 
-    def _refuse(self, text: str) -> None:
+    def _refuse(self, text: str, kind: type[ConnectionError] = ConnectionError) -> None:
         if not self._refused.done():
-            self._refused.set_exception(ConnectionError(text))
+            self._refused.set_exception(kind(text))
 
     async def _beat(self) -> None:
         """Ask for the time again and again; silence ends the connection."""
@@ -352,8 +353,8 @@ class IbkrSession:
 
     def _note(self, error: ErrorShown) -> None:
         """What a code says about the link."""
-        if error.code == _CLIENT_ID_IN_USE:
-            self._refuse(f"{error.code} {error.text}")
+        if error.code == CLIENT_ID_IN_USE:
+            self._refuse(f"{error.code} {error.text}", ClientIdInUse)
         if self._broker.hear(error.code):
             self._interrupted_at = self.now()
             self._alarm(f"the link is degraded, nothing is sent: {error.code} {error.text}")

@@ -91,20 +91,44 @@ def test_mode_and_kind_of_account_have_to_agree_before_anything_is_opened(
 
 
 def test_client_id_in_use_is_reported_at_once_with_the_brokers_words(
-    gateway: TinyGateway, session: Connect
+    gateway: TinyGateway, session: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.refuse = (326, "Unable to connect as the client id is already in use")
     began = time.monotonic()
-    with pytest.raises(BrokerUnavailable, match="326 Unable to connect"):
+    with pytest.raises(BrokerUnavailable, match="326 Unable to connect") as refused:
         session(connect_timeout=5.0)
+    # It says what to do about this, and not about a port or a login that are as they should be.
+    assert "another run or session holds the client id 7" in str(refused.value)
+    assert "FUND_IB_PORT" not in str(refused.value)
+    assert said_by_the_library(caplog) == []
     assert time.monotonic() - began < 2.0
     assert {request.record["client_id"] for request in gateway.named("start_api")} == {"7"}
 
 
-def test_nobody_listening_is_unavailable(gateway: TinyGateway, session: Connect) -> None:
+def said_by_the_library(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("ib_insync")]
+
+
+def test_nobody_listening_is_unavailable_and_told_once(
+    gateway: TinyGateway, session: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     gateway.close()
-    with pytest.raises(BrokerUnavailable, match="expected a connection to the broker"):
+    with pytest.raises(
+        BrokerUnavailable, match=r"expected a connection to the broker.*FUND_IB_PORT is its port"
+    ):
         session()
+    assert said_by_the_library(caplog) == []
+
+
+def test_what_the_library_says_of_a_connection_that_stands_is_kept(
+    gateway: TinyGateway, session: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    session()
+    gateway.say(("error", {"code": "326", "text": "in use"}), ("error", {"code": "321", "text": "no"}))
+    eventually(lambda: len(said_by_the_library(caplog)) == 2)
+    gateway.drop()
+    eventually(lambda: "Peer closed connection." in said_by_the_library(caplog))
+    assert said_by_the_library(caplog)[:2] == ["Error 326, reqId -1: in use", "Error 321, reqId -1: no"]
 
 
 @pytest.mark.parametrize("reset", [False, True])
