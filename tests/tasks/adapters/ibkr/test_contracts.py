@@ -124,6 +124,21 @@ def test_pinned_number_that_changes_is_refused_by_name(desk: Desk) -> None:
     assert unchanged.qualified("CSPX").pin == pin
 
 
+def test_one_number_for_two_lines_of_ours_is_refused_by_name(desk: Desk) -> None:
+    """Two lines that name the same contract: each execution of it would be booked on the one that was asked first."""
+    cspx = small_world()[0]["CSPX"]
+    same = {name: getattr(cspx, name) for name in ("ib_symbol", "venue", "exchange", "currency", "kind")}
+    mine = other_desk(desk, "IUIT", **same)
+    number = mine.qualified("CSPX").pin.con_id
+    with pytest.raises(
+        ConfigurationError,
+        match=f"IUIT: expected a contract of its own at the broker, found {number}, which is CSPX",
+    ):
+        mine.qualified("IUIT")
+    assert mine.name_of_number(number) == "CSPX"
+    assert "IUIT" not in mine.pins
+
+
 def test_options_are_named_by_what_the_broker_shows_of_them(desk: Desk) -> None:
     shown = ContractShown(
         con_id=1, symbol="SPX", security_type="OPT", expiry="20261218", strike=Decimal(5000), right="P", multiplier="100",

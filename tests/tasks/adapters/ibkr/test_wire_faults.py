@@ -6,15 +6,13 @@ without a zone. The simulated one has what takes an account.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from engine.model.orders import ChildOrder, ChildStatus, OrderType, Side, TransportEvent, order_reference
+from engine.model.orders import ChildStatus, OrderType
 from tasks.adapters.ibkr.errors import ERROR_RULES
 from tasks.adapters.ibkr.orders import IbkrTransport
 from tasks.adapters.ibkr.policy import SessionPolicy, SessionState
@@ -23,79 +21,9 @@ from tests.tasks.adapters.gateways import ACCOUNT, OPENED, connected, library_lo
 from tests.tasks.adapters.ibkr.conftest import eventually
 from tests.tasks.adapters.ibkr.market_gateway import MarketGateway, contract_desk
 from tests.tasks.adapters.ibkr.tiny_gateway import Reply
+from tests.tasks.adapters.ibkr.told import Told, charge, parts
 from tests.tasks.adapters.ibkr.trading import CLIENT, Desk, Kind, trading
 from tests.tasks.adapters.simulated_gateway.test_gateway import buy
-
-LIMIT = Decimal(700)
-
-
-@dataclass
-class Told:
-    """A transport, and the gateway that tells it what a test wants."""
-
-    gateway: MarketGateway
-    session: IbkrSession
-    transport: IbkrTransport
-    sent: int = 0
-
-    def order(self, quantity: int = 100) -> tuple[ChildOrder, int]:
-        """A written order and its number."""
-        self.sent += 1
-        key = f"told {self.sent}"
-        child = ChildOrder(
-            order_ref=order_reference(key, 1), intent_id=key, attempt=1, contract_id="CSPX", side=Side.BUY,
-            quantity=Decimal(quantity), order_type=OrderType.LIMIT, limit_price=LIMIT, time_in_force="DAY",
-            good_till=datetime.now(UTC) + timedelta(minutes=20),
-        )  # fmt: skip
-        self.transport.send(child)
-        request = self.gateway.wait_for("place_order", self.sent)[-1]
-        return child, request.integer("order_id")
-
-    def contract(self) -> dict[str, object]:
-        number = self.gateway.listing.number("CSPX")
-        return {
-            "con_id": str(number),
-            "symbol": "CSPX",
-            "security_type": "STK",
-            "currency": "USD",
-            "local_symbol": "CSPX",
-        }
-
-    def status(self, number: int, status: str, filled: int = 0, permanent: int = 0) -> Reply:
-        return "order_status", {
-            "order_id": str(number), "status": status, "filled": str(filled), "perm_id": str(permanent),
-            "client_id": str(CLIENT),
-        }  # fmt: skip
-
-    def open(self, child: ChildOrder, number: int, permanent: int = 0, **more: object) -> Reply:
-        given = {
-            **self.contract(), "order_id": str(number), "client_id": str(CLIENT), "perm_id": str(permanent), "action": "BUY",
-            "quantity": str(child.quantity), "order_type": "LMT", "limit_price": "700", "status": "Submitted",
-            "account": ACCOUNT, "order_ref": child.order_ref,
-        }  # fmt: skip
-        return "open_order", {**given, **more}
-
-    def execution(
-        self, child: ChildOrder, number: int, shares: int, name: str = "0001.01", **more: object
-    ) -> Reply:
-        given = {
-            **self.contract(), "request_id": "-1", "order_id": str(number), "client_id": str(CLIENT), "execution_id": name,
-            "time": "20261120 15:45:00 UTC", "account": ACCOUNT, "side": "BOT", "shares": str(shares), "price": "699.5",
-            "order_ref": child.order_ref,
-        }  # fmt: skip
-        return "execution", {**given, **more}
-
-    def heard(self, count: int, *replies: Reply) -> list[TransportEvent]:
-        """So many events after the gateway said something; no more come."""
-        self.gateway.say(*replies)
-        found: list[TransportEvent] = []
-        end = time.monotonic() + 5
-        while len(found) < count and time.monotonic() < end:
-            event = self.transport.next_event(self.transport.now() + timedelta(seconds=1))
-            found += [] if event is None else [event]
-        self.session.ping()
-        extra = self.transport.next_event(self.transport.now())
-        return found if extra is None else [*found, extra]
 
 
 @pytest.fixture(scope="module")
@@ -117,16 +45,6 @@ def shared() -> Iterator[Told]:
 def told(shared: Told) -> Told:
     shared.gateway.on_order = lambda request: []
     return shared
-
-
-def charge(name: str = "0001.01") -> Reply:
-    return "commission", {"execution_id": name, "commission": "1.25", "currency": "USD"}
-
-
-def parts(events: list[TransportEvent]) -> list[tuple[Kind, str | None, Decimal | None]]:
-    return [
-        (event.kind, event.order_ref, event.fill.quantity if event.fill else event.filled) for event in events
-    ]
 
 
 # ---------------------------------------------------------------- order messages
@@ -185,6 +103,10 @@ def test_permanent_number_of_nought_gives_no_execution_to_another_order(told: To
     told.heard(2, told.open(first, first_number), told.open(second, second_number))
     events = told.heard(1, told.execution(second, second_number, 30, "E.01"), charge("E.01"))
     assert parts(events) == [(Kind.FILL, second.order_ref, Decimal(30))]
+    told.transport.cancel(first.order_ref)
+    working, cancelled = told.status(second_number, "Submitted"), told.status(first_number, "Cancelled")
+    ended = told.heard(1, working, cancelled)
+    assert parts(ended) == [(Kind.CANCELLED, first.order_ref, Decimal(0))]
 
 
 def test_state_of_an_order_that_nobody_knows_is_no_event(told: Told) -> None:

@@ -96,7 +96,7 @@ class TinyGateway:
     def _serve(self, line: socket.socket) -> None:
         reader, greeted = FrameReader(), False
         with suppress(OSError):
-            while data := line.recv(65536):
+            while data := self._recv(line):
                 if not greeted:
                     rest = reader.take_preamble(data)
                     if rest is None:
@@ -109,6 +109,9 @@ class TinyGateway:
                             line.sendall(frame([str(self.version), "20261120 12:00:00 UTC"]))
                         continue
                     self._answer(line, read_request(split(payload), VERSION))
+
+    def _recv(self, line: socket.socket) -> bytes:
+        return line.recv(65536)
 
     def _answer(self, line: socket.socket, request: Request) -> None:
         with self._heard:
