@@ -155,11 +155,12 @@ class IbkrSession:
         return self.state is SessionState.READY
 
     def link(self) -> LinkState:
-        """The connection as it stands."""
+        """The connection as it stands; while it is degraded the interruption lasts."""
+        lasts = self.state is SessionState.DEGRADED
         return LinkState(
             client_id=self.policy.client_id,
             connected_at=self._connected_at,
-            interrupted_at=self._interrupted_at,
+            interrupted_at=self.now() if lasts else self._interrupted_at,
             next_order_id=self._ears.next_order_id,
             last_sent_id=self._last_sent,
         )

@@ -121,6 +121,21 @@ def test_loss_that_is_told_again_and_again_is_one_alarm(
     assert len(told(alarms)) == 1
 
 
+def test_link_without_a_broker_is_disturbed_until_now_so_that_no_list_proves_an_absence(
+    gateway: TinyGateway, session: Connect
+) -> None:
+    """A proof waits for a quiet link; a gateway that can not ask its broker lists what it knew before."""
+    one = session()
+    gateway.say(code(1100))
+    degraded(one)
+    lost = one.now()
+    assert one.link().healthy_since >= lost
+    gateway.say(code(1102))
+    eventually(lambda: one.is_ready)
+    again = one.now()
+    assert lost < one.link().healthy_since <= again
+
+
 # ---------------------------------------------------------------- lost while a connection begins
 
 
