@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from engine.errors import ConfigurationError, RefusedError
+from engine.errors import ConfigurationError, RefusedError, SupersededError
 from engine.model.encoding import decode
 from engine.simulation.account import Posting
 from engine.simulation.broker import AccountOpening, SimulatedBroker
@@ -24,13 +24,14 @@ from engine.simulation.journal import RecordKind
 from engine.simulation.terms import BrokerTerms
 from tasks.adapters.simulated_account import SqliteJournal, open_account
 from tasks.adapters.simulated_gateway.faults import ScriptedFacts
-from tasks.adapters.simulated_gateway.gateway import Gateway, GatewayWorld
+from tasks.adapters.simulated_gateway.gateway import Gateway
 from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.market import GatewayMarket
 from tasks.adapters.simulated_gateway.order_book import PlacedOrders
 from tasks.adapters.simulated_gateway.references import references_of
 from tasks.adapters.simulated_gateway.served import ServedMarket
 from tasks.adapters.simulated_gateway.tape import Tape
+from tasks.adapters.simulated_gateway.world import GatewayWorld
 from tasks.broker_place import ACCOUNT_NAME
 from tasks.options import WorldOptions, fund_home
 from tasks.runtime import World, day_start
@@ -139,17 +140,27 @@ def open_gateway(options: GatewayOptions) -> Gateway:
             clock=None if options.speed is None else scaled_clock(start, options.speed),
             market=GatewayMarket(tape=tape),
             pence_executions=options.pence_executions,
-            together=lambda: _together(journal, broker),
+            together=lambda: _together(journal, broker, placed),
             served=_served(options, world),
         )
     )
 
 
 @contextmanager
-def _together(journal: SqliteJournal, broker: SimulatedBroker) -> Iterator[None]:
-    """What changes meanwhile is one commit of the account and of what is kept beside it, in one transaction."""
-    with journal.together(), broker.together():
-        yield
+def _together(journal: SqliteJournal, broker: SimulatedBroker, placed: PlacedOrders) -> Iterator[None]:
+    """What changes meanwhile is one commit of the account and of what is kept beside it, in one transaction.
+
+    What could not be kept never happened: account and orders are again what their file says.
+    """
+    try:
+        with journal.together(), broker.together():
+            yield
+    except SupersededError:
+        raise
+    except Exception:
+        broker.restore()
+        placed.load(broker)
+        raise
 
 
 def _served(options: GatewayOptions, world: World) -> ServedMarket:

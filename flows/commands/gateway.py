@@ -99,8 +99,8 @@ def gateway(  # noqa: PLR0913, PLR0917  one parameter an option: that is how the
 def serve(options: GatewayOptions, host: str, ports: tuple[int, int], *, as_json: bool = False) -> int:
     """Serve until the process is asked to end; the answer is its exit status.
 
-    Raises `ConfigurationError` for a port that is taken or named twice, before an account is opened, and `RefusedError` while another
-    process serves the account.
+    Raises `ConfigurationError` for a port that is taken or named twice, before an account is opened, `RefusedError` while another
+    process serves the account, and `SupersededError` when one wrote into its file all the same.
     """
     import asyncio
     import logging
@@ -148,11 +148,14 @@ async def _served(options: GatewayOptions, host: str, ports: tuple[int, int], *,
     server = GatewayServer(gateway, speed=options.speed or 1.0)
     try:
         await server.start(host, ports[0])
+        server.failed = stopped.set
         control = await server.serve_beside(Control(server).serve, ports[1])
         told = _announced(gateway, host, (server.port, control), as_json=as_json)
         typer.echo(told)
         await stopped.wait()
         await server.stop()
+        if server.failure is not None:
+            raise server.failure
     except OSError as error:
         raise ConfigurationError(
             f"expected to listen on {host}:{ports[0]} and {LOOPBACK}:{ports[1]}, found {error}; take other ports"

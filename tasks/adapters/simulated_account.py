@@ -34,6 +34,10 @@ _UPSERT = (
 )
 
 
+class NotKept(StoreError):
+    """The account's file could not take a change: nothing of what came with it was kept."""
+
+
 class SqliteJournal:
     """A `BrokerJournal` in one SQLite file."""
 
@@ -42,6 +46,7 @@ class SqliteJournal:
         self.path = path
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         self._is_together, self._is_broken = False, False
+        self._cause = ""
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
@@ -69,7 +74,10 @@ class SqliteJournal:
             self._connection.execute("COMMIT")
 
     def append(self, commit: int, records: Sequence[BrokerRecord]) -> None:
-        """Store all records in one transaction; raises `SupersededError` unless ``commit`` follows the last one."""
+        """Store all records in one transaction; raises `SupersededError` unless ``commit`` follows the last one.
+
+        Raises `NotKept` when the file can not take them: it is locked, full or broken, or a value fits into no row.
+        """
         with self._transaction():
             (last,) = self._connection.execute("SELECT number FROM commits").fetchone()
             require_next_commit(last, commit)
@@ -78,7 +86,7 @@ class SqliteJournal:
             self._connection.execute("UPDATE commits SET number = ?", (commit,))
 
     def keep(self, statement: str, values: Sequence[str | int]) -> None:
-        """Store what a neighbour of the account keeps in the same file."""
+        """Store what a neighbour of the account keeps in the same file; raises `NotKept` when it can not be."""
         with self._transaction():
             self._connection.execute(statement, values)
 
@@ -86,7 +94,7 @@ class SqliteJournal:
     def together(self) -> Iterator[None]:
         """Keep everything that is stored meanwhile in one transaction, durable once this has ended.
 
-        Raises `StoreError` at the end when something could not be stored: then nothing was.
+        Raises `NotKept` at the end when something could not be stored: then nothing was.
         """
         self._is_together, self._is_broken = True, False
         try:
@@ -94,27 +102,40 @@ class SqliteJournal:
         finally:
             self._is_together = False
             if self._connection.in_transaction:
-                self._connection.execute("COMMIT")
+                with self._undone_unless_stored():
+                    self._connection.execute("COMMIT")
         if self._is_broken:
             raise self._part_failed()
 
-    def _part_failed(self) -> StoreError:
-        return StoreError(f"expected to store what came at once in {self.path}, found that a part failed")
+    def _part_failed(self) -> NotKept:
+        return NotKept(
+            f"expected to store what came at once in {self.path}, found that a part failed: {self._cause}"
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """A transaction of its own, or a part of the one that is open; raises `StoreError` after a part that failed."""
+        """A transaction of its own, or a part of the one that is open; raises `NotKept` after a part that failed."""
         if self._is_together and self._is_broken:
             raise self._part_failed()
-        if not self._connection.in_transaction:
-            self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._undone_unless_stored():
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
             yield
             if not self._is_together:
                 self._connection.execute("COMMIT")
-        except BaseException:
-            self._is_broken = True
-            self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _undone_unless_stored(self) -> Iterator[None]:
+        """Undo the open transaction when a part of it fails; raises `NotKept` for what the file did not take."""
+        try:
+            yield
+        except BaseException as error:
+            if not self._is_broken:
+                self._is_broken, self._cause = True, str(error)
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error | OverflowError):
+                raise NotKept(f"expected to store a change in {self.path}, found: {error}") from error
             raise
 
     def load(self) -> tuple[BrokerRecord, ...]:

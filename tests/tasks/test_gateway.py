@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +18,9 @@ import pytest
 from ib_insync import LimitOrder, Stock
 
 from engine.errors import ConfigurationError, StoreError
+from engine.simulation.account import AccountState
 from engine.simulation.journal import RecordKind
-from tasks.adapters.simulated_account import SqliteJournal
+from tasks.adapters.simulated_account import NotKept, SqliteJournal
 from tasks.adapters.simulated_gateway.control_client import ControlLine
 from tasks.adapters.simulated_gateway.gateway import Gateway
 from tasks.adapters.simulated_gateway.messages import request
@@ -88,7 +90,7 @@ def test_orders_that_came_at_once_are_kept_together_and_none_when_one_can_not_be
     def fail_in_part() -> None:
         with gateway.world.together():
             placed(gateway, session, (3,))
-            with suppress(sqlite3.OperationalError):
+            with suppress(NotKept):
                 gateway.world.placed._keep("INSERT INTO nowhere VALUES (?)", ("1",))
 
     with pytest.raises(StoreError, match="a part failed"):
@@ -96,7 +98,7 @@ def test_orders_that_came_at_once_are_kept_together_and_none_when_one_can_not_be
 
     def place_after_a_part_failed() -> None:
         with gateway.world.together():
-            with suppress(sqlite3.OperationalError):
+            with suppress(NotKept):
                 gateway.world.placed._keep("INSERT INTO nowhere VALUES (?)", ("1",))
             placed(gateway, session, (4,))
 
@@ -144,13 +146,46 @@ def test_market_that_is_served_is_the_one_that_the_account_trades_on() -> None:
         client.disconnect()
 
 
-def test_command_serves_until_it_is_asked_to_end(home: Path) -> None:
+def command(home: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
+    """The command in a process of its own, and the line that says where it listens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.commands", "gateway", "--port", "0", "--clock", "virtual", "--from", "2026-11-20"],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, env={**os.environ, "FUND_HOME": str(home)},
+        [sys.executable, "-m", "flows.commands", "gateway", "--port", "0", "--from", "2026-11-20", *options],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "FUND_HOME": str(home)},
     )  # fmt: skip
     assert process.stdout is not None
-    told = process.stdout.readline()
+    return process, process.stdout.readline()
+
+
+def test_command_goes_on_where_it_was_and_ends_when_another_process_has_its_account(home: Path) -> None:
+    first, told = command(home, "--clock", "real", "--speed", "3600")
+    line = ControlLine(int(told.split("control: 127.0.0.1:")[1].split(";")[0]))
+    lived = str(line.ask("status")["now"])
+    line.close()
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+
+    second, told = command(home, "--clock", "real", "--json")
+    found = json.loads(told)
+    assert found["now"] >= f"{datetime.fromisoformat(lived):%Y-%m-%d %H:%M:%S}Z"
+    with closing(SqliteJournal(home / "gateway" / "DU1234567.sqlite")) as journal:
+        state = AccountState.load(journal.load())
+        journal.append(
+            state.head.commit + 1, state.pending_records(replace(state.head, commit=state.head.commit + 1))
+        )
+    line = ControlLine(found["control_port"])
+    with pytest.raises(ConfigurationError, match="another process"):
+        line.ask("foreign_order", contract="CSPX", quantity="1", limit="300")
+    line.close()
+    _, said = second.communicate(timeout=30)
+    assert (second.returncode, "another process drives this account" in said) == (5, True)
+
+
+def test_command_serves_until_it_is_asked_to_end(home: Path) -> None:
+    process, told = command(home, "--clock", "virtual")
+    assert process.stdout is not None
+    assert process.stderr is not None
     assert "account DU1234567 at 2026-11-20 00:00:00Z" in told
     line = ControlLine(int(told.split("control: 127.0.0.1:")[1].split(";")[0]))
     assert line.ask("status")["virtual"] is True
@@ -158,3 +193,4 @@ def test_command_serves_until_it_is_asked_to_end(home: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     process.stdout.close()
+    process.stderr.close()

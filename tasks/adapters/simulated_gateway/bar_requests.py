@@ -167,7 +167,7 @@ def _end(asked: str, now: datetime, zone: ZoneInfo) -> datetime | None:
     try:
         told = UTC if "-" in asked[:9] else zone if name is None else ZoneInfo(name)
         return datetime.strptime(day + clock, "%Y%m%d%H:%M:%S").replace(tzinfo=told).astimezone(UTC)
-    except (ValueError, ZoneInfoNotFoundError):
+    except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):
         return None
 
 

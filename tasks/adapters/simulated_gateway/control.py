@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from engine.errors import BrokerUnavailable, FundError
 from tasks.adapters.simulated_gateway.control_asked import Asked, Told
 from tasks.adapters.simulated_gateway.control_commands import COMMANDS
-from tasks.adapters.simulated_gateway.gateway import Barrier
 from tasks.adapters.simulated_gateway.server import GatewayServer
 from tasks.adapters.simulated_gateway.sessions import Moved
+from tasks.adapters.simulated_gateway.world import Barrier
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,6 +55,7 @@ class Control:
                 return {"ok": False, "error": f"expected a command among {known}, found {name!r}"}
             return {"ok": True, **COMMANDS[name](self.server, asked)}
         except FundError as error:
+            self.server.note(error)
             return {"ok": False, "error": str(error)}
 
     async def _moving(self, asked: Asked) -> Told:

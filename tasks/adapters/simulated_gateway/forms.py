@@ -6,17 +6,26 @@ back and has to use up every field: one field too many would shift all that foll
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import cast
 
-from tasks.adapters.simulated_gateway.framing import WireError
+from tasks.adapters.simulated_gateway.framing import OutOfRange, WireError
 
 Record = Mapping[str, "str | tuple[Record, ...]"]
 UNSET_NUMBER = "1.7976931348623157E308"
 NEWEST = 10_000
+LARGEST_INTEGER = 2**31
+LARGEST_POWER = 20
+"""Numbers lie between 10^-20 and 10^20: a step beyond a price or a size of anything, and cheap to reckon with."""
+
+MOST_DIGITS = 28
+"""As many as decimal arithmetic keeps."""
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +227,23 @@ def many(record: Record, name: str) -> tuple[Record, ...]:
 
 
 def integer(record: Record, name: str, default: int = 0) -> int:
-    """A whole number of a record; raises `WireError` for anything else."""
+    """A whole number of a record; raises `OutOfRange` for one of more than 32 bits, `WireError` for anything else."""
     found = text(record, name)
     if found == "":
         return default
-    try:
-        return int(found)
-    except ValueError as error:
-        raise WireError(f"{name}: expected a whole number, found {found[:20]!r}") from error
+    if _INTEGER.fullmatch(found) is None:
+        raise WireError(f"{name}: expected a whole number, found {found[:20]!r}")
+    value = int(found)
+    if not -LARGEST_INTEGER <= value < LARGEST_INTEGER:
+        raise OutOfRange(f"{name}: expected a whole number of 32 bits, found {found[:20]!r}")
+    return value
 
 
 def number(record: Record, name: str) -> Decimal | None:
-    """A number of a record, ``None`` when it is not set; raises `WireError` for NaN and anything else."""
+    """A number of a record, ``None`` when it is not set.
+
+    Raises `OutOfRange` for one that is too large, too small or too long, `WireError` for NaN and anything else.
+    """
     found = text(record, name)
     if found == "" or found.upper().replace("E+", "E") == UNSET_NUMBER:
         return None
@@ -239,6 +253,11 @@ def number(record: Record, name: str) -> Decimal | None:
         raise WireError(f"{name}: expected a number, found {found[:20]!r}") from error
     if not value.is_finite():
         raise WireError(f"{name}: expected a finite number, found {found[:20]!r}")
+    if abs(value.adjusted()) > LARGEST_POWER or len(value.as_tuple().digits) > MOST_DIGITS:
+        raise OutOfRange(
+            f"{name}: expected a number of at most {MOST_DIGITS} digits between 10^-{LARGEST_POWER} and "
+            f"10^{LARGEST_POWER}, found {found[:20]!r}"
+        )
     return value
 
 

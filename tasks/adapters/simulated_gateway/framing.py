@@ -6,7 +6,7 @@ The client begins with ``API`` and a NUL byte outside of any frame; its first fr
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from engine.errors import DataError
 
@@ -22,6 +22,10 @@ class WireError(DataError):
     """Bytes that are no message of the protocol: the connection they came from is closed."""
 
 
+class OutOfRange(WireError):
+    """A number that no order and no request can have: the message is refused by a code, and its connection lives on."""
+
+
 class FrameReader:
     """Cuts a stream of bytes into frames; the stream may be split anywhere."""
 
@@ -30,8 +34,11 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Frames that are complete now, without their lengths; raises `WireError` for one that is too long."""
+        return list(self.cut(data))
+
+    def cut(self, data: bytes) -> Iterator[bytes]:
+        """The same one by one: those before one that is too long are there before the error."""
         self._rest += data
-        frames = []
         while len(self._rest) >= LENGTH_BYTES:
             length = int.from_bytes(self._rest[:LENGTH_BYTES], "big")
             if not 0 < length <= LARGEST_FRAME:
@@ -39,9 +46,9 @@ class FrameReader:
             end = LENGTH_BYTES + length
             if len(self._rest) < end:
                 break
-            frames.append(bytes(self._rest[LENGTH_BYTES:end]))
+            found = bytes(self._rest[LENGTH_BYTES:end])
             del self._rest[:end]
-        return frames
+            yield found
 
     @property
     def waiting(self) -> int:

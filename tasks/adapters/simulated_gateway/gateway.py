@@ -8,70 +8,38 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.errors import ConfigurationError, FundError
 from engine.model.orders import TransportEvent
-from engine.simulation.broker import SimulatedBroker
 from engine.simulation.settlement import next_midnight, next_settlement
+from tasks.adapters.simulated_account import NotKept
 from tasks.adapters.simulated_gateway.accounts import AccountDesk
-from tasks.adapters.simulated_gateway.faults import SYSTEM_TEXTS, Faults, ScriptedFacts
+from tasks.adapters.simulated_gateway.faults import SYSTEM_TEXTS, Faults
 from tasks.adapters.simulated_gateway.forms import flag, integer
-from tasks.adapters.simulated_gateway.framing import WireError
-from tasks.adapters.simulated_gateway.listing import Listing
+from tasks.adapters.simulated_gateway.framing import OutOfRange, WireError
 from tasks.adapters.simulated_gateway.messages import CLIENT_MESSAGES, Request, read_request
-from tasks.adapters.simulated_gateway.order_book import PlacedOrders
 from tasks.adapters.simulated_gateway.order_reading import OrderReader
 from tasks.adapters.simulated_gateway.orders import OrderDesk
 from tasks.adapters.simulated_gateway.questions import OF_THE_ACCOUNT, Question, Questions
-from tasks.adapters.simulated_gateway.served import ServedMarket
 from tasks.adapters.simulated_gateway.sessions import (
     MARKET_REQUESTS,
     NO_REQUEST,
     Answer,
     Effect,
     Hangup,
-    Market,
     Moved,
     Say,
     Session,
     error,
 )
 from tasks.adapters.simulated_gateway.trading import Trading
+from tasks.adapters.simulated_gateway.world import Barrier, GatewayWorld
 
 LOG = logging.getLogger("fund.gateway")
 ACCOUNT_REFRESH = timedelta(minutes=3)
 CLOSE_ENOUGH = timedelta(milliseconds=10)
 """How far the account's time may lie behind the real clock when an order or a question about it comes in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Barrier:
-    """Where virtual time may move: once a client has asked for the time that often."""
-
-    client_id: int
-    times_asked: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayWorld:
-    """What the gateway is made of. ``clock`` is ``None`` on virtual time, where the account's own time holds.
-
-    Messages that came at once are worked ``together``: what they change is durable when that ends. ``served`` names the
-    market to whoever asks the control interface.
-    """
-
-    broker: SimulatedBroker
-    listing: Listing
-    facts: ScriptedFacts
-    placed: PlacedOrders
-    clock: Callable[[], datetime] | None = None
-    market: Market | None = None
-    pence_executions: bool = True
-    together: Callable[[], AbstractContextManager[None]] = nullcontext
-    served: ServedMarket | None = None
 
 
 class Gateway:
@@ -145,12 +113,24 @@ class Gateway:
         """What streams of market data and watched accounts have to tell now that time has moved."""
         self.came_in()
         effects: list[Effect] = []
-        for session in list(self.sessions.values()):
+        sessions = list(self.sessions.values())
+        if any(self._is_stale(session) for session in sessions):
+            self._catch_up()  # which may fail: before any stream has noted what it told
+        for session in sessions:
             if session.streams and self.world.market is not None:
                 effects += _said(session, self.world.market.ticks(session, self))
-            if session.watches_account and self.now - self._refreshed[session.number] >= ACCOUNT_REFRESH:
+            if self._is_stale(session):
                 effects += self._account_updates(session)
         return effects
+
+    def _is_stale(self, session: Session) -> bool:
+        return session.watches_account and self.now - self._refreshed[session.number] >= ACCOUNT_REFRESH
+
+    def keep_time(self) -> None:
+        """Let the account live until now, on the real clock: who serves it next goes on from here."""
+        if not self.is_virtual:
+            with self.broker.together():
+                self.broker.advance(self.now)
 
     def lose_streams(self) -> None:
         """Forget every subscription of market data: who wants one has to ask again."""
@@ -228,7 +208,7 @@ class Gateway:
     def receive(self, session: Session, texts: Sequence[str]) -> list[Effect]:
         """Answer one message; raises `WireError` for one that is none."""
         number = texts[0] if texts else ""
-        if number.isascii() and number.isdigit() and int(number) not in CLIENT_MESSAGES and len(number) < 4:
+        if number.isascii() and number.isdigit() and len(number) < 4 and int(number) not in CLIENT_MESSAGES:
             LOG.warning("session %d: the request %s is not served", session.number, number)
             told = f"Error validating request.-'bX' : cause - The request {number} is not served here."
             return [Say(session, error(321, told))]
@@ -244,7 +224,11 @@ class Gateway:
             if question is not None:
                 return self._answered(session, request, question)
             return self._routes[request.name](session, request)
-        except WireError:
+        except OutOfRange as problem:
+            LOG.warning("session %d: %s was refused: %s", session.number, request.name, problem)
+            told = f"Error validating request.-'bX' : cause - {problem}"
+            return [Say(session, error(321, told, _subject(request)))]
+        except (WireError, NotKept):
             raise
         except FundError as problem:
             LOG.exception("session %d: %s failed", session.number, request.name)
@@ -356,8 +340,10 @@ class Gateway:
         self._is_behind = False
 
     def _watch_account(self, session: Session, request: Request) -> list[Effect]:
-        session.watches_account = flag(request.record, "subscribe")
-        return self._account_updates(session) if session.watches_account else []
+        wanted = flag(request.record, "subscribe")
+        told = self._account_updates(session) if wanted else []
+        session.watches_account = wanted
+        return told
 
     def _account_updates(self, session: Session) -> list[Effect]:
         self._catch_up()
@@ -388,8 +374,11 @@ def _client(session: Session) -> int:
 
 
 def _subject(request: Request) -> int:
-    """Number of the request or order that a message is about."""
-    return integer(request.record, "request_id", integer(request.record, "order_id", NO_REQUEST))
+    """Number of the request or order that a message is about; none where it is no number that one can have."""
+    try:
+        return integer(request.record, "request_id", integer(request.record, "order_id", NO_REQUEST))
+    except WireError:
+        return NO_REQUEST
 
 
 def _said(session: Session, answers: Sequence[Answer]) -> list[Effect]:

@@ -236,7 +236,10 @@ class Listing:
         )
         if len(expiry) != 8 or right not in ("C", "P") or not strike:
             return ()
-        day = date(int(expiry[:4]), int(expiry[4:6]), int(expiry[6:]))
+        try:
+            day = date(int(expiry[:4]), int(expiry[4:6]), int(expiry[6:]))
+        except ValueError:
+            return ()
         name = option_contract_id(instrument.instrument_id, day, OptionRight(right), strike)
         try:
             contract = self.facts.contract(name)

@@ -62,7 +62,9 @@ class PlacedOrders:
         self._highest: dict[int, int] = {}
 
     def load(self, broker: SimulatedBroker) -> None:
-        """Read what was placed; what the broker never took (the program ended in between) was never placed."""
+        """Read what was placed, anew; what the broker never took (the program ended in between) was never placed."""
+        for known in (self._by_reference, self._by_key, self._highest):
+            known.clear()
         rows = self._connection.execute(
             "SELECT permanent, client, number, reference, body FROM placed ORDER BY permanent"
         )

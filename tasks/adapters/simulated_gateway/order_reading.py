@@ -162,8 +162,8 @@ def parse_time(told: str) -> datetime:
         if found is not None:
             local = datetime.strptime(f"{found[1]} {found[2]}", "%Y%m%d %H:%M:%S").replace(tzinfo=zone)
             return local.astimezone(UTC)
-    except (ValueError, ZoneInfoNotFoundError):
-        pass
+    except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):
+        pass  # no such day, one before the first or after the last, or a zone that is a folder
     raise OrderRefused(
         391, "The time specified for the Good-Til-Date is not valid: expected a date, time and time zone."
     )

@@ -9,12 +9,13 @@ import asyncio
 import logging
 import socket
 import struct
+import traceback
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import cast
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, SupersededError
 from tasks.adapters.simulated_gateway.framing import FrameReader, WireError, agreed_version, frame, split
 from tasks.adapters.simulated_gateway.gateway import Gateway
 from tasks.adapters.simulated_gateway.messages import (
@@ -31,6 +32,9 @@ TICK_SECONDS = 0.25
 """How often streams of market data look at the time, on the real clock."""
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.001, 60.0
+PAUSE_SECONDS = 1.0
+"""How soon what was due and failed is tried again."""
+
 READ_AT_ONCE = 1 << 14
 """Bytes: some eighty orders."""
 
@@ -71,12 +75,16 @@ class Connection(asyncio.BufferedProtocol):
         return self._read
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Bytes of a client; what is no message of the protocol ends the connection."""
+        """Bytes of a client; what is no message of the protocol ends the connection, and so does what can not be done."""
         try:
             self._take(bytes(self._read[:nbytes]))
         except WireError as error:
             LOG.warning("closing a connection of client %s: %s", self._client, error)
             self.hang_up(reset=False)
+        except Exception as error:
+            LOG.error("closing a connection of client %s: %s", self._client, _place_of(error))  # noqa: TRY400  one line
+            self.hang_up(reset=False)
+            self._server.note(error)
 
     def _take(self, data: bytes) -> None:
         if not self._greeted:
@@ -85,19 +93,22 @@ class Connection(asyncio.BufferedProtocol):
                 return
             self._greeted, data = True, rest
         effects: list[Effect] = []
+        failed: Exception | None = None
         gateway = self._server.gateway
         gateway.came_in()
-        try:
-            with gateway.world.together():  # kept before any of it is told
-                for payload in self._reader.feed(data):
+        # Kept before any of it is told, and not told where it could not be kept.
+        with gateway.world.together():
+            try:
+                for payload in self._reader.cut(data):
                     if self.session is None:
                         self._greet(payload)
                     else:
                         effects += gateway.receive(self.session, split(payload))
-        except WireError:
-            self._server.dispatch(effects)  # the messages before it were good ones
-            raise
-        self._server.dispatch(effects)
+            except Exception as error:
+                failed = error
+        self._server.dispatch(effects)  # the messages before one that failed were good ones
+        if failed is not None:
+            raise failed
 
     def _greet(self, payload: bytes) -> None:
         version = agreed_version(payload, LOWEST_VERSION, self._server.version)
@@ -165,10 +176,13 @@ class GatewayServer:
         self.frozen = False
         self.delay_seconds = 0.0
         self.moved: Callable[[Moved], None] = lambda moved: None
+        self.failure: SupersededError | None = None
+        self.failed: Callable[[], None] = lambda: None
         self.port = 0
         self._servers: list[asyncio.Server] = []
         self._due: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
+        self._not_before = 0.0
 
     async def start(self, host: str = LOOPBACK, port: int = 0) -> None:
         """Listen; port 0 takes one that is free."""
@@ -209,10 +223,18 @@ class GatewayServer:
             await asyncio.sleep(0)
         for server in servers:
             server.close()
+        if self.failure is None:
+            self._try(self.gateway.keep_time)
         for connection in list(self.connections):
             connection.hang_up(reset=True)
         for server in servers:
             await server.wait_closed()
+
+    def note(self, error: Exception) -> None:
+        """Something failed: when another process has the account now, this gateway ends."""
+        if isinstance(error, SupersededError) and self.failure is None:
+            self.failure = error
+            self.failed()
 
     def dispatch(self, effects: Iterable[Effect]) -> None:
         """Write what is to be said, each connection once, then close what is to be closed."""
@@ -262,7 +284,7 @@ class GatewayServer:
             return
         ahead = (self.gateway.next_due() - self.gateway.now).total_seconds() / self.speed
         loop = asyncio.get_running_loop()
-        at = loop.time() + min(max(ahead, SHORTEST_WAIT), LONGEST_WAIT)
+        at = max(loop.time() + min(max(ahead, SHORTEST_WAIT), LONGEST_WAIT), self._not_before)
         if self._due is not None:
             if self._due.when() <= at:
                 return
@@ -271,8 +293,25 @@ class GatewayServer:
 
     def _wake(self) -> None:
         self._due = None
-        self.dispatch(self.gateway.pump())
+        self._try(lambda: self.dispatch(self.gateway.pump()))
+        self._schedule()
 
     def _ticks(self) -> None:
-        self.dispatch(self.gateway.ticks())
+        self._try(lambda: self.dispatch(self.gateway.ticks()))
         self._tick = asyncio.get_running_loop().call_later(TICK_SECONDS, self._ticks)
+
+    def _try(self, due: Callable[[], None]) -> None:
+        """Do what is due; what fails is tried again later, for nobody else would."""
+        try:
+            due()
+        except Exception as error:
+            LOG.error("what is due has failed: %s", _place_of(error))  # noqa: TRY400  one line
+            self._not_before = asyncio.get_running_loop().time() + PAUSE_SECONDS
+            self.note(error)
+
+
+def _place_of(error: Exception) -> str:
+    """An error on one line: its kind, what it says, and where it came up."""
+    raised = traceback.extract_tb(error.__traceback__)[-1]
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said} ({raised.filename.rpartition('/')[2]}:{raised.lineno})"

@@ -31,7 +31,7 @@ from tasks.adapters.simulated_account import open_account
 from tasks.adapters.simulated_gateway.control import Control
 from tasks.adapters.simulated_gateway.control_client import ControlLine
 from tasks.adapters.simulated_gateway.faults import ScriptedFacts
-from tasks.adapters.simulated_gateway.gateway import Gateway, GatewayWorld
+from tasks.adapters.simulated_gateway.gateway import Gateway
 from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.market import GatewayMarket
 from tasks.adapters.simulated_gateway.order_book import PlacedOrders
@@ -40,6 +40,7 @@ from tasks.adapters.simulated_gateway.served import ServedMarket
 from tasks.adapters.simulated_gateway.server import GatewayServer
 from tasks.adapters.simulated_gateway.sessions import Market
 from tasks.adapters.simulated_gateway.tape import Tape
+from tasks.adapters.simulated_gateway.world import GatewayWorld
 from tasks.adapters.simulated_market import PanelMarket
 
 ACCOUNT = "DU1234567"
