@@ -30,6 +30,7 @@ OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
 OPTIONS = GatewayOptions(first=OPENED, last=date(2026, 11, 23), speed=None)
 RUNNING = GatewayOptions(first=OPENED, last=date(2026, 11, 23))
 OPEN_ORDERS = frame(["5", "1"])
+CANCEL_FIRST = frame(["4", "1", "1", ""])
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +93,15 @@ def shown(gateway: Gateway) -> tuple[object, ...]:
     )
 
 
+@pytest.mark.parametrize("first", [b"", CANCEL_FIRST], ids=["orders", "a cancel before orders"])
 def test_order_that_comes_while_the_file_is_locked_never_happened_and_everybody_trades_on(
-    gateway: RunningGateway, file: Path, caplog: pytest.LogCaptureFixture
+    gateway: RunningGateway, file: Path, caplog: pytest.LogCaptureFixture, first: bytes
 ) -> None:
     with WireLine(gateway, 1) as line:
         line.send(order_frame(gateway, 1))
         assert line.asks_the_time()
         with locked(file):
-            line.send(TIME + order_frame(gateway, 2) + order_frame(gateway, 3) + TIME)
+            line.send(TIME + first + order_frame(gateway, 2) + order_frame(gateway, 3) + TIME)
             assert line.ends
             assert (
                 len(line.named("current_time")) == 1
