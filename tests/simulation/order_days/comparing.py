@@ -61,6 +61,7 @@ def compare(broker: SimulatedBroker, database: Database, account: str, strangers
     told += _not_known(broker, settled | {row.order_ref for row in rows}, latest)
     if told:
         raise HaltError("difference", "; ".join(told))
+    strangers.agree(broker)
     return UNCHANGED
 
 

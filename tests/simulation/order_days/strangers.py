@@ -33,7 +33,7 @@ class Strangers:
     """``unheard`` orders send no message: those of another client. ``settled`` maps execution ids to what a person booked.
 
     ``shown`` are pairs of the number of orders that the broker had taken when the fund was shown something, and when a
-    person had settled it, ``None`` until then.
+    person had settled it or nothing was left of it, ``None`` until then.
     """
 
     refs: list[str] = field(default_factory=list)
@@ -94,6 +94,14 @@ class Strangers:
                 instrument = contracts.instrument(fill.contract_id)
                 LedgerStore(database).post(broker.account, book_execution(fill, instrument, held, broker.now))
                 self.settled[fill.execution_id] = fill
+        self._close(broker)
+
+    def agree(self, broker: SimulatedBroker) -> None:
+        """Book and broker agree in a whole comparison: an order that ended by itself and never traded is nobody's matter."""
+        if not self.unsettled(broker):
+            self._close(broker)
+
+    def _close(self, broker: SimulatedBroker) -> None:
         if self.shown and self.shown[-1][1] is None:
             self.shown[-1] = (self.shown[-1][0], broker.state.head.orders)
 
