@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -21,6 +21,8 @@ _MODEL = "tests.simulation.model_check"
 _USUAL = "0..200"
 _SEEDS = re.compile(r"(\d+)\.\.(\d+)")
 _JOBS = re.compile(r"\d+(,\d+)*")
+
+Options: TypeAlias = Mapping[str, object]
 
 
 @application.callback()
@@ -54,10 +56,10 @@ def simulate(
     processes and writes docs/campaign.json, or the file of --json. --model prints how many states the protocol has,
     how deep they lie and what they break, and what each of some rules with a mistake does.
     """
-    drawn = {"--seeds": seeds, "--without": without, "--jobs": jobs}
-    whole = {"--folder": folder}
+    drawn: Options = {"--seeds": seeds, "--without": without, "--jobs": jobs}
+    whole: Options = {"--folder": folder}
     if model:
-        _refuse("--model", {"--campaign": campaign, "--json": json_file} | whole | drawn)
+        _refuse("--model", {"--campaign": campaign, "--json": json_file, **whole, **drawn})
         return _in_a_process(_MODEL, "--broken")
     result = () if json_file is None else (str(_writable(json_file)),)
     if campaign:
@@ -74,7 +76,7 @@ def simulate(
     return _in_a_process(_CAMPAIGN, *asked, *("--json" for _ in result), *result)
 
 
-def _refuse(subject: str, options: Mapping[str, object]) -> None:
+def _refuse(subject: str, options: Options) -> None:
     """Raise for an option that would be overlooked."""
     if given := [name for name, value in options.items() if value]:
         raise ConfigurationError(f"expected {subject} without {', '.join(given)}")

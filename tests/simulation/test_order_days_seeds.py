@@ -41,7 +41,10 @@ def test_drawn_days_break_no_invariant(block: int) -> None:
         (74920, "a restored book has lost a halt, and the broker had no order to show"),
         (162510, "a restored book has lost a halt that came after its first order"),
         (16388, "attempts begin later and later, and the broker settles the day before the last one ends"),
-        (21976, "somebody else's order is told, ends by itself hours before the next window, and never traded"),
+        (
+            21976,
+            "somebody else's order is told, ends by itself hours before the next window, and never traded",
+        ),
         (168591, "a process stands before the line all day, and the run asks again and again"),
         (1701, "a spread lets its legs go after the window closed on them"),
         (1897, "an order is refused while its cancel is under way"),
