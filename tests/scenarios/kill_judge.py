@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
+from sqlalchemy import select
+
 from engine.model.encoding import decode
 from engine.model.orders import ChildStatus, Fill, JobStatus
 from engine.simulation.account import BrokerOrder
 from engine.simulation.journal import RecordKind
 from state.order_reading import account_orders
+from state.tables import order_events
 from tasks.adapters.simulated_account import SqliteJournal, account_path
 from tasks.runtime import World
 from tests import factories as fund
@@ -27,6 +30,7 @@ class DayEnd:
 
     ``traded`` is what each parent traded at the broker or may still trade, ``alive`` names the orders that may;
     ``reserved`` names our orders that hold a quantity, without those of unknown fate, which ``unknown`` names.
+    ``doubted`` are those that were of unknown fate at some time of the day, decided since or not.
     """
 
     statuses: tuple[str, ...]
@@ -41,6 +45,7 @@ class DayEnd:
     jobs: dict[str, str]
     ours: dict[str, Amounts] = field(default_factory=dict)
     theirs: dict[str, Amounts] = field(default_factory=dict)
+    doubted: frozenset[str] = frozenset()
 
 
 def look_at_end(world: World, day: date, statuses: tuple[str, ...] = ()) -> DayEnd:
@@ -80,7 +85,14 @@ def look_at_end(world: World, day: date, statuses: tuple[str, ...] = ()) -> DayE
         jobs={record.job.job_id: record.status.value for record in store.jobs(trade_date=day)},
         ours={name: dict(part) for name, part in book.ours.items()},
         theirs={name: dict(part) for name, part in book.broker.items()},
+        doubted=_doubted(world, frozenset(view.record.child.order_ref for view in views)),
     )
+
+
+def _doubted(world: World, refs: frozenset[str]) -> frozenset[str]:
+    wanted = select(order_events.c.order_ref).where(order_events.c.status == ChildStatus.UNKNOWN.value)
+    with world.database.read() as connection:
+        return refs & frozenset(connection.execute(wanted).scalars().all())
 
 
 def _traded(orders: Sequence[BrokerOrder], fills: Sequence[Fill]) -> Amounts:

@@ -145,7 +145,7 @@ class Theatre:
         return {
             "recovery": recovered[0] if recovered else None,
             "broken": list(broken),
-            "unknown": len(end.unknown),
+            "unknown": len(end.doubted),
         }
 
     # ------------------------------------------------------------ kills
