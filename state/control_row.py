@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from state.database import Database
 from state.prepared import Prepared
 from state.processes import ProcessToken, is_dead
 from state.tables import control, halts, run_attempts, runs
+
+_LOG = logging.getLogger(__name__)
 
 # Statements that run for every order are built once: building one costs more than running it.
 _OPEN_HALTS = (
@@ -127,7 +130,7 @@ def request_change(
 def highest_seen(database: Database, account: str) -> int:
     """The account's mark for a change of control, which must hold without it: zero where it can not be read.
 
-    Raising the mark after the change says then what is wrong with it.
+    Raising the mark after the change logs then what is wrong with it.
     """
     try:
         return database.marks.highest(account)
@@ -152,7 +155,7 @@ def confirm_effective(database: Database, account: str, now: datetime) -> bool:
 
     ``now`` is when the waiting begins. ``False`` when an executor held the latch for as long as one would wait: the
     change stays requested, and who asks again may find it effective. A change that is made meanwhile is not confirmed.
-    The account's mark is raised in any case, last of all: a change holds also where its mark can not be kept.
+    The account's mark is raised in any case, last of all.
     """
     begun = time.monotonic()
     with database.read() as connection:
@@ -161,7 +164,15 @@ def confirm_effective(database: Database, account: str, now: datetime) -> bool:
         return _confirm(database, account, now, None if found is None else found.requested_at, begun)
     finally:
         if found is not None:
-            database.marks.raise_to(account, found.counted)
+            _raise_mark(database, account, found.counted)
+
+
+def _raise_mark(database: Database, account: str, count: int) -> None:
+    """A mark that can not be kept is a line of the log and keeps nobody from stopping; it refuses the next claim."""
+    try:
+        database.marks.raise_to(account, count)
+    except ConfigurationError as error:
+        _LOG.error("%s; the change of control holds", error)
 
 
 def _confirm(

@@ -27,6 +27,9 @@ def copy_book(url: str | None, home: Path, target: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         (target / (DATABASE_FILE + suffix)).unlink(missing_ok=True)
     shutil.rmtree(target / MARKS_FOLDER, ignore_errors=True)
+    # Before the book: what is claimed meanwhile is then in the book and beyond its mark, and not the other way round.
+    if (home / MARKS_FOLDER).is_dir():
+        shutil.copytree(home / MARKS_FOLDER, target / MARKS_FOLDER)
     source = home / DATABASE_FILE
     if not source.is_file():
         return
@@ -35,5 +38,3 @@ def copy_book(url: str | None, home: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(target / DATABASE_FILE)) as copy,
     ):
         book.backup(copy)
-    if (home / MARKS_FOLDER).is_dir():
-        shutil.copytree(home / MARKS_FOLDER, target / MARKS_FOLDER)

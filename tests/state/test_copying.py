@@ -1,4 +1,7 @@
+import shutil
 from pathlib import Path
+
+import pytest
 
 from engine.model.context import RunKind
 from state.copying import copy_book
@@ -34,3 +37,20 @@ def test_copy_of_an_older_book_is_as_far_behind_as_that(tmp_path: Path) -> None:
     (kept / "fund.sqlite").rename(home / "fund.sqlite")
     copy_book(None, home, copy)
     assert claim(copy, RunKind.CLOSE).behind == 1
+
+
+def test_claim_in_the_midst_of_copying_makes_no_older_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, copy = tmp_path / "home", tmp_path / "copy"
+    claim(home, RunKind.DECISION)
+    right = shutil.copytree
+
+    def slowly(*places: Path) -> Path:
+        copied = right(*places)
+        claim(home, RunKind.EXECUTION)
+        return copied
+
+    monkeypatch.setattr(shutil, "copytree", slowly)
+    copy_book(None, home, copy)
+    assert claim(copy, RunKind.CLOSE).behind == 0

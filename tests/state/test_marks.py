@@ -158,11 +158,13 @@ def test_halt_of_another_kind_hides_no_older_copy(copied: tuple[Database, Callab
     older.close()
 
 
-def test_change_of_control_holds_though_its_mark_can_not_be_kept(database: Database, tmp_path: Path) -> None:
+def test_stop_holds_though_its_mark_can_not_be_kept_and_the_next_claim_is_refused(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").write_text("no folder")
     blind = replace(database, marks=FileMarks(tmp_path / "file"))
-    with pytest.raises(ConfigurationError, match="how far the database has come"):
-        ControlStore(blind).engage_kill_switch(ACCOUNT, "why", "Ann", NOW)
+    ControlStore(blind).engage_kill_switch(ACCOUNT, "why", "Ann", NOW)
+    assert "how far the database has come" in caplog.text
     control = ControlStore(database).control(ACCOUNT)
     assert control.state is ControlState.HALTED
     assert control.is_effective

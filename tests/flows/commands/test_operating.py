@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.model.context import Mode, RunKey, RunKind
 from flows.commands.__main__ import main
+from state.control import ControlStore
+from state.database import open_database
 from state.halts import HaltStatus
+from state.marks import MARKS_FOLDER, FileMarks
+from state.runs import RunStore
+from tasks.day import wall_clock
 from tests.factories import new_world, row_counts
 from tests.halted_days import DAY_BEFORE, HALTED_DAY, home_after_a_day, home_halted_by
 from tests.latch_holder import holding_process
@@ -259,3 +265,27 @@ def test_reset_with_positions_deletes_the_broker_and_leaves_the_book(
     assert "set FUND_HOME to another folder" in capsys.readouterr().out
     assert not (calm_home / "simulated" / f"{ACCOUNT}.sqlite").exists()
     assert (calm_home / "fund.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("spoiled", ["DUA1111111", "DUB2222222"])
+def test_stop_reaches_every_account_though_the_mark_of_one_can_not_be_read(
+    spoiled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FUND_HOME", str(tmp_path))
+    names = ("DUA1111111", "DUB2222222")
+    book = open_database(None, tmp_path)
+    for name in names:
+        key = RunKey(account=name, mode=Mode.SIMULATED, trade_date=DAY_BEFORE, kind=RunKind.DECISION)
+        RunStore(book).claim(key, wall_clock(), "code", "config")
+    FileMarks(tmp_path / MARKS_FOLDER).path(spoiled).write_text("garbage")
+
+    for command in ("halt", "kill"):
+        assert main([command, "--reason", "a rumour", "--operator", "Ann"]) == 0
+    told = capsys.readouterr().out
+    for name in names:
+        control = ControlStore(book).control(name)
+        assert control.kill_switch
+        assert control.open_halts == 1
+        assert f"{name}: HALT" in told
+        assert f"{name}: kill switch set" in told
+    book.close()
