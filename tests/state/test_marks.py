@@ -21,6 +21,19 @@ def claim(database: Database, kind: RunKind = RunKind.DECISION, seconds: float =
     return RunStore(database).claim(make_key(kind), later(seconds), "code", "config")
 
 
+def stop(database: Database, run_id: str, kind: HaltKind) -> None:
+    HaltStore(database).raise_halt(
+        ACCOUNT,
+        run_id,
+        kind.value,
+        severity=HaltSeverity.HALT,
+        message="what was found",
+        evidence=b"",
+        choices=(HaltChoice.RETRY,),
+        now=NOW,
+    )
+
+
 @pytest.fixture
 def copied(tmp_path: Path) -> tuple[Database, Callable[[], Database]]:
     """A book on a file, and how to open the copy of its beginning in its place."""
@@ -122,16 +135,7 @@ def test_halt_about_an_older_copy_is_raised_once_and_counts_on_from_the_mark(
     older = restored()
     found = claim(older)
     assert found.behind == seen
-    HaltStore(older).raise_halt(
-        ACCOUNT,
-        found.run_id,
-        HaltKind.RESTORED.value,
-        severity=HaltSeverity.HALT,
-        message="an older copy",
-        evidence=b"",
-        choices=(HaltChoice.RETRY,),
-        now=NOW,
-    )
+    stop(older, found.run_id, HaltKind.RESTORED)
     assert older.marks.highest(ACCOUNT) == seen  # so the newest copy, put back, is no older one
     assert claim(older, RunKind.EXECUTION).behind == 0
     older.close()
@@ -144,16 +148,7 @@ def test_halt_of_another_kind_hides_no_older_copy(copied: tuple[Database, Callab
     newest.close()
     older = restored()
     found = claim(older)
-    HaltStore(older).raise_halt(
-        ACCOUNT,
-        found.run_id,
-        HaltKind.CASH_BREAK.value,
-        severity=HaltSeverity.HALT,
-        message="30,000 USD are missing",
-        evidence=b"",
-        choices=(HaltChoice.RETRY,),
-        now=NOW,
-    )
+    stop(older, found.run_id, HaltKind.CASH_BREAK)
     assert claim(older, RunKind.EXECUTION).behind == found.behind
     older.close()
 
