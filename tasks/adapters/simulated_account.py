@@ -94,11 +94,14 @@ class SqliteJournal:
     def together(self) -> Iterator[None]:
         """Keep everything that is stored meanwhile in one transaction, durable once this has ended.
 
-        Raises `NotKept` at the end when something could not be stored: then nothing was.
+        Raises `NotKept` at the end when something could not be stored: then nothing was, nor is it after any other error.
         """
         self._is_together, self._is_broken = True, False
         try:
             yield
+        except BaseException as error:
+            self._undo(error)
+            raise
         finally:
             self._is_together = False
             if self._connection.in_transaction:
@@ -130,13 +133,16 @@ class SqliteJournal:
         try:
             yield
         except BaseException as error:
-            if not self._is_broken:
-                self._is_broken, self._cause = True, str(error)
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._undo(error)
             if isinstance(error, sqlite3.Error | OverflowError):
                 raise NotKept(f"expected to store a change in {self.path}, found: {error}") from error
             raise
+
+    def _undo(self, cause: BaseException) -> None:
+        if not self._is_broken:
+            self._is_broken, self._cause = True, str(cause)
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def load(self) -> tuple[BrokerRecord, ...]:
         """Live records, ordered by kind and key."""

@@ -48,6 +48,10 @@ class AccountDesk:
             self._taken = (moment, self.broker.snapshot(self.broker.now))
         return self._taken[1]
 
+    def forget(self) -> None:
+        """Take the next snapshot anew: the account changed within one commit, or is again what it was."""
+        self._taken = None
+
     def positions(self) -> list[Answer]:
         """Every holding, then the end of the list; nothing at all where the query fails."""
         told = self.snapshot()

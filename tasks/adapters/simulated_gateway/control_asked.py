@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from engine.errors import ConfigurationError
+from tasks.adapters.simulated_gateway.forms import LARGEST_POWER, MOST_DIGITS
 
 Told = dict[str, object]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_TIMES = 1_000_000
+_LARGEST = 2**31 - 1
+_LAST = (datetime(9000, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+"""Far beyond any market, and a time still when a zone is added to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +47,26 @@ class Asked:
             raise ConfigurationError(f"{name}: expected a text, found {found!r}")
         return found
 
-    def integer(self, name: str, default: int | None = None) -> int:
-        """A whole number."""
+    def integer(
+        self, name: str, default: int | None = None, *, least: int = -_LARGEST, most: int = _LARGEST
+    ) -> int:
+        """A whole number, of 32 bits unless it is told otherwise."""
         found = self.fields.get(name, default)
         if not isinstance(found, int) or isinstance(found, bool):
-            raise ConfigurationError(f"{name}: expected a whole number, found {found!r}")
+            raise ConfigurationError(f"{name}: expected a whole number, found {_shown(found)}")
+        if not least <= found <= most:
+            raise ConfigurationError(
+                f"{name}: expected a whole number from {least} to {most}, found one of {found.bit_length()} bits"
+            )
         return found
 
     def times(self) -> int:
         """How often something happens: ``times``, else once."""
-        return self.integer("times", 1)
+        return self.integer("times", 1, least=0, most=MOST_TIMES)
+
+    def time(self, name: str) -> datetime:
+        """A time, said in whole microseconds since 1970, UTC."""
+        return EPOCH + timedelta(microseconds=self.integer(name, least=0, most=_LAST))
 
     def client(self) -> int | None:
         """The client that is meant, ``None`` for all."""
@@ -80,5 +97,14 @@ def _number(name: str, found: object) -> Decimal:
     except InvalidOperation:
         value = None
     if value is None or not value.is_finite():
-        raise ConfigurationError(f"{name}: expected a number as a text, found {found!r}")
+        raise ConfigurationError(f"{name}: expected a number as a text, found {_shown(found)}")
+    if abs(value.adjusted()) > LARGEST_POWER or len(value.as_tuple().digits) > MOST_DIGITS:
+        raise ConfigurationError(
+            f"{name}: expected a number of at most {MOST_DIGITS} digits between 10^-{LARGEST_POWER} and "
+            f"10^{LARGEST_POWER}, found {_shown(found)}"
+        )
     return value
+
+
+def _shown(found: object) -> str:
+    return repr(found)[:60]

@@ -17,6 +17,9 @@ from tasks.adapters.simulated_gateway.server import GatewayServer
 from tasks.adapters.simulated_gateway.sessions import error
 
 Command = Callable[[GatewayServer, Asked], Told]
+LONGEST_DELAY = 3_600_000
+"""Milliseconds."""
+
 LINK_LOST, DATA_LOST, DATA_KEPT = 1100, 1101, 1102
 
 
@@ -61,7 +64,7 @@ def _thaw(server: GatewayServer, asked: Asked) -> Told:
 
 def _delay(server: GatewayServer, asked: Asked) -> Told:
     """Let every answer take ``milliseconds`` longer; 0 ends it."""
-    server.delay_seconds = asked.integer("milliseconds") / 1000
+    server.delay_seconds = asked.integer("milliseconds", least=0, most=LONGEST_DELAY) / 1000
     return {}
 
 

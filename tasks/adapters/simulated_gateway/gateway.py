@@ -16,7 +16,7 @@ from engine.simulation.settlement import next_midnight, next_settlement
 from tasks.adapters.simulated_account import NotKept
 from tasks.adapters.simulated_gateway.accounts import AccountDesk
 from tasks.adapters.simulated_gateway.faults import SYSTEM_TEXTS, Faults
-from tasks.adapters.simulated_gateway.forms import flag, integer
+from tasks.adapters.simulated_gateway.forms import flag
 from tasks.adapters.simulated_gateway.framing import OutOfRange, WireError
 from tasks.adapters.simulated_gateway.messages import CLIENT_MESSAGES, Request, read_request
 from tasks.adapters.simulated_gateway.order_reading import OrderReader
@@ -24,17 +24,19 @@ from tasks.adapters.simulated_gateway.orders import OrderDesk
 from tasks.adapters.simulated_gateway.questions import OF_THE_ACCOUNT, Question, Questions
 from tasks.adapters.simulated_gateway.sessions import (
     MARKET_REQUESTS,
-    NO_REQUEST,
     Answer,
     Effect,
     Hangup,
     Moved,
     Say,
     Session,
+    client_of,
     error,
+    said,
+    subject,
 )
 from tasks.adapters.simulated_gateway.trading import Trading
-from tasks.adapters.simulated_gateway.world import Barrier, GatewayWorld
+from tasks.adapters.simulated_gateway.world import Barrier, GatewayWorld, Whole
 
 LOG = logging.getLogger("fund.gateway")
 ACCOUNT_REFRESH = timedelta(minutes=3)
@@ -58,6 +60,7 @@ class Gateway:
         )
         reader = OrderReader(listing=world.listing, terms=world.broker.terms, account=world.broker.account)
         self.trading = Trading(desk=self.orders, reader=reader, faults=self.faults)
+        self.together = Whole(world.together, self._remembered)
         self._opened = 0
         self._waiting: tuple[Barrier, datetime] | None = None
         self._barriers: set[int] = set()
@@ -77,6 +80,22 @@ class Gateway:
         """Let go of the account's file."""
         self.world.placed.close()
         self.broker.close()
+
+    def _remembered(self) -> Callable[[], None]:
+        """What makes the gateway remember again what it remembers now, whatever was done to the account meanwhile."""
+        waiting, told = self._waiting, [(session, session.times_told) for session in self.sessions.values()]
+        streams = [(one, one.told, one.seen) for session, _ in told for one in session.streams.values()]
+
+        def again() -> None:
+            self._waiting = waiting
+            for session, times in told:
+                session.times_told = times
+            for stream, shown, seen in streams:
+                stream.told, stream.seen = shown, seen
+            self.accounts.forget()
+            self.trading.recount()
+
+        return again
 
     # ------------------------------------------------------------ time
 
@@ -102,7 +121,7 @@ class Gateway:
         if self.is_virtual or self.next_due() > self.now:
             return []
         now, inbox = self.now, self.broker.state.inbox
-        with self.broker.together():
+        with self.together():
             self.broker.advance(now)
             due = [(key, event) for key, event in inbox.items() if event.at <= now]
             for key, _ in due:
@@ -118,7 +137,7 @@ class Gateway:
             self._catch_up()  # which may fail: before any stream has noted what it told
         for session in sessions:
             if session.streams and self.world.market is not None:
-                effects += _said(session, self.world.market.ticks(session, self))
+                effects += said(session, self.world.market.ticks(session, self))
             if self._is_stale(session):
                 effects += self._account_updates(session)
         return effects
@@ -129,7 +148,7 @@ class Gateway:
     def keep_time(self) -> None:
         """Let the account live until now, on the real clock: who serves it next goes on from here."""
         if not self.is_virtual:
-            with self.broker.together():
+            with self.together():
                 self.broker.advance(self.now)
 
     def lose_streams(self) -> None:
@@ -167,9 +186,11 @@ class Gateway:
         return self._pass_barrier()
 
     def _move(self, until: datetime) -> list[Effect]:
-        event = self.broker.next_event(until)
-        effects = [] if event is None else self._reported(event)
-        return [*effects, *self.ticks(), Moved(self.broker.now, event is not None)]
+        with self.together():
+            event = self.broker.next_event(until)
+            self.accounts.forget()
+            effects = [] if event is None else self._reported(event)
+            return [*effects, *self.ticks(), Moved(self.broker.now, event is not None)]
 
     def _pass_barrier(self) -> list[Effect]:
         if self._waiting is None:
@@ -178,8 +199,8 @@ class Gateway:
         session = self._session_of(barrier.client_id)
         if session is None or session.times_asked < barrier.times_asked:
             return []
-        self._waiting = None
         *effects, moved = self._move(until)
+        self._waiting = None
         while session.times_told < barrier.times_asked:
             session.times_told += 1
             effects.append(Say(session, self._time()))
@@ -199,11 +220,15 @@ class Gateway:
         self.sessions.pop(session.number, None)
         if session.client_id is not None:
             LOG.info("client %d is gone", session.client_id)
+        return self.forget_barrier(session)
+
+    def forget_barrier(self, session: Session | None = None) -> list[Effect]:
+        """The barrier will not come, for the client of this session or who waited for it left; who waits learns it."""
         waiting = self._waiting
-        if waiting is not None and session.client_id == waiting[0].client_id:
-            self._waiting = None
-            return [Moved(None, event=False)]
-        return []
+        if waiting is None or (session is not None and session.client_id != waiting[0].client_id):
+            return []
+        self._waiting = None
+        return [Moved(None, event=False)]
 
     def receive(self, session: Session, texts: Sequence[str]) -> list[Effect]:
         """Answer one message; raises `WireError` for one that is none."""
@@ -227,13 +252,13 @@ class Gateway:
         except OutOfRange as problem:
             LOG.warning("session %d: %s was refused: %s", session.number, request.name, problem)
             told = f"Error validating request.-'bX' : cause - {problem}"
-            return [Say(session, error(321, told, _subject(request)))]
+            return [Say(session, error(321, told, subject(request)))]
         except (WireError, NotKept):
             raise
         except FundError as problem:
             LOG.exception("session %d: %s failed", session.number, request.name)
             told = f"Error validating request.-'bX' : cause - {problem}"
-            return [Say(session, error(321, told, _subject(request)))]
+            return [Say(session, error(321, told, subject(request)))]
 
     def _start(self, session: Session, client_id: int) -> list[Effect]:
         if self._session_of(client_id) is not None:
@@ -254,7 +279,7 @@ class Gateway:
         ]
         if self.faults.link_is_down:
             farms = [error(1100, SYSTEM_TEXTS[1100])]
-        return _said(session, [accounts, self._next_id(session), *farms])
+        return said(session, [accounts, self._next_id(session), *farms])
 
     @property
     def account_shown(self) -> str:
@@ -269,7 +294,7 @@ class Gateway:
     def say_to(self, client_id: int, answers: Sequence[Answer]) -> list[Effect]:
         """Tell a client something, when it is connected."""
         session = self._session_of(client_id)
-        return [] if session is None else _said(session, answers)
+        return [] if session is None else said(session, answers)
 
     def say_to_all(self, answer: Answer) -> list[Effect]:
         """Tell every client something."""
@@ -308,21 +333,21 @@ class Gateway:
     def _answered(self, session: Session, request: Request, question: Question) -> list[Effect]:
         if request.name in OF_THE_ACCOUNT:
             self._catch_up()
-        return _said(session, question(session, request))
+        return said(session, question(session, request))
 
     def _market(self, session: Session, request: Request) -> list[Effect]:
         if self.world.market is None:
             told = "Error validating request.-'bX' : cause - This gateway serves no market data."
             return [Say(session, error(321, told, request.integer("request_id")))]
-        return _said(session, self.world.market.handle(request, session, self))
+        return said(session, self.world.market.handle(request, session, self))
 
     def _place(self, session: Session, request: Request) -> list[Effect]:
         self._catch_up()
-        return _said(session, self.trading.place(_client(session), request.record, self.now))
+        return said(session, self.trading.place(client_of(session), request.record, self.now))
 
     def _cancel(self, session: Session, request: Request) -> list[Effect]:
         self._catch_up()
-        return _said(session, self.trading.cancel(_client(session), request.integer("order_id")))
+        return said(session, self.trading.cancel(client_of(session), request.integer("order_id")))
 
     def _cancel_all(self, session: Session, request: Request) -> list[Effect]:
         self._catch_up()
@@ -336,7 +361,8 @@ class Gateway:
     def _catch_up(self) -> None:
         """Take the account to the clock's time, when it is behind; what is due on the way is told with the next pump."""
         if self._is_behind and self.now - self.broker.now >= CLOSE_ENOUGH:
-            self.broker.advance(self.now)
+            with self.together():
+                self.broker.advance(self.now)
         self._is_behind = False
 
     def _watch_account(self, session: Session, request: Request) -> list[Effect]:
@@ -348,13 +374,13 @@ class Gateway:
     def _account_updates(self, session: Session) -> list[Effect]:
         self._catch_up()
         self._refreshed[session.number] = self.now
-        return _said(session, self.accounts.updates())
+        return said(session, self.accounts.updates())
 
     def _managed_accounts(self, session: Session, request: Request) -> list[Effect]:
         return [Say(session, Answer("managed_accounts", {"accounts": self.account_shown}))]
 
     def _next_id(self, session: Session) -> Answer:
-        number = max(1, self.world.placed.highest(_client(session)) + 1 - self.faults.rolled_back)
+        number = max(1, self.world.placed.highest(client_of(session)) + 1 - self.faults.rolled_back)
         return Answer("next_valid_id", {"order_id": str(number)})
 
     def _current_time(self, session: Session, request: Request) -> list[Effect]:
@@ -366,20 +392,3 @@ class Gateway:
 
     def _time(self) -> Answer:
         return Answer("current_time", {"seconds": str(int(self.now.timestamp()))})
-
-
-def _client(session: Session) -> int:
-    """The client of a session that was started."""
-    return -1 if session.client_id is None else session.client_id
-
-
-def _subject(request: Request) -> int:
-    """Number of the request or order that a message is about; none where it is no number that one can have."""
-    try:
-        return integer(request.record, "request_id", integer(request.record, "order_id", NO_REQUEST))
-    except WireError:
-        return NO_REQUEST
-
-
-def _said(session: Session, answers: Sequence[Answer]) -> list[Effect]:
-    return [Say(session, answer) for answer in answers]

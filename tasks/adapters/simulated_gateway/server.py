@@ -11,7 +11,8 @@ import socket
 import struct
 import traceback
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import cast
 
@@ -80,11 +81,17 @@ class Connection(asyncio.BufferedProtocol):
             self._take(bytes(self._read[:nbytes]))
         except WireError as error:
             LOG.warning("closing a connection of client %s: %s", self._client, error)
-            self.hang_up(reset=False)
+            self._give_up()
         except Exception as error:
             LOG.error("closing a connection of client %s: %s", self._client, _place_of(error))  # noqa: TRY400  one line
-            self.hang_up(reset=False)
+            self._give_up()
             self._server.note(error)
+
+    def _give_up(self) -> None:
+        """End the connection; who waits for its barrier learns it now, however slowly the line ends."""
+        self.hang_up(reset=False)
+        if self.session is not None:
+            self._server.dispatch(self._server.gateway.forget_barrier(self.session))
 
     def _take(self, data: bytes) -> None:
         if not self._greeted:
@@ -92,21 +99,18 @@ class Connection(asyncio.BufferedProtocol):
             if rest is None:
                 return
             self._greeted, data = True, rest
-        effects: list[Effect] = []
-        failed: Exception | None = None
+        failed: WireError | None = None
         gateway = self._server.gateway
         gateway.came_in()
-        # Kept before any of it is told, and not told where it could not be kept.
-        with gateway.world.together():
+        with self._server.together():
             try:
                 for payload in self._reader.cut(data):
                     if self.session is None:
                         self._greet(payload)
                     else:
-                        effects += gateway.receive(self.session, split(payload))
-            except Exception as error:
-                failed = error
-        self._server.dispatch(effects)  # the messages before one that failed were good ones
+                        self._server.dispatch(gateway.receive(self.session, split(payload)))
+            except WireError as error:
+                failed = error  # the messages before it were good ones
         if failed is not None:
             raise failed
 
@@ -183,6 +187,7 @@ class GatewayServer:
         self._due: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._not_before = 0.0
+        self._held: list[Effect] | None = None
 
     async def start(self, host: str = LOOPBACK, port: int = 0) -> None:
         """Listen; port 0 takes one that is free."""
@@ -236,23 +241,45 @@ class GatewayServer:
             self.failure = error
             self.failed()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What happens meanwhile is kept before any of it is told, and not told where it could not be kept."""
+        held: list[Effect] = []
+        self._held = held
+        try:
+            with self.gateway.together():
+                yield
+        finally:
+            self._held = None
+        self.dispatch(held)
+
     def dispatch(self, effects: Iterable[Effect]) -> None:
         """Write what is to be said, each connection once, then close what is to be closed."""
-        lines: dict[int, list[bytes]] = defaultdict(list)
-        ended: list[Effect] = []
+        if self._held is not None:
+            self._held += effects
+            return
+        said: list[Say] = []
+        ended: list[Hangup | Moved] = []
         for effect in effects:
             if isinstance(effect, Say):
-                session, told = effect
-                lines[session.number].append(frame(answer(told.name, told.record, session.version)))
+                said.append(effect)
             else:
                 ended.append(effect)
+        try:
+            self._say(said)
+        finally:
+            for effect in ended:
+                self._end(effect)
+            self._schedule()
+
+    def _say(self, said: Iterable[Say]) -> None:
+        lines: dict[int, list[bytes]] = defaultdict(list)
+        for session, told in said:
+            lines[session.number].append(frame(answer(told.name, told.record, session.version)))
         for number, frames in lines.items():
             connection = self._of_session(number)
             if connection is not None:
                 connection.write(b"".join(frames))
-        for effect in ended:
-            self._end(effect)
-        self._schedule()
 
     def chosen(self, client_id: int | None) -> list[Connection]:
         """Connections of a client, or all of them."""

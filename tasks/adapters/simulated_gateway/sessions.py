@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 
 from engine.simulation.broker import SimulatedBroker
 from tasks.adapters.simulated_gateway.faults import Faults, ScriptedFacts
-from tasks.adapters.simulated_gateway.forms import Record
+from tasks.adapters.simulated_gateway.forms import Record, integer
+from tasks.adapters.simulated_gateway.framing import WireError
 from tasks.adapters.simulated_gateway.listing import Listing
 from tasks.adapters.simulated_gateway.messages import Request
 
@@ -133,6 +134,24 @@ MARKET_REQUESTS = frozenset({
 def error(code: int, text: str, request_id: int = NO_REQUEST) -> Answer:
     """An error or a notice; without a request or order id it is about the connection."""
     return Answer("error", {"request_id": str(request_id), "code": str(code), "text": text})
+
+
+def client_of(session: Session) -> int:
+    """The client of a session that was started."""
+    return -1 if session.client_id is None else session.client_id
+
+
+def subject(request: Request) -> int:
+    """Number of the request or order that a message is about; none where it is no number that one can have."""
+    try:
+        return integer(request.record, "request_id", integer(request.record, "order_id", NO_REQUEST))
+    except WireError:
+        return NO_REQUEST
+
+
+def said(session: Session, answers: Sequence[Answer]) -> list[Effect]:
+    """Answers, told to one client."""
+    return [Say(session, answer) for answer in answers]
 
 
 def restated(told: Answer, status: str) -> Answer:

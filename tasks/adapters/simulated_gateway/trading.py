@@ -32,6 +32,11 @@ class Trading:
     _silent: set[int] = field(init=False, repr=False, default_factory=set)
 
     def __post_init__(self) -> None:
+        self.recount()
+
+    def recount(self) -> None:
+        """Take what was told of the orders from the account: its executions, less those whose reports nobody read."""
+        self._told.clear()
         state = self.desk.broker.state
         unread = {event.fill.execution_id for _, event in state.inbox.items() if event.fill is not None}
         for key, fill in state.executions.items():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,46 @@ class Barrier:
 
     client_id: int
     times_asked: int
+
+
+class Whole:
+    """What happens meanwhile is kept whole, or never happened, neither in the file nor in memory.
+
+    It may be begun again inside itself: a part that fails undoes all, even where somebody caught its error. ``remembered``
+    is called at the beginning and answers with what takes the memory back to it.
+    """
+
+    def __init__(
+        self,
+        together: Callable[[], AbstractContextManager[None]],
+        remembered: Callable[[], Callable[[], None]],
+    ) -> None:
+        self._together, self._remembered = together, remembered
+        self._is_begun = False
+        self._failed: Exception | None = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Begin it; raises what a part of it raised."""
+        if self._is_begun:
+            try:
+                yield
+            except Exception as error:
+                self._failed = self._failed or error
+                raise
+            return
+        self._is_begun, self._failed = True, None
+        undo = self._remembered()
+        try:
+            with self._together():
+                yield
+                if self._failed is not None:
+                    raise self._failed
+        except Exception:
+            undo()
+            raise
+        finally:
+            self._is_begun = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
