@@ -35,7 +35,7 @@ from tasks.adapters.simulated_gateway.sessions import (
     said,
     subject,
 )
-from tasks.adapters.simulated_gateway.trading import Trading
+from tasks.adapters.simulated_gateway.trading import LAST_ORDER_ID, Trading
 from tasks.adapters.simulated_gateway.world import Barrier, GatewayWorld, Whole
 
 LOG = logging.getLogger("fund.gateway")
@@ -380,7 +380,8 @@ class Gateway:
         return [Say(session, Answer("managed_accounts", {"accounts": self.account_shown}))]
 
     def _next_id(self, session: Session) -> Answer:
-        number = max(1, self.world.placed.highest(client_of(session)) + 1 - self.faults.rolled_back)
+        last = min(self.world.placed.highest(client_of(session)), LAST_ORDER_ID)
+        number = max(1, last + 1 - self.faults.rolled_back)
         return Answer("next_valid_id", {"order_id": str(number)})
 
     def _current_time(self, session: Session, request: Request) -> list[Effect]:

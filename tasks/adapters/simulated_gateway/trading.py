@@ -10,12 +10,15 @@ from engine.model.money import ZERO
 from engine.model.orders import ChildOrder, ChildStatus, Fill, TransportEvent, TransportEventKind
 from engine.simulation.interventions import change_order
 from tasks.adapters.simulated_gateway.faults import Faults
-from tasks.adapters.simulated_gateway.forms import Record, flag, integer, number, text
+from tasks.adapters.simulated_gateway.forms import LARGEST_INTEGER, Record, flag, integer, number, text
 from tasks.adapters.simulated_gateway.order_book import KnownOrder, PlacedOrder
 from tasks.adapters.simulated_gateway.order_reading import OrderReader, OrderRefused
 from tasks.adapters.simulated_gateway.orders import OrderDesk
 from tasks.adapters.simulated_gateway.sessions import Answer, error, restated
 from tasks.adapters.simulated_gateway.what_if import preview
+
+LAST_ORDER_ID = LARGEST_INTEGER - 1 - 10_000_000
+"""Highest number of an order: a client's next one, and those of its requests beyond, are still numbers of 32 bits."""
 
 _SAME = ("con_id", "symbol", "security_type", "last_trade_date", "strike", "right", "action")
 """What a change of an order may not touch."""
@@ -48,6 +51,8 @@ class Trading:
         order_id = integer(record, "order_id")
         if self.faults.take("lost_orders"):
             return []
+        if not (client_id != 0) <= order_id <= LAST_ORDER_ID:
+            return [error(10149, f"Invalid order id: {order_id}", order_id)]
         if self.faults.refused_orders:
             refused = self.faults.refused_orders.pop(0)
             return [error(refused.code, refused.text, order_id)]

@@ -11,8 +11,10 @@ import pytest
 
 from tasks.adapters.simulated_gateway.framing import frame
 from tasks.adapters.simulated_gateway.sessions import Session
+from tasks.adapters.simulated_gateway.trading import LAST_ORDER_ID
 from tasks.gateway import GatewayOptions, open_gateway
 from tests.tasks.adapters.gateways import RunningGateway, running
+from tests.tasks.adapters.simulated_gateway.test_unkept import until
 from tests.tasks.adapters.simulated_gateway.wire_lines import TIME, WireLine, order_frame, price_that_fills
 
 OPENED = datetime(2026, 11, 20, 14, 40, tzinfo=UTC)
@@ -98,6 +100,47 @@ def test_id_of_more_than_32_bits_is_refused_without_one(
         assert [(row["request_id"], row["code"]) for row in line.named("error")] == [("-1", "321")]
     assert trades(gateway)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("number", [0, -1, -7, -(2**31), 2**31 - 1, LAST_ORDER_ID + 1])
+def test_order_under_a_number_that_none_can_have_is_refused_and_its_client_comes_again(
+    gateway: RunningGateway, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    client = next(CLIENTS)
+    with WireLine(gateway, client) as line:
+        line.send(order_frame(gateway, number) + frame(["5", "1"]))
+        assert line.until(lambda: bool(line.named("open_orders_end")))
+        assert [(row["request_id"], row["code"]) for row in line.named("error")] == [(str(number), "10149")]
+        assert not line.named("open_order")
+    assert next_number(gateway, client) == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def next_number(gateway: RunningGateway, client: int) -> int:
+    """The number that a client is offered, on a connection of its own."""
+    until(lambda: all(session.client_id != client for session in [*gateway.gateway.sessions.values()]))
+    with WireLine(gateway, client) as line:
+        line.send(frame(["8", "1", "1"]))
+        assert line.asks_the_time()
+        [row] = line.named("next_valid_id")
+    return int(row["order_id"])
+
+
+def test_client_zero_may_number_its_first_order_zero(gateway: RunningGateway) -> None:
+    with WireLine(gateway, 0) as line:
+        line.send(order_frame(gateway, -1) + order_frame(gateway, 0) + frame(["5", "1"]))
+        assert line.until(lambda: bool(line.named("open_orders_end")))
+        assert [(row["request_id"], row["code"]) for row in line.named("error")] == [("-1", "10149")]
+        assert [row["order_id"] for row in line.named("open_order") if row["client_id"] == "0"] == ["0"]
+        line.send(frame(["4", "1", "0", ""]))
+        assert line.asks_the_time()
+
+
+@pytest.mark.parametrize("kept", [LAST_ORDER_ID, 2**31 - 1])
+def test_client_that_has_used_the_last_number_still_connects(gateway: RunningGateway, kept: int) -> None:
+    client = next(CLIENTS)
+    gateway.call(lambda: gateway.gateway.world.placed._highest.update({client: kept}))
+    assert next_number(gateway, client) == LAST_ORDER_ID + 1 < 2**31 - 1_000_000
 
 
 @pytest.mark.parametrize(
