@@ -7,7 +7,6 @@ attempt takes the recorded output while that digest is the same, and decides ane
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -78,7 +77,6 @@ class TradingDay:
         )
         self._chain = digest_bytes(encode(self.context))
         self._alerts = 0
-        self._alarms: deque[str] = deque()
 
     @property
     def run_id(self) -> str:
@@ -176,26 +174,35 @@ class TradingDay:
         return decode(kind, output)
 
     def finish(self, status: RunStatus, summary: bytes) -> None:
-        """End this attempt."""
+        """End this attempt.
+
+        What the line said is taken in before, so that whoever sees the end sees the alarms; and once more after it,
+        for a book that was locked may just have become free, and the line may have said more.
+        """
         self.take_in_alarms()
         self.world.runs.finish(self.run_id, status, wall_clock(), summary, self.claim.attempt)
+        self.take_in_alarms()
 
     def fail(self) -> None:
         """End this attempt after an unforeseen error; one that has ended, or was never ours, stays as it is.
 
-        Raises `SupersededError` when another attempt has the run by now: that is why this one failed.
+        Raises `SupersededError` when another attempt has the run by now: that is why this one failed. Its alarms are
+        taken in all the same: an alert only tells people, and another process would never hear what this line said.
         """
         if not self.claim.is_owner:
             return
         run = self.world.runs.run(self.run_id)
         if run is None:
             return
-        if run.attempt != self.claim.attempt:
+        is_superseded = run.attempt != self.claim.attempt
+        if run.status.is_held and not is_superseded:
+            self.finish(RunStatus.FAILED, b"")
+            return
+        self.take_in_alarms()
+        if is_superseded:
             raise SupersededError(
                 f"{self.run_id}: attempt {self.claim.attempt} was taken over by attempt {run.attempt}; it has stopped"
             )
-        if run.status.is_held:
-            self.finish(RunStatus.FAILED, b"")
 
     # ------------------------------------------------------------ memories
 
@@ -277,13 +284,19 @@ class TradingDay:
             ],
         )
 
-    def take_in_alarms(self) -> None:
-        """Tell what the connection to the broker raised an alarm about; without a book it waits for the next time."""
-        self._alarms.extend(self.world.outside.alarms())
+    def take_in_alarms(self) -> bool:
+        """Tell what the connection to the broker raised an alarm about; whether the book took all of it.
+
+        The connection lets go of an alarm once it is written: what the book did not take is there for the next time,
+        also for that of the next run of this world.
+        """
+        outside = self.world.outside
         with suppress(*OUTAGES):
-            while self._alarms:
-                self.alert("CRITICAL", self._alarms[0])
-                self._alarms.popleft()
+            for alarm in outside.alarms():
+                self.alert("CRITICAL", alarm)
+                outside.alarm_kept()
+            return True
+        return False
 
 
 def marks_in(reason: str) -> Mapping[str, Decimal]:

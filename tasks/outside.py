@@ -68,7 +68,10 @@ class Outside(Reading, Protocol):
         """The connection for orders."""
 
     def alarms(self) -> tuple[str, ...]:
-        """What the connection raised an alarm about since this was asked last, oldest first, each with its time."""
+        """What the connection raised an alarm about and nobody kept yet, oldest first, each with its time; they stay."""
+
+    def alarm_kept(self) -> None:
+        """Let go of the oldest alarm: it stands where people read it. For the thread of the run alone."""
 
     def rehearsal(self, *, faults_over: bool) -> Reading:
         """The outside as a question may use it: whatever it supposes, nothing changes."""

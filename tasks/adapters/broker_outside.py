@@ -60,7 +60,10 @@ class BrokerLine(Protocol):
         """The way orders leave."""
 
     def alarms(self) -> tuple[str, ...]:
-        """What it raised an alarm about since this was asked last, oldest first, each with its time."""
+        """What it raised an alarm about and nobody kept yet, oldest first, each with its time; they stay."""
+
+    def alarm_kept(self) -> None:
+        """Let go of the oldest alarm: it stands where people read it. For the thread of the run alone."""
 
     def snapshot(self, as_of: datetime) -> BrokerSnapshot:
         """The account now; raises `BrokerUnavailable`."""
@@ -123,8 +126,12 @@ class BrokerOutside:
         return self._guard(self.line.transport)
 
     def alarms(self) -> tuple[str, ...]:
-        """What the line raised an alarm about."""
+        """What the line raised an alarm about and nobody kept yet."""
         return self.line.alarms()
+
+    def alarm_kept(self) -> None:
+        """Let go of its oldest alarm."""
+        self.line.alarm_kept()
 
     def inputs(
         self,

@@ -5,15 +5,23 @@ What is not allowed is refused, and not one byte of it leaves.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 
-from engine.errors import RefusedError
+from engine.errors import BrokerUnavailable, RefusedError
 from engine.model.absence import LinkState, Look
 from engine.model.market import Quote
 from engine.model.orders import ChildOrder, Fill, OpenOrder, TransportEvent
 from engine.ports import OrderTransport
 from tasks.adapters.ibkr.errors import NotWritten
+
+PAUSE_SECONDS = 120.0
+"""Between two tries to write alarms into a book that does not take them, from the end of one to the next.
+
+A try at a locked book keeps the run waiting for up to `state.database.BUSY_SECONDS`, a quarter of this. The alarm
+stands in the log from the moment it was raised, and the end of the run tries again in any case.
+"""
 
 
 def refusal_of(permit: Callable[[], object]) -> str | None:
@@ -86,18 +94,39 @@ class GuardedTransport(PassingTransport):
 
 
 class HeardTransport(PassingTransport):
-    """An `OrderTransport` whose run also takes in what the line itself has to say, with each message it takes."""
+    """An `OrderTransport` whose run also takes in what the line itself has to say, when a wait brought no message.
 
-    def __init__(self, line: OrderTransport, take_in: Callable[[], object]) -> None:
+    ``take_in`` writes it into the book and tells whether the book took it, ``seconds`` is a clock that only runs
+    forward. Writing may take long: it never comes between a message and whoever asked for it, nor between messages
+    that are taken together and worked after the last of them.
+    """
+
+    def __init__(
+        self,
+        line: OrderTransport,
+        take_in: Callable[[], bool],
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(line)
-        self._take_in = take_in
+        self._take_in, self._seconds = take_in, seconds
+        self._not_before = seconds()
 
     def next_event(self, until: datetime) -> TransportEvent | None:
-        """Next message in order; what the line said meanwhile is taken in, however the wait ends."""
+        """Next message in order; what the line said is taken in when a wait brought none, or the line is gone."""
+        is_wait = until > self.now()  # else whoever asks may still hold messages that it took before
         try:
-            return super().next_event(until)
-        finally:
-            self._take_in()
+            event = super().next_event(until)
+        except BrokerUnavailable:
+            if is_wait:
+                self._hear()
+            raise
+        if is_wait and event is None:
+            self._hear()
+        return event
+
+    def _hear(self) -> None:
+        if self._seconds() >= self._not_before and not self._take_in():
+            self._not_before = self._seconds() + PAUSE_SECONDS
 
 
 class ReadingTransport(GuardedTransport):

@@ -91,6 +91,9 @@ class SimulatedOutside:
         """None: there is no line that could be lost."""
         return ()
 
+    def alarm_kept(self) -> None:
+        """There is none to let go of."""
+
     def inputs(
         self,
         day: date,

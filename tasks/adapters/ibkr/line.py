@@ -159,8 +159,15 @@ class IbkrLine:
         return has_news
 
     def alarms(self) -> tuple[str, ...]:
-        """What it raised an alarm about since this was asked last, oldest first, each with its time."""
-        return tuple(self._alarms.popleft() for _ in range(len(self._alarms)))
+        """What it raised an alarm about and nobody kept yet, oldest first, each with its time; they stay.
+
+        The session's thread may add to them meanwhile: that can not move those that are there.
+        """
+        return tuple(self._alarms[number] for number in range(len(self._alarms)))
+
+    def alarm_kept(self) -> None:
+        """Let go of the oldest alarm: it stands where people read it. For the thread of the run alone."""
+        self._alarms.popleft()
 
     def _raise_alarm(self, text: str) -> None:
         """On the session's thread, which has no part in the book: whoever works with the line writes it there."""

@@ -10,22 +10,27 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from engine.errors import BrokerUnavailable
 from engine.model.context import RunKind, RunStatus
 from engine.model.orders import JobStatus
 from flows.outcome import Outcome
 from tasks.adapters.broker_outside import BrokerOutside
-from tasks.day import TradingDay, run_key
+from tasks.adapters.ibkr.line import IbkrLine, LineWorld
+from tasks.adapters.ibkr.market_data import MarketTerms
+from tasks.adapters.ibkr.policy import SessionPolicy
+from tasks.adapters.ibkr.quote_quality import QuoteQualityConfig
+from tasks.day import TradingDay
 from tasks.gateway import GatewayOptions, open_gateway
 from tasks.options import WorldOptions
 from tasks.runtime import World
-from tests.factories import new_world, run
-from tests.tasks.adapters.gateways import RunningGateway, running
+from tests.factories import run
+from tests.tasks.adapters.gateways import ACCOUNT, RunningGateway, running, small_world
 from tests.tasks.adapters.ibkr.conftest import eventually
 from tests.tasks.adapters.ibkr.test_whole_day import PLACE, SEED, point_to
 
@@ -135,28 +140,22 @@ def test_alerts_are_written_by_the_thread_of_the_run_alone(runs: Runs) -> None:
     assert runs.writers == {threading.get_ident()}
 
 
-def test_alarm_that_the_book_could_not_take_is_told_the_next_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waiting = ["first", "second"]
-
-    def taken(outside: object) -> tuple[str, ...]:
-        found = tuple(waiting)
-        waiting.clear()
-        return found
-
-    def unanswered(*given: object) -> None:
-        raise OperationalError("INSERT", {}, Exception("the database is away"))
-
-    world = new_world(tmp_path, last=DAY, first=DAY)
-    try:
-        day = TradingDay(world, run_key(world, DAY, RunKind.DECISION), datetime(2026, 11, 20, 6, tzinfo=UTC))
-        monkeypatch.setattr(type(world.outside), "alarms", taken)
-        with monkeypatch.context() as away:
-            away.setattr(type(world.records), "save", unanswered)
-            day.take_in_alarms()
-        assert (waiting, world.records.rows("alerts")) == ([], ())
-        day.take_in_alarms()
-        assert {row["message"] for row in world.records.rows("alerts")} == {"first", "second"}
-    finally:
-        world.close()
+def test_line_keeps_an_alarm_until_it_stands_in_the_book(tmp_path: Path) -> None:
+    universe, sessions, _ = small_world()
+    world = LineWorld(
+        universe=universe, sessions=sessions, book=Mock(), pins=tmp_path, broker_zone="America/New_York",
+        borrow_fee_bps_annual=Decimal(150),
+    )  # fmt: skip
+    policy = SessionPolicy(account=ACCOUNT, client_id=7, is_paper=True)
+    terms = MarketTerms(quality=QuoteQualityConfig(), borrow_fee_bps_annual=Decimal(150))
+    line = IbkrLine(policy, world, terms)
+    outside = BrokerOutside(line, Mock(), "account", Mock())
+    for text in ("first", "second"):
+        line._raise_alarm(text)
+    assert [text.rpartition("UTC: ")[2] for text in outside.alarms()] == ["first", "second"]
+    assert outside.alarms() == line.alarms()
+    outside.alarm_kept()
+    assert [text.rpartition("UTC: ")[2] for text in outside.alarms()] == ["second"]
+    outside.alarm_kept()
+    assert outside.alarms() == ()
+    line.close()
