@@ -117,10 +117,10 @@ class Gateway:
         return min([*waiting, *daily, *([state.next_due] if state.next_due is not None else [])])
 
     def pump(self) -> list[Effect]:
-        """Let happen what is due by now, on the real clock, in one commit, and tell it."""
-        if self.is_virtual or self.next_due() > self.now:
-            return []
+        """Let happen what is due by now, on the real clock, in one commit, and tell it; where nothing is the time is kept."""
         now, inbox = self.now, self.broker.state.inbox
+        if self.is_virtual or (self.next_due() > now and now - self.broker.now < CLOSE_ENOUGH):
+            return []
         with self.together():
             self.broker.advance(now)
             due = [(key, event) for key, event in inbox.items() if event.at <= now]

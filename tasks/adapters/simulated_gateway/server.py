@@ -33,6 +33,8 @@ TICK_SECONDS = 0.25
 """How often streams of market data look at the time, on the real clock."""
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.001, 60.0
+"""Seconds. The time is kept at least as often: that much of it a killed gateway loses."""
+
 PAUSE_SECONDS = 1.0
 """How soon what was due and failed is tried again."""
 

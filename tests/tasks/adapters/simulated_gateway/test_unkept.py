@@ -18,7 +18,8 @@ from engine.errors import ConfigurationError, MissingMark, SupersededError
 from engine.simulation.broker import SimulatedBroker
 from engine.simulation.journal import RecordKind
 from tasks.adapters import simulated_account
-from tasks.adapters.simulated_account import SqliteJournal
+from tasks.adapters.simulated_account import SqliteJournal, account_time
+from tasks.adapters.simulated_gateway import server
 from tasks.adapters.simulated_gateway.framing import frame
 from tasks.adapters.simulated_gateway.gateway import ACCOUNT_REFRESH, Gateway
 from tasks.adapters.simulated_gateway.messages import SPOKEN_VERSION, request
@@ -237,6 +238,23 @@ def test_real_clock_goes_on_over_a_restart_though_nothing_happened(monkeypatch: 
     passed[0] = timedelta(0)
     with running(lambda: open_gateway(RUNNING)) as gateway:
         assert gateway.control.ask("status")["now"] == (OPENED + timedelta(hours=2)).isoformat()
+
+
+def test_real_clock_of_a_gateway_that_is_killed_goes_on_where_it_last_woke_though_nothing_happened(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [timedelta(0)]
+    monkeypatch.setattr(tasks.gateway, "scaled_clock", lambda start, speed: lambda: start + passed[0])
+    monkeypatch.setattr(server, "LONGEST_WAIT", 0.01)
+    with running(lambda: open_gateway(RUNNING)) as gateway:
+        passed[0] = timedelta(hours=2)
+        assert gateway.gateway.next_due() > gateway.gateway.now
+        until(lambda: account_time(file) == OPENED + timedelta(hours=2))
+        commits = gateway.gateway.broker.state.head.commit
+        assert gateway.call(gateway.gateway.pump) == []
+        assert (
+            gateway.gateway.broker.state.head.commit == commits
+        )  # the clock stands: there is nothing to keep
 
 
 def test_virtual_clock_stands_where_it_was_over_a_restart(gateway: RunningGateway, file: Path) -> None:
