@@ -55,8 +55,10 @@ class Control:
             await asyncio.wait((answering, reading), return_when=asyncio.FIRST_COMPLETED)
             return None if not answering.done() and _is_over(reading) else await answering
         finally:
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
+            # What is done is told in the same turn: a gateway that gives up ends a few turns later.
+            if not answering.done():
+                answering.cancel()
+                await asyncio.gather(answering, return_exceptions=True)
 
     async def answer(self, line: bytes) -> dict[str, object]:
         """What one line is answered with."""

@@ -11,7 +11,7 @@ import socket
 import struct
 import traceback
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import cast
@@ -186,6 +186,7 @@ class GatewayServer:
         self.failed: Callable[[], None] = lambda: None
         self.port = 0
         self._servers: list[asyncio.Server] = []
+        self._beside: set[asyncio.Future[None]] = set()
         self._due: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._not_before = 0.0
@@ -203,11 +204,18 @@ class GatewayServer:
 
     async def serve_beside(
         self,
-        handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
         port: int = 0,
     ) -> int:
-        """Listen on a second port of the loopback; the port that it got."""
-        server = await asyncio.start_server(handler, LOOPBACK, port)
+        """Listen on a second port of the loopback; the port that it got. Who is served there is hung up with the rest."""
+
+        def called(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            serving = asyncio.ensure_future(handler(reader, writer))
+            self._beside.add(serving)
+            serving.add_done_callback(self._beside.discard)
+            serving.add_done_callback(lambda _: writer.close())
+
+        server = await asyncio.start_server(called, LOOPBACK, port)
         self._servers.append(server)
         found: int = server.sockets[0].getsockname()[1]
         return found
@@ -232,10 +240,18 @@ class GatewayServer:
             server.close()
         if self.failure is None:
             self._try(self.gateway.keep_time)
-        for connection in list(self.connections):
-            connection.hang_up(reset=True)
+        await self._hang_up()
         for server in servers:
             await server.wait_closed()
+
+    async def _hang_up(self) -> None:
+        """End what is connected, on both ports."""
+        for connection in list(self.connections):
+            connection.hang_up(reset=True)
+        served = list(self._beside)
+        for serving in served:
+            serving.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
 
     def note(self, error: Exception) -> None:
         """Something failed: when another process has the account now, this gateway ends."""

@@ -160,9 +160,6 @@ def running(make: Callable[[], Gateway] = make_gateway, **options: Any) -> Itera
     async def end(server: GatewayServer) -> None:
         await server.stop()
         server.gateway.close()
-        serving = asyncio.all_tasks() - {asyncio.current_task()}
-        if serving:  # lines of the control interface that were hung up just now
-            await asyncio.wait(serving, timeout=1)
         await asyncio.sleep(0.01)
 
     server, control_port = asyncio.run_coroutine_threadsafe(begin(), loop).result(LONGEST_WAIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import tasks.gateway
-from engine.errors import ConfigurationError, MissingMark
+from engine.errors import BrokerUnavailable, ConfigurationError, MissingMark
 from engine.simulation import broker as simulated
 from engine.simulation.broker import SimulatedBroker
 from tasks.adapters.simulated_account import SqliteJournal
@@ -158,6 +159,20 @@ def test_barrier_whose_advance_left_is_forgotten(gateway: RunningGateway, file: 
         )
     until(lambda: not gateway.gateway.sessions)
     assert moves_on(gateway)
+
+
+def test_gateway_that_ends_hangs_up_the_lines_of_its_control_interface(gateway: RunningGateway) -> None:
+    gateway.control.hold_barriers(1)
+    idle = ControlLine(gateway.control_port)
+    with WireLine(gateway, 1):
+        with waiting(gateway, OPENED + HOUR, 1) as moved:
+            asyncio.run_coroutine_threadsafe(gateway.server.stop(), gateway.loop).result(30)
+            assert not gateway.call(lambda: asyncio.all_tasks() - {asyncio.current_task()})
+        with pytest.raises(BrokerUnavailable):
+            moved.result(20)
+        with pytest.raises(BrokerUnavailable):
+            idle.ask("status")
+    idle.close()
 
 
 # ---------------------------------------------------------------- half of a change
