@@ -17,6 +17,7 @@ import pytest
 
 import tasks.gateway
 from engine.errors import BrokerUnavailable, ConfigurationError, MissingMark
+from engine.model.orders import ChildOrder
 from engine.simulation import broker as simulated
 from engine.simulation.broker import SimulatedBroker
 from tasks.adapters.simulated_account import SqliteJournal
@@ -287,6 +288,27 @@ def test_order_that_fails_between_its_two_books_is_in_neither(
         assert open_numbers(line) == ["1", "2"]
     assert kept_orders(file) == 3
     assert is_as_kept(gateway)
+
+
+def test_good_order_that_came_at_once_with_one_that_fails_never_happened(
+    gateway: RunningGateway, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = SimulatedBroker.submit
+
+    def fails_half_done(self: SimulatedBroker, child: ChildOrder) -> None:
+        right(self, child)
+        if child.limit_price == 301:
+            raise LookupError("no such thing")
+
+    monkeypatch.setattr(SimulatedBroker, "submit", fails_half_done)
+    with WireLine(gateway, 1) as line:
+        line.send(order_frame(gateway, 1) + order_frame(gateway, 2, limit_price="301") + TIME)
+        assert line.ends
+        assert not line.told
+    assert kept_orders(file) == 0
+    assert is_as_kept(gateway)
+    with WireLine(gateway, 1) as line:
+        assert open_numbers(line) == []
 
 
 def test_account_that_can_not_be_taken_to_the_clock_is_what_its_file_says(
