@@ -15,8 +15,8 @@ Told = dict[str, object]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_TIMES = 1_000_000
 _LARGEST = 2**31 - 1
-_LAST = (datetime(9000, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
-"""Far beyond any market, and a time still when a zone is added to it."""
+_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+"""The last moment that there is: who waits for good names it."""
 
 
 @dataclass(frozen=True, slots=True)
